@@ -684,3 +684,210 @@ impl<'a> AuthenticatorData<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Vector {
+        name: String,
+        /// `accepted`, or the name of the refusal.
+        expected: String,
+        origin: RelyingParty,
+        purpose: Purpose,
+        nonce: Nonce,
+        statement: String,
+        public_key: CoseKey,
+        previous_counter: Option<u32>,
+        assertion: Assertion,
+    }
+
+    impl Vector {
+        fn intent(&self) -> Intent {
+            Intent { purpose: self.purpose, statement: Sha256::of(self.statement.as_bytes()) }
+        }
+
+        fn verify(&self, assertion: &Assertion) -> Result<Verified, AssertionRefusal> {
+            let Self { origin, public_key, nonce, previous_counter, .. } = self;
+            verify(origin, public_key, &self.intent(), nonce, assertion, *previous_counter)
+        }
+    }
+
+    fn vectors() -> Vec<Vector> {
+        let file = include_str!("../../tests/data/assertion/vectors.json");
+        serde_json::from_str(file).unwrap()
+    }
+
+    #[test]
+    fn every_published_vector_has_its_published_result() {
+        let vectors = vectors();
+        assert!(vectors.len() > 30, "only {} vectors", vectors.len());
+        for vector in &vectors {
+            let result = match vector.verify(&vector.assertion) {
+                Ok(_) => "accepted".to_owned(),
+                Err(refusal) => format!("{refusal:?}")
+                    .split(|letter: char| !letter.is_alphanumeric())
+                    .next()
+                    .unwrap()
+                    .to_owned(),
+            };
+            assert_eq!(result, vector.expected, "{}", vector.name);
+        }
+    }
+
+    #[test]
+    fn every_single_bit_of_the_three_signed_parts_counts() {
+        let vector = vectors().remove(2);
+        assert_eq!((vector.purpose, vector.expected.as_str()), (Purpose::Approve, "accepted"));
+        let parts = |assertion: &Assertion| {
+            [
+                assertion.client_data_json.clone(),
+                assertion.authenticator_data.clone(),
+                assertion.signature.clone(),
+            ]
+        };
+        let good = parts(&vector.assertion);
+        let mut tried = 0;
+        for (part, bytes) in good.iter().enumerate() {
+            for bit in 0..bytes.len() * 8 {
+                let mut altered = good.clone();
+                altered[part][bit / 8] ^= 1 << (bit % 8);
+                let [client_data, data, signature] = altered;
+                let id = vector.assertion.credential_id.clone();
+                let altered = Assertion::new(id, client_data, data, signature).unwrap();
+                assert!(vector.verify(&altered).is_err(), "bit {bit} of part {part}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 1500, "only {tried} bits");
+    }
+
+    /// Rule W5: every byte of the statement and of the nonce is committed to.
+    #[test]
+    fn every_byte_of_statement_and_nonce_counts() {
+        let mut vector = vectors().remove(2);
+        assert!(vector.verify(&vector.assertion).is_ok());
+        let statement = vector.statement.clone();
+        for place in 0..statement.len() {
+            let mut bytes = statement.clone().into_bytes();
+            bytes[place] ^= 1;
+            vector.statement = String::from_utf8(bytes).unwrap();
+            assert_eq!(vector.verify(&vector.assertion), Err(AssertionRefusal::Challenge));
+        }
+        vector.statement = statement;
+        for place in 0..32 {
+            vector.nonce.0[place] ^= 1;
+            assert_eq!(vector.verify(&vector.assertion), Err(AssertionRefusal::Challenge));
+            vector.nonce.0[place] ^= 1;
+        }
+    }
+
+    #[test]
+    fn cut_off_parts_are_refused() {
+        let vector = vectors().remove(2);
+        let Assertion { credential_id, client_data_json, authenticator_data, signature } =
+            vector.assertion.clone();
+        for length in 0..authenticator_data.len() {
+            let cut = Assertion::new(
+                credential_id.clone(),
+                client_data_json.clone(),
+                authenticator_data[..length].to_vec(),
+                signature.clone(),
+            );
+            assert_eq!(vector.verify(&cut.unwrap()), Err(AssertionRefusal::AuthenticatorData));
+        }
+        for length in 0..signature.len() {
+            let (id, cut) = (credential_id.clone(), signature[..length].to_vec());
+            let (client_data, data) = (client_data_json.clone(), authenticator_data.clone());
+            let cut = Assertion::new(id, client_data, data, cut);
+            assert_eq!(vector.verify(&cut.unwrap()), Err(AssertionRefusal::Signature));
+        }
+    }
+
+    /// Ruling Q13, computed by hand: the tag, a zero byte, the nonce, the statement's digest.
+    #[test]
+    fn the_challenge_is_the_hash_of_its_four_parts() {
+        let intent = Intent { purpose: Purpose::Approve, statement: Sha256::of(b"s") };
+        let mut bytes = b"countersign/approve/v1\0".to_vec();
+        bytes.extend_from_slice(&[9; 32]);
+        bytes.extend_from_slice(Sha256::of(b"s").as_bytes());
+        assert_eq!(challenge(&intent, &Nonce([9; 32])), *Sha256::of(&bytes).as_bytes());
+    }
+
+    /// Rule W4.
+    #[test]
+    fn purposes_have_tags_of_their_own() {
+        let tags: BTreeSet<&str> = Purpose::ALL.iter().map(|purpose| purpose.tag()).collect();
+        assert_eq!(tags.len(), Purpose::ALL.len());
+        for purpose in Purpose::ALL {
+            assert_eq!(purpose.tag(), format!("countersign/{purpose}/v1"));
+            assert_eq!(serde_json::to_value(purpose).unwrap(), purpose.to_string());
+        }
+    }
+
+    /// Rule W1.
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (origin, id) in [
+            ("https://gate.example", "gate.example"),
+            ("https://gate.example:8443", "gate.example"),
+            ("http://localhost:8080", "localhost"),
+            ("http://gate.localhost", "gate.localhost"),
+        ] {
+            let relying_party = RelyingParty::parse(origin).unwrap();
+            assert_eq!((relying_party.id(), relying_party.origin()), (id, origin));
+        }
+        for origin in [
+            "http://gate.example",
+            "https://gate.example/",
+            "https://gate.example:443",
+            "https://GATE.example",
+            "https://gate.example/path",
+            "https://user@gate.example",
+            "https://127.0.0.1:8443",
+            "https://[::1]",
+            "http://127.0.0.1:8080",
+            "ftp://gate.example",
+            "gate.example",
+            "",
+        ] {
+            assert!(RelyingParty::parse(origin).is_err(), "{origin}");
+        }
+    }
+
+    #[test]
+    fn client_data_must_be_one_object_with_its_three_texts() {
+        for json in [
+            "",
+            "[]",
+            "null",
+            r#"{"type":"webauthn.get","challenge":"AA"}"#,
+            r#"{"type":1,"challenge":"AA","origin":"https://gate.example"}"#,
+            r#"{"type":"webauthn.get","challenge":"AA","origin":"https://gate.example"} x"#,
+            r#"{"type":"webauthn.get","challenge":"AA","origin":"o","crossOrigin":"false"}"#,
+        ] {
+            let refused = ClientData::parse(json.as_bytes()).unwrap_err();
+            assert!(matches!(refused, AssertionRefusal::ClientData(_)), "{json}: {refused:?}");
+        }
+        // Level 2 browsers leave `crossOrigin` out.
+        let json = br#"{"type":"webauthn.get","challenge":"AA","origin":"https://gate.example"}"#;
+        let relying_party = RelyingParty::parse("https://gate.example").unwrap();
+        let client_data = ClientData::parse(json).unwrap();
+        assert_eq!(client_data.check("webauthn.get", &[0], &relying_party), Ok(()));
+    }
+
+    #[test]
+    fn only_the_canonical_es256_key_is_a_key() {
+        let good = vectors().remove(0).public_key;
+        assert_eq!(CoseKey::parse(good.as_bytes()), Ok(good.clone()));
+        for place in (0..10).chain(42..45) {
+            let mut altered = good.as_bytes().to_vec();
+            altered[place] ^= 1;
+            assert_eq!(CoseKey::parse(&altered), Err(AssertionRefusal::Key));
+        }
+        assert_eq!(CoseKey::parse(&good.as_bytes()[..76]), Err(AssertionRefusal::Key));
+        assert_eq!(CoseKey::parse(&[good.as_bytes(), &[0]].concat()), Err(AssertionRefusal::Key));
+    }
+}

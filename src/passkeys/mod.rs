@@ -567,3 +567,41 @@ fn bind(
 fn milliseconds(lifetime: Duration) -> u32 {
     u32::try_from(lifetime.as_millis()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started() -> (PublicKeyCredentialRequestOptions, DiscoverableAuthentication) {
+        let relying_party = RelyingParty::parse("https://gate.example").unwrap();
+        let passkeys = Passkeys::new(relying_party, "Countersign").unwrap();
+        let (options, state) = passkeys.library.start_discoverable_authentication().unwrap();
+        (options.public_key, state)
+    }
+
+    #[test]
+    fn binding_replaces_the_challenge_on_both_sides() {
+        let (mut options, state) = started();
+        let bound = bind(&mut options, &state, [1; 32]).unwrap();
+        assert_eq!(options.challenge, [1; 32]);
+        let (mut before, mut after) =
+            (serde_json::to_value(&state).unwrap(), serde_json::to_value(&bound).unwrap());
+        assert_eq!(after["ast"]["challenge"], "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE");
+        // Nothing else changed, and no key may become backup-eligible later (W10).
+        before["ast"]["challenge"].take();
+        after["ast"]["challenge"].take();
+        assert_eq!(before, after);
+        assert_eq!(after["ast"]["allow_backup_eligible_upgrade"], false);
+        assert_eq!(after["ast"]["policy"], "required");
+    }
+
+    #[test]
+    fn binding_fails_closed_when_state_and_options_disagree() {
+        let (mut options, _) = started();
+        let (_, other) = started();
+        let drawn = options.challenge.clone();
+        let fault = bind(&mut options, &other, [1; 32]).unwrap_err();
+        assert!(matches!(fault, PasskeyFault::Layout(_)), "{fault:?}");
+        assert_eq!(options.challenge, drawn);
+    }
+}
