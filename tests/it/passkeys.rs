@@ -680,14 +680,14 @@ mod vectors {
             approve_vector("other purpose", "Challenge", |key| key.challenge = Some(reject)),
             approve_vector("registration", "Type", |key| key.kind = Some("webauthn.create")),
             approve_vector("other site", "Origin", |key| {
-                key.origin = "https://evil.example".into()
+                key.origin = "https://evil.example".into();
             }),
             approve_vector("other port", "Origin", |key| key.origin = format!("{ORIGIN}:8443")),
             approve_vector("http", "Origin", |key| key.origin = "http://gate.example".into()),
             approve_vector("framed", "CrossOrigin", |key| key.cross_origin = json!(true)),
             approve_vector("top origin", "CrossOrigin", |key| key.top_origin = Some(ORIGIN.into())),
             approve_vector("other RP id", "RelyingPartyId", |key| {
-                key.rp_id = "evil.example".into()
+                key.rp_id = "evil.example".into();
             }),
             approve_vector("not present", "NotPresent", |key| key.flags = UV),
             approve_vector("not verified", "NotVerified", |key| key.flags = UP),
