@@ -606,6 +606,35 @@ fn credentials_that_browsers_do_not_write_are_refused() {
     assert_eq!(refused, AssertionRefusal::Encoding { part: "signature" }.into());
 }
 
+/// Recorded from a real browser: direct attestation, a discoverable sign-in, then an approval. The
+/// states are rows as the database held them.
+#[test]
+fn what_a_real_browser_sent_is_accepted_step_by_step() {
+    let recorded: Value =
+        serde_json::from_str(include_str!("../data/assertion/chromium.json")).unwrap();
+    let relying_party = RelyingParty::parse(recorded["origin"].as_str().unwrap()).unwrap();
+    let strict = Passkeys::new(relying_party, "Countersign").unwrap();
+    let passkeys = strict.clone().allow_test_authenticators();
+
+    let state: EnrolState = serde_json::from_value(recorded["enrol"]["state"].clone()).unwrap();
+    let credential = &recorded["enrol"]["credential"];
+    // Direct attestation is what lets us see the model.
+    let refused = strict.finish_enrol(&state, credential).unwrap_err();
+    assert_eq!(refused, PasskeyRefusal::TestAuthenticator);
+    let stored = passkeys.finish_enrol(&state, credential).unwrap().stored;
+
+    let assert = |step: &str, intent: &Intent, stored: &StoredPasskey| {
+        let state = serde_json::from_value(recorded[step]["state"].clone()).unwrap();
+        let presented = PresentedAssertion::parse(&recorded[step]["credential"]).unwrap();
+        assert_eq!(presented.person(), Some(INES));
+        passkeys.finish_assert(&state, intent, stored, &presented).unwrap()
+    };
+    let sign_in = Intent { purpose: Purpose::SignIn, statement: Sha256::of(b"sign in") };
+    let accepted = assert("signIn", &sign_in, &stored);
+    let accepted = assert("approve", &approval(), accepted.stored());
+    assert_eq!((accepted.person(), accepted.verified().counter), (INES, 3));
+}
+
 mod vectors {
     //! `tests/data/assertion/vectors.json` is made here and checked by `domain::assertion`'s tests.
 
