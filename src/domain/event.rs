@@ -258,6 +258,33 @@ pub enum Event {
 }
 
 impl Event {
+    /// The word that names this kind of event in the encoding.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Genesis { .. } => "genesis",
+            Self::RosterRevised { .. } => "roster_revised",
+            Self::PolicyRevised { .. } => "policy_revised",
+            Self::UpstreamRevised { .. } => "upstream_revised",
+            Self::CredentialSealed { .. } => "credential_sealed",
+            Self::PackageRevised { .. } => "package_revised",
+            Self::PublisherRevised { .. } => "publisher_revised",
+            Self::PublisherRemoved { .. } => "publisher_removed",
+            Self::ReleaseOpened { .. } => "release_opened",
+            Self::ArtifactStaged { .. } => "artifact_staged",
+            Self::ReleaseSealed { .. } => "release_sealed",
+            Self::Decided { .. } => "decided",
+            Self::ReleaseApproved { .. } => "release_approved",
+            Self::ReleaseRejected { .. } => "release_rejected",
+            Self::ReleaseExpired { .. } => "release_expired",
+            Self::ReleaseSuperseded { .. } => "release_superseded",
+            Self::ForwardStarted { .. } => "forward_started",
+            Self::ForwardEnded { .. } => "forward_ended",
+            Self::ReleasePublished { .. } => "release_published",
+            Self::ReleasePartlyPublished { .. } => "release_partly_published",
+            Self::ReleaseFailed { .. } => "release_failed",
+        }
+    }
+
     /// The release this event is about, if any.
     pub const fn release(&self) -> Option<ReleaseId> {
         match self {
