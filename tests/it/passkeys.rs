@@ -466,6 +466,10 @@ fn a_key_of_another_person_or_one_that_was_not_asked_for_is_refused() {
         let refused = finish(&state, &stored, &answer).unwrap_err();
         assert_eq!(refused, PasskeyRefusal::ForeignKey(theirs.credential_id().clone()));
     }
+    let answer = ines.assert(&options);
+    let refused = finish(&state, &unasked, &answer).unwrap_err();
+    assert_eq!(refused, PasskeyRefusal::ForeignKey(stored.credential_id().clone()));
+    assert!(finish(&state, &stored, &answer).is_ok());
 }
 
 #[test]
@@ -555,6 +559,19 @@ fn a_key_is_not_enrolled_twice_for_the_same_person() {
     let (options, state) = passkeys().begin_enrol(INES, "ines", "Ines", &existing).unwrap();
     let refused = passkeys().finish_enrol(&state, &key.enrol(&options)).unwrap_err();
     assert_eq!(refused, PasskeyRefusal::AlreadyEnrolled);
+}
+
+/// Rule W7: the id that must be unique is the authenticator's, not the browser's word for it.
+#[test]
+fn a_registration_under_another_credential_id_is_refused() {
+    let mut key = key(3);
+    let (options, state) = passkeys().begin_enrol(INES, "ines", "Ines", &[]).unwrap();
+    let mut credential = key.enrol(&options);
+    let claimed = CredentialId::from_bytes(vec![9; 16]).unwrap();
+    (credential["id"], credential["rawId"]) =
+        (json!(claimed.to_string()), json!(claimed.to_string()));
+    let refused = passkeys().finish_enrol(&state, &credential).unwrap_err();
+    assert_eq!(refused, PasskeyRefusal::ForeignKey(claimed));
 }
 
 #[test]
