@@ -3,6 +3,7 @@
 //! Nothing of ours outside `domain` may be imported here, which is what lets the publish decision
 //! and the offline verifier be read on their own.
 
+pub mod address;
 pub mod artifact;
 pub mod assertion;
 pub mod authorise;
@@ -12,6 +13,7 @@ pub mod digest;
 pub mod document;
 pub mod event;
 pub mod ids;
+pub mod issuer;
 pub mod manifest;
 pub mod package;
 pub mod policy;
