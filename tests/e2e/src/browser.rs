@@ -385,6 +385,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        // The driver would otherwise block this thread for its whole time-out, asking a browser that is gone to quit.
+        let _ = self.driver.clone().leak();
         // chromedriver dies with its handle, Chromium does not: its profile names its process.
         let lock = std::fs::read_link(self.profile.path().join("profile/SingletonLock"));
         let pid = lock.ok().and_then(|l| {
