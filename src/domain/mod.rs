@@ -3,6 +3,7 @@
 //! Nothing of ours outside `domain` may be imported here, which is what lets the publish decision
 //! and the offline verifier be read on their own.
 
+pub mod address;
 pub mod artifact;
 pub mod assertion;
 pub mod authorise;
