@@ -351,10 +351,7 @@ impl Tx {
     }
 
     /// The sealed read credential, if there is one.
-    pub async fn read_credential(
-        &mut self,
-        id: UpstreamId,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    pub async fn read_credential(&mut self, id: UpstreamId) -> Result<Option<Vec<u8>>, StoreError> {
         let sealed: Option<Option<Vec<u8>>> = on!(self, c, {
             sqlx::query_scalar(
                 "-- setup: the sealed read credential
@@ -450,9 +447,7 @@ impl Tx {
             .await?
         });
         rows.iter()
-            .map(|(at, body)| {
-                Ok((timestamp(*at, "policy_revisions", "at")?, read_policy(body)?))
-            })
+            .map(|(at, body)| Ok((timestamp(*at, "policy_revisions", "at")?, read_policy(body)?)))
             .collect()
     }
 
