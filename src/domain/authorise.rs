@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::domain::assertion::{self, RelyingParty};
+use crate::domain::assertion::{self, CoseKey, Intent, Purpose, RelyingParty};
 use crate::domain::decision::Decision;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, LogEntry, PackageRecord, UpstreamRecord};
@@ -489,7 +489,7 @@ impl Cast<'_> {
         if expected.to_bytes() != decision.statement.as_bytes() || self.at >= sealed.expires_at {
             return Err(Discount::Statement);
         }
-        let credential = decision.assertion.credential_id_text();
+        let credential = decision.assertion.credential_id().to_string();
         let (person, key) = self.roster.key(&credential).ok_or(Discount::KeyThen)?;
         let counted_then = person.id == decision.person
             && person.role.may_sign()
@@ -509,22 +509,20 @@ impl Cast<'_> {
     fn verify(&self, replay: &Replay<'_>, public_key: &str) -> Result<(), Discount> {
         let refused = |why: String| Discount::Signature(why);
         let relying_party =
-            RelyingParty::new(replay.genesis.rp_id.to_owned(), replay.genesis.origin.to_owned());
-        let key =
-            assertion::CoseKey::from_base64url(public_key).map_err(|e| refused(e.to_string()))?;
+            RelyingParty::parse(replay.genesis.origin).map_err(|e| refused(e.to_string()))?;
+        if relying_party.id() != replay.genesis.rp_id {
+            return Err(refused("the relying party of genesis is not its origin's host".to_owned()));
+        }
+        let key = CoseKey::try_from(public_key.to_owned()).map_err(|e| refused(e.to_string()))?;
         let purpose = match self.decision.verdict {
-            Verdict::Approve => assertion::Purpose::Approve,
-            Verdict::Reject => assertion::Purpose::Reject,
+            Verdict::Approve => Purpose::Approve,
+            Verdict::Reject => Purpose::Reject,
         };
-        let expected = assertion::Expected {
-            relying_party: &relying_party,
-            purpose,
-            nonce: &self.decision.nonce,
-            statement_digest: Sha256::of(self.decision.statement.as_bytes()),
-            // The counter was compared when the decision was recorded; a replay has no counter.
-            previous_counter: None,
-        };
-        assertion::verify(&expected, &key, &self.decision.assertion)
+        let statement = Sha256::of(self.decision.statement.as_bytes());
+        let intent = Intent { purpose, statement };
+        let (nonce, assertion) = (&self.decision.nonce, &self.decision.assertion);
+        // The counter was compared when the decision was recorded; a replay has no counter.
+        assertion::verify(&relying_party, &key, &intent, nonce, assertion, None)
             .map(|_| ())
             .map_err(|e| refused(e.to_string()))
     }
