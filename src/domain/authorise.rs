@@ -511,7 +511,9 @@ impl Cast<'_> {
         let relying_party =
             RelyingParty::parse(replay.genesis.origin).map_err(|e| refused(e.to_string()))?;
         if relying_party.id() != replay.genesis.rp_id {
-            return Err(refused("the relying party of genesis is not its origin's host".to_owned()));
+            return Err(refused(
+                "the relying party of genesis is not its origin's host".to_owned(),
+            ));
         }
         let key = CoseKey::try_from(public_key.to_owned()).map_err(|e| refused(e.to_string()))?;
         let purpose = match self.decision.verdict {
