@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::domain::assertion::{self, CoseKey, Intent, Purpose, RelyingParty};
+use crate::domain::assertion::{self, Intent, Purpose, RelyingParty};
 use crate::domain::decision::Decision;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, LogEntry, PackageRecord, UpstreamRecord};
@@ -257,7 +257,7 @@ pub fn standing(
         tally: stricter(then, today),
         discounted,
         ended: replay.ended,
-        origin: replay.genesis.origin.to_owned(),
+        origin: replay.genesis.relying_party.origin().to_owned(),
         instance: replay.genesis.instance,
         destination: replay.destination(package, sealed).cloned(),
     })
@@ -279,10 +279,9 @@ fn stricter(then: Tally, today: Tally) -> Tally {
     }
 }
 
-struct Genesis<'a> {
+struct Genesis {
     instance: InstanceId,
-    origin: &'a str,
-    rp_id: &'a str,
+    relying_party: RelyingParty,
 }
 
 struct Sealed<'a> {
@@ -301,7 +300,7 @@ struct Cast<'a> {
 }
 
 struct Replay<'a> {
-    genesis: Genesis<'a>,
+    genesis: Genesis,
     roster: Option<&'a Roster>,
     policies: BTreeMap<PolicyId, Vec<&'a Policy>>,
     packages: BTreeMap<PackageId, &'a PackageRecord>,
@@ -315,14 +314,16 @@ struct Replay<'a> {
 impl<'a> Replay<'a> {
     fn run(log: &'a [LogEntry], release: ReleaseId) -> Result<Self, NotAuthorised> {
         let (first, rest) = log.split_first().ok_or(NotAuthorised::Unsound("the log is empty"))?;
-        let Event::Genesis { instance, origin, rp_id } = &first.event else {
+        let Event::Genesis { instance, origin } = &first.event else {
             return Err(NotAuthorised::Unsound("the first entry is not genesis"));
         };
+        let relying_party = RelyingParty::parse(origin)
+            .map_err(|_| NotAuthorised::Unsound("the genesis origin is not an origin"))?;
         if first.sequence != 0 {
             return Err(NotAuthorised::Unsound("the first entry is missing"));
         }
         let mut replay = Self {
-            genesis: Genesis { instance: *instance, origin, rp_id },
+            genesis: Genesis { instance: *instance, relying_party },
             roster: None,
             policies: BTreeMap::new(),
             packages: BTreeMap::new(),
@@ -478,7 +479,7 @@ impl Cast<'_> {
         let signed =
             Statement::from_bytes(decision.statement.as_bytes()).ok_or(Discount::Statement)?;
         let circumstances = Circumstances {
-            origin: replay.genesis.origin,
+            origin: replay.genesis.relying_party.origin(),
             manifest: &sealed.manifest,
             policy: self.policy,
             roster: self.roster,
@@ -489,8 +490,8 @@ impl Cast<'_> {
         if expected.to_bytes() != decision.statement.as_bytes() || self.at >= sealed.expires_at {
             return Err(Discount::Statement);
         }
-        let credential = decision.assertion.credential_id().to_string();
-        let (person, key) = self.roster.key(&credential).ok_or(Discount::KeyThen)?;
+        let credential = decision.assertion.credential_id();
+        let (person, key) = self.roster.key(credential).ok_or(Discount::KeyThen)?;
         let counted_then = person.id == decision.person
             && person.role.may_sign()
             && self.policy.members().contains(&person.id)
@@ -498,34 +499,28 @@ impl Cast<'_> {
         if !counted_then {
             return Err(Discount::KeyThen);
         }
-        let (person_now, key_now) = roster_now.key(&credential).ok_or(Discount::KeyNow)?;
+        let (person_now, key_now) = roster_now.key(credential).ok_or(Discount::KeyNow)?;
         if person_now.id != person.id || key_now.public_key != key.public_key {
             return Err(Discount::KeyNow);
         }
-        self.verify(replay, &key.public_key)?;
-        Ok(Vote { person: decision.person, verdict: decision.verdict })
-    }
-
-    fn verify(&self, replay: &Replay<'_>, public_key: &str) -> Result<(), Discount> {
-        let refused = |why: String| Discount::Signature(why);
-        let relying_party =
-            RelyingParty::parse(replay.genesis.origin).map_err(|e| refused(e.to_string()))?;
-        if relying_party.id() != replay.genesis.rp_id {
-            return Err(refused(
-                "the relying party of genesis is not its origin's host".to_owned(),
-            ));
-        }
-        let key = CoseKey::try_from(public_key.to_owned()).map_err(|e| refused(e.to_string()))?;
-        let purpose = match self.decision.verdict {
-            Verdict::Approve => Purpose::Approve,
-            Verdict::Reject => Purpose::Reject,
+        let intent = Intent {
+            purpose: match decision.verdict {
+                Verdict::Approve => Purpose::Approve,
+                Verdict::Reject => Purpose::Reject,
+            },
+            statement: Sha256::of(decision.statement.as_bytes()),
         };
-        let statement = Sha256::of(self.decision.statement.as_bytes());
-        let intent = Intent { purpose, statement };
-        let (nonce, assertion) = (&self.decision.nonce, &self.decision.assertion);
-        // The counter was compared when the decision was recorded; a replay has no counter.
-        assertion::verify(&relying_party, &key, &intent, nonce, assertion, None)
-            .map(|_| ())
-            .map_err(|e| refused(e.to_string()))
+        let (relying_party, assertion) = (&replay.genesis.relying_party, &decision.assertion);
+        // The counter was compared when the decision was recorded; a replay has none to compare.
+        assertion::verify(
+            relying_party,
+            &key.public_key,
+            &intent,
+            &decision.nonce,
+            assertion,
+            None,
+        )
+        .map_err(|refusal| Discount::Signature(refusal.to_string()))?;
+        Ok(Vote { person: decision.person, verdict: decision.verdict })
     }
 }

@@ -84,10 +84,8 @@ pub enum Event {
     Genesis {
         /// Names the installation.
         instance: InstanceId,
-        /// Origin as browsers see it.
+        /// Origin as browsers see it; its host is the WebAuthn relying party id.
         origin: String,
-        /// WebAuthn relying party id.
-        rp_id: String,
     },
     /// A new roster is in force.
     RosterRevised {

@@ -13,6 +13,7 @@ pub mod digest;
 pub mod document;
 pub mod event;
 pub mod ids;
+pub mod issuer;
 pub mod manifest;
 pub mod package;
 pub mod policy;

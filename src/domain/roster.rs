@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::assertion::{CoseKey, CredentialId};
 use crate::domain::digest::Sha256;
 use crate::domain::ids::PersonId;
 
@@ -56,10 +57,10 @@ pub struct CiIdentity {
 /// One public key of a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RosterKey {
-    /// WebAuthn credential id, base64url.
-    pub credential_id: String,
-    /// COSE key, base64url of its CBOR.
-    pub public_key: String,
+    /// The WebAuthn credential id.
+    pub credential_id: CredentialId,
+    /// The public key.
+    pub public_key: CoseKey,
     /// The key's signatures count from here on.
     pub counts_from: Timestamp,
 }
@@ -115,10 +116,10 @@ impl Roster {
         self.people.iter().find(|person| person.id == id)
     }
 
-    /// The person and key behind a credential id (base64url).
-    pub fn key(&self, credential_id: &str) -> Option<(&RosterPerson, &RosterKey)> {
+    /// The person and key behind a credential id.
+    pub fn key(&self, credential_id: &CredentialId) -> Option<(&RosterPerson, &RosterKey)> {
         self.people.iter().find_map(|person| {
-            let key = person.keys.iter().find(|key| key.credential_id == credential_id)?;
+            let key = person.keys.iter().find(|key| key.credential_id == *credential_id)?;
             Some((person, key))
         })
     }

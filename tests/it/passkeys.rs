@@ -466,6 +466,10 @@ fn a_key_of_another_person_or_one_that_was_not_asked_for_is_refused() {
         let refused = finish(&state, &stored, &answer).unwrap_err();
         assert_eq!(refused, PasskeyRefusal::ForeignKey(theirs.credential_id().clone()));
     }
+    let answer = ines.assert(&options);
+    let refused = finish(&state, &unasked, &answer).unwrap_err();
+    assert_eq!(refused, PasskeyRefusal::ForeignKey(stored.credential_id().clone()));
+    assert!(finish(&state, &stored, &answer).is_ok());
 }
 
 #[test]
@@ -557,6 +561,19 @@ fn a_key_is_not_enrolled_twice_for_the_same_person() {
     assert_eq!(refused, PasskeyRefusal::AlreadyEnrolled);
 }
 
+/// Rule W7: the id that must be unique is the authenticator's, not the browser's word for it.
+#[test]
+fn a_registration_under_another_credential_id_is_refused() {
+    let mut key = key(3);
+    let (options, state) = passkeys().begin_enrol(INES, "ines", "Ines", &[]).unwrap();
+    let mut credential = key.enrol(&options);
+    let claimed = CredentialId::from_bytes(vec![9; 16]).unwrap();
+    (credential["id"], credential["rawId"]) =
+        (json!(claimed.to_string()), json!(claimed.to_string()));
+    let refused = passkeys().finish_enrol(&state, &credential).unwrap_err();
+    assert_eq!(refused, PasskeyRefusal::ForeignKey(claimed));
+}
+
 #[test]
 fn test_authenticators_are_refused_unless_they_were_allowed() {
     let mut key = key(3);
@@ -604,6 +621,35 @@ fn credentials_that_browsers_do_not_write_are_refused() {
     }
     let refused = altered("/response/signature", json!("AA=="));
     assert_eq!(refused, AssertionRefusal::Encoding { part: "signature" }.into());
+}
+
+/// Recorded from a real browser: direct attestation, a discoverable sign-in, then an approval. The
+/// states are rows as the database held them.
+#[test]
+fn what_a_real_browser_sent_is_accepted_step_by_step() {
+    let recorded: Value =
+        serde_json::from_str(include_str!("../data/assertion/chromium.json")).unwrap();
+    let relying_party = RelyingParty::parse(recorded["origin"].as_str().unwrap()).unwrap();
+    let strict = Passkeys::new(relying_party, "Countersign").unwrap();
+    let passkeys = strict.clone().allow_test_authenticators();
+
+    let state: EnrolState = serde_json::from_value(recorded["enrol"]["state"].clone()).unwrap();
+    let credential = &recorded["enrol"]["credential"];
+    // Direct attestation is what lets us see the model.
+    let refused = strict.finish_enrol(&state, credential).unwrap_err();
+    assert_eq!(refused, PasskeyRefusal::TestAuthenticator);
+    let stored = passkeys.finish_enrol(&state, credential).unwrap().stored;
+
+    let assert = |step: &str, intent: &Intent, stored: &StoredPasskey| {
+        let state = serde_json::from_value(recorded[step]["state"].clone()).unwrap();
+        let presented = PresentedAssertion::parse(&recorded[step]["credential"]).unwrap();
+        assert_eq!(presented.person(), Some(INES));
+        passkeys.finish_assert(&state, intent, stored, &presented).unwrap()
+    };
+    let sign_in = Intent { purpose: Purpose::SignIn, statement: Sha256::of(b"sign in") };
+    let accepted = assert("signIn", &sign_in, &stored);
+    let accepted = assert("approve", &approval(), accepted.stored());
+    assert_eq!((accepted.person(), accepted.verified().counter), (INES, 3));
 }
 
 mod vectors {
@@ -680,14 +726,14 @@ mod vectors {
             approve_vector("other purpose", "Challenge", |key| key.challenge = Some(reject)),
             approve_vector("registration", "Type", |key| key.kind = Some("webauthn.create")),
             approve_vector("other site", "Origin", |key| {
-                key.origin = "https://evil.example".into()
+                key.origin = "https://evil.example".into();
             }),
             approve_vector("other port", "Origin", |key| key.origin = format!("{ORIGIN}:8443")),
             approve_vector("http", "Origin", |key| key.origin = "http://gate.example".into()),
             approve_vector("framed", "CrossOrigin", |key| key.cross_origin = json!(true)),
             approve_vector("top origin", "CrossOrigin", |key| key.top_origin = Some(ORIGIN.into())),
             approve_vector("other RP id", "RelyingPartyId", |key| {
-                key.rp_id = "evil.example".into()
+                key.rp_id = "evil.example".into();
             }),
             approve_vector("not present", "NotPresent", |key| key.flags = UV),
             approve_vector("not verified", "NotVerified", |key| key.flags = UP),

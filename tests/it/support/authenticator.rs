@@ -160,7 +160,8 @@ impl Authenticator {
             self.cross_origin,
         );
         if let Some(top_origin) = &self.top_origin {
-            json.push_str(&format!(r#","topOrigin":{}"#, json!(top_origin)));
+            json.push_str(r#","topOrigin":"#);
+            json.push_str(&json!(top_origin).to_string());
         }
         json.push_str(&self.client_data_tail);
         json.push('}');

@@ -1,0 +1,202 @@
+//! The one way this adapter reaches the network: small GET requests to vetted addresses (O4).
+//!
+//! Names are resolved here and filtered before connecting, and the connection is made to exactly
+//! what passed the filter, so an answer that changes between check and use changes nothing.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING};
+use url::{Host, Url};
+
+use crate::domain::address;
+
+/// Largest discovery document or key set in bytes (O4).
+pub const BODY_MAX_BYTES: usize = 64 * 1024;
+
+/// How issuers are reached.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Longest wait for a connection, TLS included (O4).
+    pub connect_timeout: Duration,
+    /// Longest wait for a whole answer (O4).
+    pub timeout: Duration,
+    /// Certificates in PEM to trust besides the system's, such as a test authority's.
+    pub extra_roots: Vec<String>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            timeout: Duration::from_secs(5),
+            extra_roots: Vec::new(),
+        }
+    }
+}
+
+/// The HTTP clients could not be built: no usable root certificates, or an extra one is not PEM.
+#[derive(Debug, thiserror::Error)]
+#[error("the client for OIDC issuers could not be built")]
+pub struct ClientError(#[from] reqwest::Error);
+
+/// Why a document of an issuer could not be had. For logs: callers of ours see one text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// The host is, or leads only to, an address we do not connect to.
+    #[error("expected a host with an allowed address, received `{host}`")]
+    Address {
+        /// The host in the address.
+        host: String,
+    },
+    /// Redirects and errors alike: only 200 is an answer.
+    #[error("expected status 200, received `{received}`")]
+    Status {
+        /// The status.
+        received: u16,
+    },
+    /// The answer is longer than [`BODY_MAX_BYTES`].
+    #[error("expected at most {BODY_MAX_BYTES} bytes")]
+    TooLarge,
+    /// The answer is compressed although nothing was asked for.
+    #[error("expected no content-encoding, received `{received}`")]
+    Encoding {
+        /// The header's value.
+        received: String,
+    },
+    /// No connection, a TLS failure, or no whole answer in time.
+    #[error("no answer: {reason}")]
+    Transport {
+        /// The chain of causes.
+        reason: String,
+    },
+}
+
+/// Two clients that differ in which addresses they connect to.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    public: reqwest::Client,
+    private: reqwest::Client,
+}
+
+impl Http {
+    pub(super) fn new(settings: &HttpSettings) -> Result<Self, ClientError> {
+        // Whoever came first wins; both would have installed the same one.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let client = |allow_private: bool| -> Result<reqwest::Client, ClientError> {
+            let mut builder = reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .referer(false)
+                .https_only(!allow_private)
+                .connect_timeout(settings.connect_timeout)
+                .timeout(settings.timeout)
+                .pool_max_idle_per_host(0)
+                .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
+                .dns_resolver(Vetted { allow_private });
+            for pem in &settings.extra_roots {
+                let roots = reqwest::Certificate::from_pem_bundle(pem.as_bytes())?;
+                builder = builder.tls_certs_merge(roots);
+            }
+            Ok(builder.build()?)
+        };
+        Ok(Self { public: client(false)?, private: client(true)? })
+    }
+
+    /// Gets a small document. Bounded in time by the settings and in size by [`BODY_MAX_BYTES`];
+    /// sends nothing at all to an address that is not allowed.
+    pub(super) async fn get(&self, url: &Url, allow_private: bool) -> Result<Vec<u8>, FetchError> {
+        let refused = || FetchError::Address { host: url.host_str().unwrap_or("").to_owned() };
+        // Literal addresses never reach the resolver.
+        let literal: Option<IpAddr> = match url.host() {
+            Some(Host::Ipv4(v4)) => Some(v4.into()),
+            Some(Host::Ipv6(v6)) => Some(v6.into()),
+            Some(Host::Domain(_)) => None,
+            None => return Err(refused()),
+        };
+        if literal.is_some_and(|ip| !address::may_connect(ip, allow_private)) {
+            return Err(refused());
+        }
+        let client = if allow_private { &self.private } else { &self.public };
+        let request = client
+            .get(url.clone())
+            .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, "identity");
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| if error.is_dns() { refused() } else { transport(&error) })?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(FetchError::Status { received: status });
+        }
+        if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
+            && encoding != "identity"
+        {
+            let received = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+            return Err(FetchError::Encoding { received });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error))? {
+            if body.len() + chunk.len() > BODY_MAX_BYTES {
+                return Err(FetchError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn transport(error: &reqwest::Error) -> FetchError {
+    let mut reason = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        reason = format!("{reason}: {inner}");
+        cause = inner.source();
+    }
+    FetchError::Transport { reason }
+}
+
+/// A resolver that only hands out addresses we may connect to.
+struct Vetted {
+    allow_private: bool,
+}
+
+/// A name has no address that passes the filter.
+#[derive(Debug, thiserror::Error)]
+#[error("no allowed address")]
+struct NoAddress;
+
+impl Resolve for Vetted {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allow_private = self.allow_private;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> =
+                found.filter(|found| address::may_connect(found.ip(), allow_private)).collect();
+            if allowed.is_empty() {
+                return Err(NoAddress.into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn resolve(host: &str, allow_private: bool) -> Option<Vec<SocketAddr>> {
+        let name = host.parse().unwrap();
+        Vetted { allow_private }.resolve(name).await.ok().map(Iterator::collect)
+    }
+
+    /// Rule O4, rows J04 and J05: what connects is what was vetted.
+    #[tokio::test]
+    async fn a_name_with_private_addresses_only_does_not_resolve() {
+        assert_eq!(resolve("localhost", false).await, None);
+        let allowed = resolve("localhost", true).await.unwrap();
+        assert!(!allowed.is_empty() && allowed.iter().all(|found| found.ip().is_loopback()));
+    }
+}
