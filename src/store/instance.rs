@@ -31,8 +31,6 @@ pub struct NewInstance {
     pub id: InstanceId,
     /// Origin as browsers see it.
     pub origin: String,
-    /// WebAuthn relying party id: the origin's host.
-    pub rp_id: String,
     /// SHA-256 of the claim code.
     pub claim_hash: Sha256,
 }

@@ -496,6 +496,20 @@ impl Tx {
         Ok(deleted == 1)
     }
 
+    /// Forgets which CI identities are a person's.
+    pub async fn unlink_ci_identities_of(&mut self, person: PersonId) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- ci_identities: unsettle a person's
+                delete from ci_identities where person_id = $1",
+            )
+            .bind(person.as_bytes().to_vec())
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
     /// Every settled CI identity, sorted by issuer and id.
     pub async fn ci_identities(&mut self) -> Result<Vec<LinkedIdentity>, StoreError> {
         let rows: Vec<IdentityRow> = on!(self, c, {
