@@ -1,1 +1,3 @@
-//! Not written yet.
+//! The HTTP side: what clients, browsers and the API see.
+
+pub mod client_error;
