@@ -59,6 +59,7 @@ pub mod log;
 pub mod people;
 pub mod releases;
 pub mod setup;
+pub mod signin;
 
 /// Readers beside the one SQLite writer, and the PostgreSQL pool's size.
 const CONNECTIONS_MAX: u32 = 8;

@@ -1,3 +1,4 @@
 //! What several suites share.
 
 pub(crate) mod authenticator;
+pub(crate) mod database;
