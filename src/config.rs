@@ -1,1 +1,340 @@
-//! Not written yet.
+//! `countersign.toml`: parsed once into values that cannot be wrong later.
+//!
+//! Unknown keys are errors. Secrets are never in this file; it names files that hold them. Relative
+//! paths are taken from the folder of the configuration file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+use url::Url;
+
+/// A configuration that was read but does not make sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there or not readable.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the documented shape.
+    #[error("`{path}` is not a valid configuration")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value is of the right type, but out of range.
+    #[error("`{key}`: expected {expected}, received `{received}`")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What would have been accepted.
+        expected: &'static str,
+        /// What came.
+        received: String,
+    },
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// The socket.
+    pub address: SocketAddr,
+    /// Certificate chain and key (PEM) for TLS; plain HTTP without.
+    pub tls: Option<TlsFiles>,
+}
+
+/// PEM files, read again when they change.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Sizes and times that an installation may choose (Q9). Each has a default.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest npm tarball in bytes. npm's own client cannot send more than 402 MB.
+    pub npm_tarball_bytes: u64,
+    /// Largest Python file in bytes.
+    pub pypi_file_bytes: u64,
+    /// Most files of one release.
+    pub release_files: u32,
+    /// Life of an upload session.
+    pub upload_session: SignedDuration,
+    /// An open release is sealed when no file came for this long.
+    pub quiet: SignedDuration,
+    /// Uploads taken at once; the next one is told to try again.
+    pub uploads_at_once: u32,
+}
+
+/// Everything that `countersign serve` needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What browsers see: scheme, host and port, without a path.
+    pub origin: Url,
+    /// Where the database, the blobs, the claim code and the vault key live.
+    pub data_dir: PathBuf,
+    /// The audience that CI tokens must name.
+    pub audience: String,
+    /// Database URL; a relative SQLite path is relative to `base`.
+    pub database_url: String,
+    /// The folder of the configuration file.
+    pub base: PathBuf,
+    /// At least one.
+    pub listen: Vec<Listen>,
+    /// Sizes and times.
+    pub limits: Limits,
+    /// PEM files of certificate authorities trusted besides the public ones.
+    pub extra_roots: Vec<PathBuf>,
+    /// Accept authenticators that only test browsers have. Never in production.
+    pub allow_test_authenticators: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    origin: String,
+    #[serde(default = "default_data_dir")]
+    data_dir: PathBuf,
+    audience: Option<String>,
+    #[serde(default)]
+    database: DatabaseFile,
+    listen: Vec<ListenFile>,
+    #[serde(default)]
+    limits: LimitsFile,
+    #[serde(default)]
+    extra_roots: Vec<PathBuf>,
+    #[serde(default)]
+    allow_test_authenticators: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DatabaseFile {
+    url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenFile {
+    address: SocketAddr,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsFile {
+    npm_tarball_mib: Option<u64>,
+    pypi_file_mib: Option<u64>,
+    release_files: Option<u32>,
+    upload_session_minutes: Option<u32>,
+    quiet_seconds: Option<u32>,
+    uploads_at_once: Option<u32>,
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from("data")
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+        let file: File = toml::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        Self::parse(file, base)
+    }
+
+    fn parse(file: File, base: PathBuf) -> Result<Self, ConfigError> {
+        let origin = parse_origin(&file.origin)?;
+        let host = origin.host_str().unwrap_or_default().to_owned();
+        let audience = file.audience.unwrap_or(host);
+        let audience_ok = audience.starts_with(|c: char| c.is_ascii_alphabetic())
+            && audience.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+        if !audience_ok {
+            return Err(ConfigError::Value {
+                key: "audience",
+                expected: "a host name that starts with a letter, since GitLab names a variable after it",
+                received: audience,
+            });
+        }
+        if file.listen.is_empty() {
+            return Err(ConfigError::Value {
+                key: "listen",
+                expected: "at least one [[listen]]",
+                received: "none".to_owned(),
+            });
+        }
+        let data_dir = base.join(file.data_dir);
+        let database_url = file
+            .database
+            .url
+            .unwrap_or_else(|| format!("sqlite:{}", data_dir.join("countersign.db").display()));
+        Ok(Self {
+            origin,
+            data_dir,
+            audience,
+            database_url,
+            listen: file
+                .listen
+                .into_iter()
+                .map(|listen| parse_listen(listen, &base))
+                .collect::<Result<_, _>>()?,
+            limits: parse_limits(&file.limits)?,
+            extra_roots: file.extra_roots.iter().map(|path| base.join(path)).collect(),
+            allow_test_authenticators: file.allow_test_authenticators,
+            base,
+        })
+    }
+
+    /// The origin as browsers write it, without a trailing slash.
+    pub fn origin_text(&self) -> String {
+        self.origin.origin().ascii_serialization()
+    }
+
+    /// The audiences a CI token may name: ours, and npm's two spellings of it (wire.md 0.5).
+    pub fn audiences(&self) -> Vec<String> {
+        let mut audiences = vec![self.audience.clone(), format!("npm:{}", self.audience)];
+        for listen in &self.listen {
+            audiences.push(format!("npm:{}:{}", self.audience, listen.address.port()));
+        }
+        if let Some(port) = self.origin.port() {
+            audiences.push(format!("npm:{}:{port}", self.audience));
+        }
+        audiences.sort();
+        audiences.dedup();
+        audiences
+    }
+}
+
+fn parse_origin(text: &str) -> Result<Url, ConfigError> {
+    let refused = || ConfigError::Value {
+        key: "origin",
+        expected: "`https://host`, or `http://localhost:PORT` for trying out",
+        received: text.to_owned(),
+    };
+    let url = Url::parse(text).map_err(|_| refused())?;
+    let domain = url.domain().ok_or_else(refused)?;
+    let plain_ok = domain == "localhost" || domain.ends_with(".localhost");
+    let scheme_ok = url.scheme() == "https" || (url.scheme() == "http" && plain_ok);
+    let bare = url.path() == "/" && url.query().is_none() && url.username().is_empty();
+    if scheme_ok && bare { Ok(url) } else { Err(refused()) }
+}
+
+fn parse_listen(listen: ListenFile, base: &Path) -> Result<Listen, ConfigError> {
+    let tls = match (listen.certificate, listen.key) {
+        (Some(certificate), Some(key)) => {
+            Some(TlsFiles { certificate: base.join(certificate), key: base.join(key) })
+        }
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(ConfigError::Value {
+                key: "listen",
+                expected: "both `certificate` and `key`, or neither",
+                received: "one of them".to_owned(),
+            });
+        }
+    };
+    Ok(Listen { address: listen.address, tls })
+}
+
+fn parse_limits(file: &LimitsFile) -> Result<Limits, ConfigError> {
+    const MIB: u64 = 1024 * 1024;
+    let within = |key, value: u64, low: u64, high: u64, expected| {
+        if (low..=high).contains(&value) {
+            Ok(value)
+        } else {
+            Err(ConfigError::Value { key, expected, received: value.to_string() })
+        }
+    };
+    let npm = within(
+        "limits.npm_tarball_mib",
+        file.npm_tarball_mib.unwrap_or(256),
+        1,
+        1024,
+        "1 to 1024 MiB",
+    )?;
+    let pypi = within(
+        "limits.pypi_file_mib",
+        file.pypi_file_mib.unwrap_or(1024),
+        1,
+        10 * 1024,
+        "1 to 10240 MiB",
+    )?;
+    let session = within(
+        "limits.upload_session_minutes",
+        u64::from(file.upload_session_minutes.unwrap_or(15)),
+        1,
+        60,
+        "1 to 60 minutes",
+    )?;
+    let quiet = within(
+        "limits.quiet_seconds",
+        u64::from(file.quiet_seconds.unwrap_or(120)),
+        1,
+        3600,
+        "1 to 3600 seconds",
+    )?;
+    Ok(Limits {
+        npm_tarball_bytes: npm * MIB,
+        pypi_file_bytes: pypi * MIB,
+        release_files: file.release_files.unwrap_or(500),
+        upload_session: SignedDuration::from_mins(i64::try_from(session).unwrap_or(15)),
+        quiet: SignedDuration::from_secs(i64::try_from(quiet).unwrap_or(120)),
+        uploads_at_once: file.uploads_at_once.unwrap_or(64),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|source| ConfigError::Parse {
+            path: PathBuf::from("countersign.toml"),
+            source: Box::new(source),
+        })?;
+        Config::parse(file, PathBuf::from("etc"))
+    }
+
+    #[test]
+    fn the_smallest_file_gives_the_documented_defaults() {
+        let config = parse(
+            "origin = \"https://releases.example\"\nlisten = [{ address = \"127.0.0.1:1\" }]",
+        )
+        .unwrap();
+        assert_eq!(config.audience, "releases.example");
+        assert_eq!(config.database_url, "sqlite:etc/data/countersign.db");
+        assert_eq!(config.limits.npm_tarball_bytes, 256 * 1024 * 1024);
+        assert!(config.audiences().contains(&"npm:releases.example".to_owned()));
+    }
+
+    #[test]
+    fn unknown_keys_and_unsafe_origins_are_refused() {
+        let listen = "listen = [{ address = \"127.0.0.1:1\" }]";
+        assert!(matches!(
+            parse(&format!("origin = \"https://a.example\"\ntypo = 1\n{listen}")),
+            Err(ConfigError::Parse { .. })
+        ));
+        for origin in ["http://a.example", "https://a.example/path", "https://127.0.0.1", "x"] {
+            let result = parse(&format!("origin = \"{origin}\"\n{listen}"));
+            assert!(matches!(result, Err(ConfigError::Value { key: "origin", .. })), "{origin}");
+        }
+    }
+}

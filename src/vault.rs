@@ -1,1 +1,501 @@
-//! Not written yet.
+//! Registry credentials, sealed to a public key (D6) and bound to what they are for (Q18).
+//!
+//! HPKE base mode (RFC 9180): DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305. Whoever
+//! holds the [`SealingKey`] can seal; only the publisher's [`OpeningKey`] opens (I8, K1, K2).
+
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hpke::aead::ChaCha20Poly1305;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use hpke::{Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _, rand_core};
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::domain::digest::Sha256;
+use crate::domain::ids::UpstreamId;
+use crate::domain::package::Ecosystem;
+use crate::entropy::{self, EntropyError};
+
+type Kem = X25519HkdfSha256;
+type PrivateKey = <Kem as hpke::Kem>::PrivateKey;
+type PublicKey = <Kem as hpke::Kem>::PublicKey;
+
+/// HPKE's application label; a new format gets a new one.
+const LABEL: &[u8] = b"countersign credential v1";
+/// First byte of a sealed credential.
+const FORMAT: u8 = 1;
+/// Bytes of an encapsulated key (RFC 9180, 7.1).
+const ENCAPSULATED: usize = 32;
+/// Longest secret, in bytes: OIDC tokens used as passwords stay below 8 KiB.
+const SECRET_MAX: usize = 16 * 1024;
+/// What the key file starts with.
+const KEY_FILE_TAG: &str = "countersign-opening-key-v1:";
+/// Longest key file read, in bytes; a real one has 70.
+const KEY_FILE_MAX: u64 = 1024;
+
+/// Why the vault could not seal, open or read a key.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The sealed bytes were changed, belong to another key, or were sealed for something else.
+    #[error("the sealed credential does not open for this use")]
+    DoesNotOpen,
+    /// The sealed bytes are not of a format this version knows.
+    #[error("expected a sealed credential of format {FORMAT}")]
+    Format,
+    /// The secret is empty or larger than any registry's.
+    #[error("expected a secret of 1 to {SECRET_MAX} bytes, received {0}")]
+    Length(usize),
+    /// The text is not a sealing key.
+    #[error("expected a sealing key of 43 base64url characters")]
+    SealingKey,
+    /// The file is not an opening key.
+    #[error("expected an opening key file at `{0}`")]
+    KeyFile(PathBuf),
+    /// Somebody besides the owner may read or change the key file.
+    #[error("expected a regular key file with mode 0600, received mode {mode:04o} at `{path}`")]
+    KeyFileMode {
+        /// The permission bits found.
+        mode: u32,
+        /// Where.
+        path: PathBuf,
+    },
+    /// A key file exists and is never overwritten.
+    #[error("expected no key file yet at `{0}`")]
+    KeyFileExists(PathBuf),
+    /// The file system said no.
+    #[error("the key file at `{path}` could not be used")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No randomness, no key.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// What a credential may be used for. The two kinds never open for each other (Q17).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Sending artifacts.
+    Publish,
+    /// Reading what the registry holds.
+    Read,
+}
+
+impl Purpose {
+    /// The word in the encoding, the database and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// Everything a credential is bound to; sealing and opening must name the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context<'a> {
+    /// What it may be used for.
+    pub purpose: Purpose,
+    /// The digest of this installation's genesis entry, from configuration (Q18).
+    pub genesis: Sha256,
+    /// The upstream's row.
+    pub upstream: UpstreamId,
+    /// `scheme://host[:port]` it may be sent to.
+    pub origin: &'a str,
+    /// The protocol it is for.
+    pub ecosystem: Ecosystem,
+    /// The packages it is meant for, as configured; `*` for all of the upstream.
+    pub scope: &'a str,
+}
+
+impl Context<'_> {
+    /// The associated data: six items in the order of the fields, each preceded by its length as
+    /// eight bytes, big-endian. No two contexts share an encoding.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        let items: [&[u8]; 6] = [
+            self.purpose.as_str().as_bytes(),
+            self.genesis.as_bytes(),
+            self.upstream.as_bytes(),
+            self.origin.as_bytes(),
+            self.ecosystem.as_str().as_bytes(),
+            self.scope.as_bytes(),
+        ];
+        for item in items {
+            out.extend_from_slice(&(item.len() as u64).to_be_bytes());
+            out.extend_from_slice(item);
+        }
+        out
+    }
+}
+
+/// A sealed credential as the database keeps it: a format byte, the encapsulated key, ciphertext.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(Vec<u8>);
+
+impl Sealed {
+    /// Wraps bytes read from the database.
+    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes to keep.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// The public half: seals, never opens. Written as base64url in configuration.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealingKey(PublicKey);
+
+impl SealingKey {
+    /// Reads the text written by `Display`.
+    pub fn parse(text: &str) -> Result<Self, VaultError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| VaultError::SealingKey)?;
+        PublicKey::from_bytes(&bytes).map(Self).map_err(|_| VaultError::SealingKey)
+    }
+}
+
+impl fmt::Display for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_bytes()))
+    }
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealingKey({self})")
+    }
+}
+
+/// The private half. Held by the publisher role alone.
+pub struct OpeningKey(PrivateKey);
+
+impl OpeningKey {
+    /// The public half that belongs to it.
+    pub fn sealing_key(&self) -> SealingKey {
+        SealingKey(Kem::sk_to_pk(&self.0))
+    }
+}
+
+impl fmt::Debug for OpeningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpeningKey(secret)")
+    }
+}
+
+/// Makes a new key and keeps it in a file that only its owner may read (mode 0600).
+///
+/// Dying before the end leaves no file or a file that [`load`] refuses, never half a key in use.
+pub fn create(path: &Path) -> Result<OpeningKey, VaultError> {
+    let seed = Zeroizing::new(entropy::bytes::<32>()?);
+    let (private, _) = Kem::derive_keypair(&*seed);
+    let mut bytes = private.to_bytes();
+    let line = Zeroizing::new(format!("{KEY_FILE_TAG}{}\n", URL_SAFE_NO_PAD.encode(bytes)));
+    bytes.as_mut_slice().zeroize();
+    let fault = |source| VaultError::Io { path: path.to_owned(), source };
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => VaultError::KeyFileExists(path.to_owned()),
+        _ => fault(error),
+    })?;
+    file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(parent.unwrap_or(Path::new(".")))
+        .and_then(|directory| directory.sync_all())
+        .map_err(fault)?;
+    Ok(OpeningKey(private))
+}
+
+/// Reads the key file. Refuses links, and files that group or others may touch.
+pub fn load(path: &Path) -> Result<OpeningKey, VaultError> {
+    let fault = |source| VaultError::Io { path: path.to_owned(), source };
+    let named = std::fs::symlink_metadata(path).map_err(fault)?;
+    let file = std::fs::File::open(path).map_err(fault)?;
+    let opened = file.metadata().map_err(fault)?;
+    let mode = opened.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 || !named.is_file() || !opened.is_file() {
+        return Err(VaultError::KeyFileMode { mode, path: path.to_owned() });
+    }
+    let mut text = Zeroizing::new(String::new());
+    let refused = || VaultError::KeyFile(path.to_owned());
+    file.take(KEY_FILE_MAX).read_to_string(&mut text).map_err(|_| refused())?;
+    let encoded = text.trim_end().strip_prefix(KEY_FILE_TAG).ok_or_else(refused)?;
+    let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(encoded).map_err(|_| refused())?);
+    PrivateKey::from_bytes(&bytes).map(OpeningKey).map_err(|_| refused())
+}
+
+/// Seals a secret for one use.
+pub fn seal(
+    key: &SealingKey,
+    context: &Context<'_>,
+    secret: &SecretString,
+) -> Result<Sealed, VaultError> {
+    let plain = secret.expose_secret().as_bytes();
+    if plain.is_empty() || plain.len() > SECRET_MAX {
+        return Err(VaultError::Length(plain.len()));
+    }
+    let mut drawn = Drawn::new()?;
+    let (encapsulated, ciphertext) =
+        hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
+            &OpModeS::Base,
+            &key.0,
+            LABEL,
+            plain,
+            &context.encode(),
+            &mut drawn,
+        )
+        .map_err(|_| VaultError::SealingKey)?;
+    drawn.check()?;
+    let mut out = vec![FORMAT];
+    out.extend_from_slice(&encapsulated.to_bytes());
+    out.extend_from_slice(&ciphertext);
+    Ok(Sealed(out))
+}
+
+/// Opens a secret for the use it was sealed for.
+pub fn open(
+    key: &OpeningKey,
+    context: &Context<'_>,
+    sealed: &Sealed,
+) -> Result<SecretString, VaultError> {
+    let Some((&FORMAT, rest)) = sealed.0.split_first() else {
+        return Err(VaultError::Format);
+    };
+    let (encapsulated, ciphertext) =
+        rest.split_at_checked(ENCAPSULATED).ok_or(VaultError::Format)?;
+    let encapsulated = <Kem as hpke::Kem>::EncappedKey::from_bytes(encapsulated)
+        .map_err(|_| VaultError::DoesNotOpen)?;
+    let plain = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, Kem>(
+        &OpModeR::Base,
+        &key.0,
+        &encapsulated,
+        LABEL,
+        ciphertext,
+        &context.encode(),
+    )
+    .map_err(|_| VaultError::DoesNotOpen)?;
+    // On failure the plaintext comes back inside the error and is wiped before it is dropped.
+    String::from_utf8(plain).map(SecretString::from).map_err(|error| {
+        error.into_bytes().zeroize();
+        VaultError::DoesNotOpen
+    })
+}
+
+/// Random bytes drawn beforehand, in the shape HPKE asks for, so that a failing source is an error
+/// and not a panic. HPKE draws 32 bytes for one ephemeral key.
+struct Drawn {
+    bytes: Zeroizing<[u8; 64]>,
+    used: usize,
+    overdrawn: bool,
+}
+
+impl Drawn {
+    fn new() -> Result<Self, EntropyError> {
+        Ok(Self { bytes: Zeroizing::new(entropy::bytes()?), used: 0, overdrawn: false })
+    }
+
+    /// Refuses what was sealed with bytes that were never drawn.
+    fn check(&self) -> Result<(), VaultError> {
+        if self.overdrawn || self.used == 0 { Err(VaultError::SealingKey) } else { Ok(()) }
+    }
+}
+
+impl rand_core::TryRng for Drawn {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let mut word = [0; 4];
+        self.try_fill_bytes(&mut word)?;
+        Ok(u32::from_le_bytes(word))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        let mut word = [0; 8];
+        self.try_fill_bytes(&mut word)?;
+        Ok(u64::from_le_bytes(word))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        match self.bytes.get(self.used..self.used + out.len()) {
+            Some(bytes) => out.copy_from_slice(bytes),
+            None => self.overdrawn = true,
+        }
+        self.used += out.len();
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Drawn {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    const SECRET: &str = "npm_canary0123456789";
+
+    fn context() -> Context<'static> {
+        Context {
+            purpose: Purpose::Publish,
+            genesis: Sha256::of(b"genesis"),
+            upstream: UpstreamId::from_uuid(Uuid::from_u128(7)),
+            origin: "https://registry.example",
+            ecosystem: Ecosystem::Npm,
+            scope: "@octo/hello-wire",
+        }
+    }
+
+    fn key() -> (tempfile::TempDir, OpeningKey) {
+        let directory = tempfile::tempdir().unwrap();
+        let key = create(&directory.path().join("vault.key")).unwrap();
+        (directory, key)
+    }
+
+    fn sealed(key: &OpeningKey) -> Sealed {
+        seal(&key.sealing_key(), &context(), &SecretString::from(SECRET)).unwrap()
+    }
+
+    #[test]
+    fn what_was_sealed_opens_for_the_same_use() {
+        let (_directory, key) = key();
+        let sealed = sealed(&key);
+        assert_eq!(open(&key, &context(), &sealed).unwrap().expose_secret(), SECRET);
+        assert!(!sealed.as_bytes().windows(4).any(|window| window == b"npm_"));
+        let again = seal(&key.sealing_key(), &context(), &SecretString::from(SECRET)).unwrap();
+        assert_ne!(again, sealed, "every seal has its own ephemeral key");
+    }
+
+    /// Rules K1, Q17, Q18.
+    #[test]
+    fn every_field_of_the_context_is_bound() {
+        let (_directory, key) = key();
+        let sealed = sealed(&key);
+        let right = context();
+        let wrong = [
+            Context { purpose: Purpose::Read, ..right },
+            Context { genesis: Sha256::of(b"another log"), ..right },
+            Context { upstream: UpstreamId::from_uuid(Uuid::from_u128(8)), ..right },
+            Context { origin: "https://evil.example", ..right },
+            Context { origin: "http://registry.example", ..right },
+            Context { origin: "https://registry.example:8443", ..right },
+            Context { ecosystem: Ecosystem::Pypi, ..right },
+            Context { scope: "*", ..right },
+        ];
+        for context in wrong {
+            assert!(
+                matches!(open(&key, &context, &sealed), Err(VaultError::DoesNotOpen)),
+                "{context:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let (_directory, key) = key();
+        let sealed = sealed(&key);
+        for index in 0..sealed.0.len() {
+            for bit in 0..8 {
+                let mut bytes = sealed.0.clone();
+                bytes[index] ^= 1 << bit;
+                assert!(open(&key, &context(), &Sealed(bytes)).is_err(), "byte {index} bit {bit}");
+            }
+            let cut = Sealed(sealed.0[..index].to_vec());
+            assert!(open(&key, &context(), &cut).is_err(), "cut at {index}");
+        }
+    }
+
+    #[test]
+    fn another_key_opens_nothing() {
+        let (_directory, ours) = key();
+        let (_other_directory, theirs) = key();
+        assert!(open(&theirs, &context(), &sealed(&ours)).is_err());
+    }
+
+    #[test]
+    fn empty_and_oversized_secrets_are_refused() {
+        let (_directory, key) = key();
+        for length in [0, SECRET_MAX + 1] {
+            let secret = SecretString::from("x".repeat(length));
+            let refused = seal(&key.sealing_key(), &context(), &secret);
+            assert!(matches!(refused, Err(VaultError::Length(found)) if found == length));
+        }
+    }
+
+    #[test]
+    fn the_key_file_is_private_and_reads_back() {
+        let (directory, key) = key();
+        let path = directory.path().join("vault.key");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        let loaded = load(&path).unwrap();
+        assert_eq!(loaded.sealing_key(), key.sealing_key());
+        assert_eq!(open(&loaded, &context(), &sealed(&key)).unwrap().expose_secret(), SECRET);
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(create(&path), Err(VaultError::KeyFileExists(_))));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    /// Rule K2.
+    #[test]
+    fn a_key_file_others_may_touch_is_refused() {
+        let (directory, _key) = key();
+        let path = directory.path().join("vault.key");
+        for mode in [0o640, 0o604, 0o660, 0o610] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(load(&path), Err(VaultError::KeyFileMode { .. })), "{mode:o}");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(load(&link), Err(VaultError::KeyFileMode { .. })));
+    }
+
+    #[test]
+    fn a_broken_key_file_is_refused_without_showing_it() {
+        let (directory, _key) = key();
+        let path = directory.path().join("vault.key");
+        for text in ["", "countersign-opening-key-v1:canary", "other:AAAA"] {
+            std::fs::write(&path, text).unwrap();
+            let error = load(&path).unwrap_err();
+            assert!(matches!(error, VaultError::KeyFile(_)));
+            assert!(!format!("{error:?}{error}").contains("canary"));
+        }
+    }
+
+    /// Rule K4.
+    #[test]
+    fn nothing_secret_is_printed() {
+        let (directory, key) = key();
+        let file = std::fs::read_to_string(directory.path().join("vault.key")).unwrap();
+        let private = file.trim().strip_prefix(KEY_FILE_TAG).unwrap();
+        let sealed = sealed(&key);
+        let opened = open(&key, &context(), &sealed).unwrap();
+        let printed = format!("{key:?} {sealed:?} {opened:?}");
+        assert!(!printed.contains(private) && !printed.contains(SECRET), "{printed}");
+    }
+
+    #[test]
+    fn a_sealing_key_reads_back_from_its_text() {
+        let (_directory, key) = key();
+        let text = key.sealing_key().to_string();
+        assert_eq!(SealingKey::parse(&text).unwrap(), key.sealing_key());
+        assert!(matches!(SealingKey::parse("AAAA"), Err(VaultError::SealingKey)));
+    }
+}

@@ -1,1 +1,335 @@
-//! Not written yet.
+//! Events: the append-only log from which the publish decision is recomputed.
+//!
+//! An entry is serialised once, when it is appended, in the transaction of the change it records
+//! (I7). Entries carry digests, public keys and pseudonymous ids; names live in the database.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::decision::Decision;
+use crate::domain::digest::Sha256;
+use crate::domain::ids::{
+    AttemptId, InstanceId, PackageId, PersonId, PolicyId, PublisherId, ReleaseId, UpstreamId,
+};
+use crate::domain::manifest::Access;
+use crate::domain::package::Ecosystem;
+use crate::domain::policy::Policy;
+use crate::domain::roster::{CiIdentity, Roster};
+
+/// Who made something happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// A signed-in person.
+    Person(PersonId),
+    /// A CI workload through a trusted publisher.
+    Publisher(PublisherId),
+    /// The clock or a background worker.
+    Gateway,
+    /// Whoever runs commands on the host.
+    Host,
+}
+
+/// Why a release was sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SealedBecause {
+    /// npm releases are one file.
+    SingleFile,
+    /// CI said that it is complete.
+    CiAsked,
+    /// No file came for the quiet period.
+    Quiet,
+    /// The first reviewer began.
+    ReviewBegan,
+}
+
+/// A package as the publish decision needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageRecord {
+    /// Names it.
+    pub id: PackageId,
+    /// Whose rules apply.
+    pub ecosystem: Ecosystem,
+    /// As registered here.
+    pub name: String,
+    /// Where its releases go.
+    pub upstream: UpstreamId,
+    /// Which rule applies.
+    pub policy: PolicyId,
+    /// npm only.
+    pub access: Option<Access>,
+}
+
+/// An upstream as the publish decision needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamRecord {
+    /// Names it.
+    pub id: UpstreamId,
+    /// Whose protocol it speaks.
+    pub kind: Ecosystem,
+    /// Where bytes are sent.
+    pub url: String,
+    /// Where they are read back, when that differs.
+    pub simple_url: Option<String>,
+    /// Private or loopback addresses were allowed for it (Q15).
+    pub allow_private: bool,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// The first entry: this installation exists.
+    Genesis {
+        /// Names the installation.
+        instance: InstanceId,
+        /// Origin as browsers see it; its host is the WebAuthn relying party id.
+        origin: String,
+    },
+    /// A new roster is in force.
+    RosterRevised {
+        /// The whole roster.
+        roster: Roster,
+        /// Who changed it.
+        by: Actor,
+    },
+    /// A new revision of a policy is in force.
+    PolicyRevised {
+        /// The whole policy.
+        policy: Policy,
+        /// Who changed it.
+        by: Actor,
+    },
+    /// An upstream was added or changed.
+    UpstreamRevised {
+        /// The whole record.
+        upstream: UpstreamRecord,
+        /// Who changed it.
+        by: Actor,
+    },
+    /// A credential was sealed for an upstream.
+    CredentialSealed {
+        /// For which upstream.
+        upstream: UpstreamId,
+        /// Digest of the sealed bytes.
+        sealed_sha256: Sha256,
+        /// Who sealed it.
+        by: Actor,
+    },
+    /// A package was added or changed.
+    PackageRevised {
+        /// The whole record.
+        package: PackageRecord,
+        /// Who changed it.
+        by: Actor,
+    },
+    /// A publisher was added or changed.
+    PublisherRevised {
+        /// Names it.
+        publisher: PublisherId,
+        /// Digest of its rule and packages.
+        rule_sha256: Sha256,
+        /// Who changed it.
+        by: Actor,
+    },
+    /// A publisher may no longer stage.
+    PublisherRemoved {
+        /// Names it.
+        publisher: PublisherId,
+        /// Who removed it.
+        by: Actor,
+    },
+    /// The first file of a release arrived.
+    ReleaseOpened {
+        /// The release.
+        release: ReleaseId,
+        /// Its package.
+        package: PackageId,
+        /// Its version.
+        version: String,
+        /// Which publisher.
+        publisher: PublisherId,
+    },
+    /// A file was staged.
+    ArtifactStaged {
+        /// The release.
+        release: ReleaseId,
+        /// The file name.
+        name: String,
+        /// Its size in bytes.
+        size_bytes: u64,
+        /// Its content address.
+        sha256: Sha256,
+    },
+    /// The release is complete; its bytes never change again (I1).
+    ReleaseSealed {
+        /// The release.
+        release: ReleaseId,
+        /// Its package.
+        package: PackageId,
+        /// The exact bytes of the manifest; they are UTF-8 JSON.
+        manifest: String,
+        /// Who started the CI run.
+        started_by: CiIdentity,
+        /// The policy in force.
+        policy: PolicyId,
+        /// Its revision.
+        policy_revision: u32,
+        /// Nothing is sent after this time.
+        expires_at: Timestamp,
+        /// What sealed it.
+        because: SealedBecause,
+    },
+    /// A person approved or rejected.
+    Decided {
+        /// The release.
+        release: ReleaseId,
+        /// The whole decision.
+        decision: Decision,
+    },
+    /// Enough people approved.
+    ReleaseApproved {
+        /// The release.
+        release: ReleaseId,
+    },
+    /// Somebody objected.
+    ReleaseRejected {
+        /// The release.
+        release: ReleaseId,
+        /// Who.
+        by: PersonId,
+    },
+    /// Nobody decided in time.
+    ReleaseExpired {
+        /// The release.
+        release: ReleaseId,
+    },
+    /// A newer candidate took its place.
+    ReleaseSuperseded {
+        /// The release.
+        release: ReleaseId,
+        /// The newer one.
+        by: ReleaseId,
+    },
+    /// Bytes are about to be sent.
+    ForwardStarted {
+        /// The release.
+        release: ReleaseId,
+        /// The try.
+        attempt: AttemptId,
+        /// The file.
+        name: String,
+    },
+    /// What came of it.
+    ForwardEnded {
+        /// The release.
+        release: ReleaseId,
+        /// The try.
+        attempt: AttemptId,
+        /// The file.
+        name: String,
+        /// The classified outcome in one word.
+        outcome: String,
+        /// The registry's own words, cut.
+        message: String,
+    },
+    /// The registry holds exactly the approved files.
+    ReleasePublished {
+        /// The release.
+        release: ReleaseId,
+    },
+    /// The registry holds some of the files and refused the rest.
+    ReleasePartlyPublished {
+        /// The release.
+        release: ReleaseId,
+        /// The registry's own words, cut.
+        message: String,
+    },
+    /// Nothing was published.
+    ReleaseFailed {
+        /// The release.
+        release: ReleaseId,
+        /// The registry's own words or our reason, cut.
+        message: String,
+    },
+}
+
+impl Event {
+    /// The word that names this kind of event in the encoding.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Genesis { .. } => "genesis",
+            Self::RosterRevised { .. } => "roster_revised",
+            Self::PolicyRevised { .. } => "policy_revised",
+            Self::UpstreamRevised { .. } => "upstream_revised",
+            Self::CredentialSealed { .. } => "credential_sealed",
+            Self::PackageRevised { .. } => "package_revised",
+            Self::PublisherRevised { .. } => "publisher_revised",
+            Self::PublisherRemoved { .. } => "publisher_removed",
+            Self::ReleaseOpened { .. } => "release_opened",
+            Self::ArtifactStaged { .. } => "artifact_staged",
+            Self::ReleaseSealed { .. } => "release_sealed",
+            Self::Decided { .. } => "decided",
+            Self::ReleaseApproved { .. } => "release_approved",
+            Self::ReleaseRejected { .. } => "release_rejected",
+            Self::ReleaseExpired { .. } => "release_expired",
+            Self::ReleaseSuperseded { .. } => "release_superseded",
+            Self::ForwardStarted { .. } => "forward_started",
+            Self::ForwardEnded { .. } => "forward_ended",
+            Self::ReleasePublished { .. } => "release_published",
+            Self::ReleasePartlyPublished { .. } => "release_partly_published",
+            Self::ReleaseFailed { .. } => "release_failed",
+        }
+    }
+
+    /// The release this event is about, if any.
+    pub const fn release(&self) -> Option<ReleaseId> {
+        match self {
+            Self::Genesis { .. }
+            | Self::RosterRevised { .. }
+            | Self::PolicyRevised { .. }
+            | Self::UpstreamRevised { .. }
+            | Self::CredentialSealed { .. }
+            | Self::PackageRevised { .. }
+            | Self::PublisherRevised { .. }
+            | Self::PublisherRemoved { .. } => None,
+            Self::ReleaseOpened { release, .. }
+            | Self::ArtifactStaged { release, .. }
+            | Self::ReleaseSealed { release, .. }
+            | Self::Decided { release, .. }
+            | Self::ReleaseApproved { release }
+            | Self::ReleaseRejected { release, .. }
+            | Self::ReleaseExpired { release }
+            | Self::ReleaseSuperseded { release, .. }
+            | Self::ForwardStarted { release, .. }
+            | Self::ForwardEnded { release, .. }
+            | Self::ReleasePublished { release }
+            | Self::ReleasePartlyPublished { release, .. }
+            | Self::ReleaseFailed { release, .. } => Some(*release),
+        }
+    }
+}
+
+/// One entry of the log. Field order is the encoding.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Position in the log, from zero, without gaps.
+    pub sequence: u64,
+    /// When it was appended.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+impl LogEntry {
+    /// The bytes that are stored; UTF-8 JSON without white space.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        super::canonical(self)
+    }
+
+    /// Reads an entry back; `None` when the bytes are not one.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}

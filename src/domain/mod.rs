@@ -24,3 +24,13 @@ pub mod roster;
 pub mod statement;
 pub mod upstream;
 pub mod words;
+
+/// Serialises a document into the bytes that are stored, hashed and signed.
+///
+/// Documents are plain structs whose field order is their encoding; whoever needs the bytes later
+/// keeps them instead of serialising again.
+pub(crate) fn canonical<T: serde::Serialize>(document: &T) -> Vec<u8> {
+    // Serialising to memory fails only for maps with non-string keys and for failing `Serialize`
+    // implementations; documents have neither. An empty document verifies against nothing.
+    serde_json::to_vec(document).unwrap_or_default()
+}

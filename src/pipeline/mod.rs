@@ -1,1 +1,131 @@
-//! Not written yet.
+//! The stages a release walks through, in order, and the people and set-up around them.
+//!
+//! ```text
+//! ci ─▶ intake ─▶ staging ─▶ review ─▶ approval ─▶ forwarding
+//! ```
+//!
+//! Functions here take the handles they use, then values, then `now`. They open transactions and
+//! order effects; they contain no SQL text, no HTTP words and no rules that `domain` could hold.
+
+use std::future::Future;
+
+pub mod approval;
+pub mod ci;
+pub mod forwarding;
+pub mod intake;
+pub mod review;
+pub mod setup;
+pub mod signin;
+pub mod staging;
+
+/// What sort of mistake the caller made. `web::error` maps each to a status and a problem type;
+/// each is a heading in `docs/problems.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The request cannot be understood or contradicts itself. Correct it and send it again.
+    BadInput,
+    /// The artifact breaks a rule of its format or ecosystem, or disagrees with what was claimed.
+    BadArtifact,
+    /// More bytes, files or fields than this installation accepts.
+    TooLarge,
+    /// A protocol feature this gateway does not offer, such as `npm deprecate`.
+    Unsupported,
+    /// No credential, or one that is unknown, expired or ended. Get a new one.
+    NotAuthenticated,
+    /// The CI token verified, but no trusted publisher accepts its claims.
+    NotTrusted,
+    /// Signed in, but not allowed to do this.
+    Forbidden,
+    /// No such thing, or none that the caller may see.
+    NotFound,
+    /// It contradicts what is already there, such as other bytes under a staged file name.
+    Conflict,
+    /// It was possible once and is over, such as approving an expired release.
+    Gone,
+    /// Too many of these in a short time. Wait.
+    TooMany,
+}
+
+/// The caller is wrong, and is told what was expected and what came.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What sort of mistake.
+    pub kind: Kind,
+    /// One sentence in lower case without a full stop: expected, then received.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with its sentence.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// We are broken, or something we depend on is. The chain is logged once, at the edge.
+#[derive(Debug, thiserror::Error)]
+#[error("{context}")]
+pub struct Fault {
+    /// What we were doing.
+    pub context: &'static str,
+    /// What went wrong.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Fault {
+    /// A fault with what we were doing.
+    pub fn new(
+        context: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { context, source: source.into() }
+    }
+}
+
+/// Why a pipeline function did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller is wrong.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// We are broken.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// A pipeline function's answer.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<crate::store::StoreError> for Error {
+    fn from(source: crate::store::StoreError) -> Self {
+        Self::Fault(Fault::new("using the database", source))
+    }
+}
+
+impl From<crate::entropy::EntropyError> for Error {
+    fn from(source: crate::entropy::EntropyError) -> Self {
+        Self::Fault(Fault::new("drawing random bytes", source))
+    }
+}
+
+/// Refuses with a sentence.
+pub fn refuse<T>(kind: Kind, message: impl Into<String>) -> Result<T> {
+    Err(Error::Refused(Refusal::new(kind, message)))
+}
+
+/// Runs work to its end even when the caller goes away.
+///
+/// A web framework drops a handler's future when its client disconnects; a transaction or a
+/// multi-step effect must not stop in the middle for that.
+pub async fn detached<T, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Fault::new("running a task", error).into()),
+    }
+}

@@ -1,1 +1,9 @@
-//! Not written yet.
+//! The HTTP face: pages for people, registry paths for CI.
+//!
+//! `views` are the pages, `display` turns values into words, `assets` are the embedded files and
+//! `security` the headers of every answer.
+
+pub mod assets;
+pub mod display;
+pub mod security;
+pub mod views;

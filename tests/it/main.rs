@@ -1,6 +1,14 @@
 //! The integration tests: one binary.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "outside of #[test] functions clippy does not know that this is test code"
+)]
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod oidc;
+mod passkeys;
+mod schema;
+mod store_people;
 mod support;

@@ -1,3 +1,5 @@
 //! What several suites share.
 
+pub(crate) mod authenticator;
+pub(crate) mod database;
 pub(crate) mod issuer;

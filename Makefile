@@ -1,0 +1,26 @@
+# Everything a contributor runs. `make test` is the one command: it installs what it needs and checks everything.
+.DEFAULT_GOAL := help
+.PHONY: help test demo bench fmt tools
+
+help:
+	@printf '%s\n' \
+	  'make test   install the tools, check format, lints, spelling and licences, run every test' \
+	  'make demo   one release from CI to two registries; AUTO=1 lets headless browsers approve' \
+	  'make bench  the benchmarks' \
+	  'make fmt    format the code' \
+	  'make tools  install what the tests need under .tools/'
+
+test:
+	@scripts/test.sh
+
+demo:
+	@scripts/demo.sh
+
+bench:
+	@scripts/bench.sh
+
+fmt:
+	cargo fmt --all
+
+tools:
+	@scripts/tools.sh

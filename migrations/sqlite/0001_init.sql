@@ -1,0 +1,352 @@
+-- Ids are 16 bytes, times are microseconds UTC, flags are 0 or 1, documents are canonical JSON text.
+-- migrations/postgres/0001_init.sql is this file in the other dialect; a test compares the schemas.
+
+-- This installation. One row, written at first start.
+create table instance (
+  singleton    integer not null constraint instance_pk primary key
+               constraint instance_is_one_row check (singleton = 1),
+  id           blob    not null,
+  origin       text    not null,           -- as browsers see it; the WebAuthn RP id is its host
+  created_at   integer not null,
+  -- mutable
+  claim_hash   blob,                       -- SHA-256 of the claim code; null once claimed
+  claim_tries  integer not null default 0, -- wrong codes since the code was written
+  claimed_at   integer
+) strict;
+
+-- The append-only log. Nothing updates or deletes here.
+create table log_entries (
+  sequence     integer not null constraint log_entries_pk primary key,
+  at           integer not null,
+  release_id   blob,                       -- null: about people, policies, packages, upstreams
+  kind         text    not null,
+  body         blob    not null            -- the entry's exact bytes
+) strict;
+create index log_entries_by_release on log_entries (release_id, sequence);
+
+-- Position of the next entry; the row is the lock that keeps the log without gaps.
+create table log_head (
+  singleton     integer not null constraint log_head_pk primary key
+                constraint log_head_is_one_row check (singleton = 1),
+  next_sequence integer not null
+) strict;
+
+create table people (
+  id           blob    not null constraint people_pk primary key,
+  created_at   integer not null,
+  -- mutable
+  name         text    not null constraint people_name_unique unique,
+  role         text    not null constraint people_role_known
+               check (role in ('owner', 'maintainer', 'viewer')),
+  joined_at    integer,                    -- first passkey enrolled
+  left_at      integer
+) strict;
+
+create table passkeys (
+  id                 blob    not null constraint passkeys_pk primary key,
+  person_id          blob    not null constraint passkeys_person_fk references people (id),
+  credential_id      blob    not null constraint passkeys_credential_unique unique,
+  public_key         blob    not null,     -- COSE key
+  aaguid             blob    not null,
+  transports         text    not null,     -- JSON array
+  attestation_object blob    not null,     -- raw, for evidence
+  client_data_json   blob    not null,     -- raw, for evidence
+  created_at         integer not null,
+  counts_from        integer not null,
+  -- mutable
+  name               text    not null,
+  stored             text    not null,     -- the verifier's own form, JSON
+  counter            integer not null,
+  backup_eligible    integer not null constraint passkeys_be_flag check (backup_eligible in (0, 1)),
+  backed_up          integer not null constraint passkeys_bs_flag check (backed_up in (0, 1)),
+  last_used_at       integer,
+  suspended_at       integer,              -- counter or flag alarm: does not count
+  revoked_at         integer
+) strict;
+create index passkeys_by_person on passkeys (person_id);
+
+create table roster_revisions (
+  revision     integer not null constraint roster_revisions_pk primary key,
+  at           integer not null,
+  body         text    not null,
+  sha256       blob    not null
+) strict;
+
+create table invitations (
+  id           blob    not null constraint invitations_pk primary key,
+  token_hash   blob    not null constraint invitations_token_unique unique,
+  person_id    blob    not null constraint invitations_person_fk references people (id),
+  invited_by   blob    constraint invitations_inviter_fk references people (id), -- null: set-up
+  created_at   integer not null,
+  expires_at   integer not null,
+  -- mutable
+  used_at      integer,
+  revoked_at   integer
+) strict;
+
+create table sessions (
+  token_hash   blob    not null constraint sessions_pk primary key,
+  person_id    blob    not null constraint sessions_person_fk references people (id),
+  csrf         text    not null,
+  created_at   integer not null,
+  expires_at   integer not null,           -- absolute
+  -- mutable
+  seen_at      integer not null            -- idle time counts from here
+) strict;
+create index sessions_by_person on sessions (person_id);
+
+-- One WebAuthn exchange. Deleted when it finishes, whatever the result.
+create table ceremonies (
+  id            blob    not null constraint ceremonies_pk primary key,
+  purpose       text    not null,
+  person_id     blob    constraint ceremonies_person_fk references people (id), -- null: sign-in
+  session_hash  blob,                      -- the session it was begun in, if any
+  invitation_id blob    constraint ceremonies_invitation_fk references invitations (id),
+  release_id    blob,
+  nonce         blob,
+  statement     blob,                      -- the exact bytes being signed
+  state         text    not null,          -- the verifier's own state, JSON
+  created_at    integer not null,
+  expires_at    integer not null
+) strict;
+
+create table issuers (
+  id           blob    not null constraint issuers_pk primary key,
+  name         text    not null constraint issuers_name_unique unique,
+  url          text    not null constraint issuers_url_unique unique,
+  body         text    not null,           -- canonical JSON of the whole issuer
+  created_at   integer not null
+) strict;
+
+-- CI identities that are settled: a person's, or nobody's (a bot).
+create table ci_identities (
+  issuer_url   text    not null,
+  actor_id     text    not null,
+  actor_name   text    not null,
+  person_id    blob    constraint ci_identities_person_fk references people (id), -- null: a bot
+  linked_at    integer not null,
+  constraint ci_identities_pk primary key (issuer_url, actor_id)
+) strict;
+
+create table upstreams (
+  id                 blob    not null constraint upstreams_pk primary key,
+  created_at         integer not null,
+  kind               text    not null constraint upstreams_kind_known check (kind in ('npm', 'pypi')),
+  -- mutable
+  name               text    not null constraint upstreams_name_unique unique,
+  url                text    not null,
+  simple_url         text,
+  allow_private      integer not null constraint upstreams_private_flag check (allow_private in (0, 1)),
+  username           text    not null,
+  publish_credential blob,                 -- sealed; only the publisher role can open it
+  read_credential    blob,                 -- sealed for the web role
+  sealed_at          integer
+) strict;
+
+create table policies (
+  id           blob    not null constraint policies_pk primary key,
+  name         text    not null constraint policies_name_unique unique,
+  revision     integer not null            -- the one in force
+) strict;
+
+create table policy_revisions (
+  policy_id    blob    not null constraint policy_revisions_policy_fk references policies (id),
+  revision     integer not null,
+  at           integer not null,
+  body         text    not null,
+  sha256       blob    not null,
+  constraint policy_revisions_pk primary key (policy_id, revision)
+) strict;
+
+create table packages (
+  id           blob    not null constraint packages_pk primary key,
+  ecosystem    text    not null constraint packages_ecosystem_known
+               check (ecosystem in ('npm', 'pypi')),
+  name         text    not null,
+  normalized   text    not null,
+  created_at   integer not null,
+  -- mutable
+  upstream_id  blob    not null constraint packages_upstream_fk references upstreams (id),
+  policy_id    blob    not null constraint packages_policy_fk references policies (id),
+  access       text    constraint packages_access_known check (access in ('public', 'restricted')),
+  constraint packages_name_unique unique (ecosystem, normalized)
+) strict;
+
+create table publishers (
+  id           blob    not null constraint publishers_pk primary key,
+  issuer_id    blob    not null constraint publishers_issuer_fk references issuers (id),
+  created_at   integer not null,
+  -- mutable
+  name         text    not null,
+  rule         text    not null,           -- canonical JSON
+  last_used_at integer,
+  removed_at   integer
+) strict;
+
+create table publisher_packages (
+  publisher_id blob    not null constraint publisher_packages_publisher_fk references publishers (id),
+  package_id   blob    not null constraint publisher_packages_package_fk references packages (id),
+  constraint publisher_packages_pk primary key (publisher_id, package_id)
+) strict;
+
+-- Tokens of known issuers that no publisher accepted, for the publisher page. Bounded by a sweep.
+create table refused_tokens (
+  id           blob    not null constraint refused_tokens_pk primary key,
+  at           integer not null,
+  issuer_id    blob    not null constraint refused_tokens_issuer_fk references issuers (id),
+  package_id   blob    constraint refused_tokens_package_fk references packages (id),
+  claim        text    not null,
+  expected     text    not null,
+  received     text    not null
+) strict;
+create index refused_tokens_by_time on refused_tokens (at);
+
+-- A session of one CI run with one publisher (PyPI) or one package (npm).
+create table upload_sessions (
+  id            blob    not null constraint upload_sessions_pk primary key,
+  publisher_id  blob    not null constraint upload_sessions_publisher_fk references publishers (id),
+  package_id    blob    constraint upload_sessions_package_fk references packages (id), -- null: all of the publisher's
+  claims        text    not null,          -- canonical JSON of the verified claims
+  claims_sha256 blob    not null,
+  run_key       text    not null,          -- names the CI run
+  created_at    integer not null,
+  expires_at    integer not null,
+  -- mutable
+  ended_at      integer
+) strict;
+
+-- Which CI token opened which session (Q1). Kept until the token has expired and a margin more.
+create table token_uses (
+  issuer_url   text    not null,
+  jti          text    not null,
+  scope        text    not null,           -- 'npm:<package id>' or 'pypi:<publisher id>'
+  session_id   blob    not null constraint token_uses_session_fk references upload_sessions (id),
+  keep_until   integer not null,
+  constraint token_uses_pk primary key (issuer_url, jti, scope)
+) strict;
+
+-- Minted upload tokens; several may open one session, since a client may present its CI token again.
+create table upload_tokens (
+  token_hash   blob    not null constraint upload_tokens_pk primary key,
+  session_id   blob    not null constraint upload_tokens_session_fk references upload_sessions (id),
+  created_at   integer not null
+) strict;
+
+create table releases (
+  id              blob    not null constraint releases_pk primary key,
+  package_id      blob    not null constraint releases_package_fk references packages (id),
+  version         text    not null,
+  publisher_id    blob    not null constraint releases_publisher_fk references publishers (id),
+  run_key         text    not null,
+  claims          text    not null,
+  claims_sha256   blob    not null,
+  actor_issuer    text    not null,
+  actor_id        text    not null,
+  actor_name      text    not null,
+  client          text    not null,        -- the uploading client's user agent, cut
+  dist_tag        text,                    -- npm only
+  access          text    constraint releases_access_known check (access in ('public', 'restricted')),
+  created_at      integer not null,
+  -- set once, when sealed
+  manifest        blob,
+  manifest_sha256 blob,
+  policy_id       blob    constraint releases_policy_fk references policies (id),
+  policy_revision integer,
+  sealed_at       integer,
+  expires_at      integer,
+  -- mutable
+  state           text    not null constraint releases_state_known check (state in
+    ('open', 'awaiting', 'approved', 'forwarding', 'confirming', 'published', 'partial', 'failed',
+     'rejected', 'expired', 'superseded')),
+  seal_after      integer not null,        -- an open release is sealed when no file came until then
+  changed_at      integer not null,
+  finished_at     integer,
+  superseded_by   blob,
+  message         text,                    -- the registry's own words, or our reason, for people
+  constraint releases_sealed_or_open check
+    ((manifest is null) = (sealed_at is null) and (state = 'open' or state = 'expired' or manifest is not null))
+) strict;
+-- One candidate at a time holds a version (I11).
+create unique index releases_hold_version on releases (package_id, version)
+  where state in ('open', 'awaiting', 'approved', 'forwarding', 'confirming', 'published', 'partial');
+create index releases_by_state on releases (state, created_at);
+create index releases_by_time on releases (created_at);
+
+create table artifacts (
+  id              blob    not null constraint artifacts_pk primary key,
+  release_id      blob    not null constraint artifacts_release_fk references releases (id),
+  filename        text    not null,
+  kind            text    not null constraint artifacts_kind_known
+                  check (kind in ('npm_tarball', 'wheel', 'sdist')),
+  size_bytes      integer not null,
+  sha256          blob    not null,
+  digests         text    not null,        -- JSON of all digests
+  facts           text    not null,        -- JSON of what the file itself says
+  differences     text    not null,        -- JSON of claimed-against-embedded differences, for people
+  document_sha256 blob    not null,        -- the rebuilt publish document
+  staged_at       integer not null,
+  -- mutable
+  forwarded_at    integer,                 -- the registry holds it
+  constraint artifacts_name_unique unique (release_id, filename)
+) strict;
+
+-- Attestations and provenance that CI sent, kept as evidence (Q2).
+create table attachments (
+  id           blob    not null constraint attachments_pk primary key,
+  artifact_id  blob    not null constraint attachments_artifact_fk references artifacts (id),
+  kind         text    not null,
+  body         blob    not null
+) strict;
+
+create table decisions (
+  id                 blob    not null constraint decisions_pk primary key,
+  release_id         blob    not null constraint decisions_release_fk references releases (id),
+  person_id          blob    not null constraint decisions_person_fk references people (id),
+  passkey_id         blob    not null constraint decisions_passkey_fk references passkeys (id),
+  verdict            text    not null constraint decisions_verdict_known
+                     check (verdict in ('approve', 'reject')),
+  reason             text,
+  body               text    not null,     -- canonical JSON of the whole decision
+  at                 integer not null,
+  constraint decisions_once_per_person unique (release_id, person_id)
+) strict;
+
+-- Background work on a release. The fence rises with every lease; writes carry it.
+create table jobs (
+  id           blob    not null constraint jobs_pk primary key,
+  release_id   blob    not null constraint jobs_release_fk references releases (id),
+  created_at   integer not null,
+  -- mutable
+  run_at       integer not null,
+  attempts     integer not null default 0,
+  fence        integer not null default 0,
+  lease_owner  text,
+  lease_until  integer,
+  finished_at  integer,
+  message      text
+) strict;
+create unique index jobs_one_per_release on jobs (release_id) where finished_at is null;
+create index jobs_due on jobs (run_at) where finished_at is null;
+
+create table attempts (
+  id           blob    not null constraint attempts_pk primary key,
+  release_id   blob    not null constraint attempts_release_fk references releases (id),
+  artifact_id  blob    not null constraint attempts_artifact_fk references artifacts (id),
+  fence        integer not null,
+  started_at   integer not null,
+  -- mutable
+  ended_at     integer,
+  outcome      text,
+  message      text
+) strict;
+create index attempts_by_release on attempts (release_id, started_at);
+
+-- Answers to API calls that carried an Idempotency-Key, for 24 hours.
+create table idempotency (
+  key_hash     blob    not null constraint idempotency_pk primary key, -- key, caller and route
+  request_hash blob    not null,
+  at           integer not null,
+  status       integer not null,
+  content_type text    not null,
+  body         blob    not null
+) strict;

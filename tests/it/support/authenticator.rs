@@ -1,0 +1,184 @@
+//! A software authenticator and its browser, with a knob for every lie the server must notice.
+//!
+//! ES256, discoverable, deterministic: a seed is a key. It answers `publicKey` options as the pages
+//! get them and writes credentials as browsers' `toJSON()` does.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{Signature, SigningKey};
+use serde_json::{Value, json};
+use sha2::Digest as _;
+
+/// User present.
+pub(crate) const UP: u8 = 0x01;
+/// User verified.
+pub(crate) const UV: u8 = 0x04;
+/// Backup eligible.
+pub(crate) const BE: u8 = 0x08;
+/// Backed up.
+pub(crate) const BS: u8 = 0x10;
+/// Attested key present.
+pub(crate) const AT: u8 = 0x40;
+/// Extensions present.
+pub(crate) const ED: u8 = 0x80;
+
+/// One key on one device, used from one page. Every public field is a knob.
+#[derive(Clone)]
+pub(crate) struct Authenticator {
+    signing_key: SigningKey,
+    /// The credential id.
+    pub(crate) id: Vec<u8>,
+    /// The last counter; each assertion adds `step`.
+    pub(crate) counter: u32,
+    /// What an assertion adds to the counter; 0 with counter 0 is a key that does not count.
+    pub(crate) step: u32,
+    /// The flags byte; AT is added to registrations.
+    pub(crate) flags: u8,
+    /// The RP id that is hashed into the authenticator data.
+    pub(crate) rp_id: String,
+    /// The origin of the page.
+    pub(crate) origin: String,
+    /// The model number.
+    pub(crate) aaguid: [u8; 16],
+    /// The `type` of the client data; `None` is the right one.
+    pub(crate) kind: Option<&'static str>,
+    /// `crossOrigin` in the client data.
+    pub(crate) cross_origin: Value,
+    /// `topOrigin` in the client data.
+    pub(crate) top_origin: Option<String>,
+    /// The challenge in the client data instead of the one in the options.
+    pub(crate) challenge: Option<Vec<u8>>,
+    /// Text put into the client data object before its closing brace.
+    pub(crate) client_data_tail: String,
+    /// Bytes after the authenticator data's fixed part (and after the attested key).
+    pub(crate) extensions: Vec<u8>,
+    /// The user handle given back; `enrol` takes it from the options.
+    pub(crate) user_handle: Option<Vec<u8>>,
+    /// What `getTransports()` gives.
+    pub(crate) transports: Vec<&'static str>,
+    /// The COSE key sent on registration instead of the right one.
+    pub(crate) cose_key: Option<Vec<u8>>,
+    /// `clientExtensionResults`.
+    pub(crate) extension_results: Value,
+}
+
+impl Authenticator {
+    /// A verified, device-bound security key for a page at `origin`.
+    pub(crate) fn new(seed: u8, origin: &str) -> Self {
+        let host = origin.split("://").nth(1).expect("an origin has a scheme");
+        Self {
+            signing_key: SigningKey::from_slice(&[seed; 32]).expect("a seed from 1 to 254"),
+            id: vec![seed; 16],
+            counter: 0,
+            step: 1,
+            flags: UP | UV,
+            rp_id: host.split(':').next().unwrap_or(host).to_owned(),
+            origin: origin.to_owned(),
+            aaguid: [0; 16],
+            kind: None,
+            cross_origin: Value::Bool(false),
+            top_origin: None,
+            challenge: None,
+            client_data_tail: String::new(),
+            extensions: Vec::new(),
+            user_handle: None,
+            transports: vec!["usb"],
+            cose_key: None,
+            extension_results: json!({}),
+        }
+    }
+
+    /// The public key as a COSE_Key.
+    pub(crate) fn public_key(&self) -> Vec<u8> {
+        let point = self.signing_key.verifying_key().to_sec1_point(false);
+        let mut key = vec![0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21, 0x58, 0x20];
+        key.extend_from_slice(point.x().expect("an affine point"));
+        key.extend_from_slice(&[0x22, 0x58, 0x20]);
+        key.extend_from_slice(point.y().expect("an uncompressed point"));
+        key
+    }
+
+    /// `navigator.credentials.create`: answers creation options and keeps the user handle.
+    pub(crate) fn enrol(&mut self, options: &Value) -> Value {
+        self.user_handle = options["user"]["id"].as_str().map(|id| B64.decode(id).expect("id"));
+        let client_data = self.client_data("webauthn.create", options);
+        let data = self.data(true);
+        let mut object = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x59".to_vec();
+        object.extend_from_slice(&u16::try_from(data.len()).expect("short").to_be_bytes());
+        object.extend_from_slice(&data);
+        json!({
+            "id": B64.encode(&self.id),
+            "rawId": B64.encode(&self.id),
+            "type": "public-key",
+            "authenticatorAttachment": "cross-platform",
+            "clientExtensionResults": self.extension_results,
+            "response": {
+                "clientDataJSON": B64.encode(client_data),
+                "attestationObject": B64.encode(object),
+                "authenticatorData": B64.encode(data),
+                "publicKeyAlgorithm": -7,
+                "transports": self.transports,
+            },
+        })
+    }
+
+    /// `navigator.credentials.get`: answers request options.
+    pub(crate) fn assert(&mut self, options: &Value) -> Value {
+        self.counter += self.step;
+        let client_data = self.client_data("webauthn.get", options);
+        let data = self.data(false);
+        let mut message = data.clone();
+        message.extend_from_slice(&sha2::Sha256::digest(&client_data));
+        let signature: Signature = self.signing_key.sign(&message);
+        json!({
+            "id": B64.encode(&self.id),
+            "rawId": B64.encode(&self.id),
+            "type": "public-key",
+            "authenticatorAttachment": "cross-platform",
+            "clientExtensionResults": self.extension_results,
+            "response": {
+                "clientDataJSON": B64.encode(client_data),
+                "authenticatorData": B64.encode(data),
+                "signature": B64.encode(signature.to_der().as_bytes()),
+                "userHandle": self.user_handle.as_ref().map(|handle| B64.encode(handle)),
+            },
+        })
+    }
+
+    /// The bytes a Level 3 browser writes, in its order.
+    fn client_data(&self, kind: &str, options: &Value) -> Vec<u8> {
+        let challenge = match &self.challenge {
+            Some(challenge) => B64.encode(challenge),
+            None => options["challenge"].as_str().expect("options have a challenge").to_owned(),
+        };
+        let mut json = format!(
+            r#"{{"type":{},"challenge":{},"origin":{},"crossOrigin":{}"#,
+            json!(self.kind.unwrap_or(kind)),
+            json!(challenge),
+            json!(self.origin),
+            self.cross_origin,
+        );
+        if let Some(top_origin) = &self.top_origin {
+            json.push_str(r#","topOrigin":"#);
+            json.push_str(&json!(top_origin).to_string());
+        }
+        json.push_str(&self.client_data_tail);
+        json.push('}');
+        json.into_bytes()
+    }
+
+    fn data(&self, attested: bool) -> Vec<u8> {
+        let mut data = sha2::Sha256::digest(self.rp_id.as_bytes()).to_vec();
+        data.push(self.flags | if attested { AT } else { 0 });
+        data.extend_from_slice(&self.counter.to_be_bytes());
+        if attested {
+            data.extend_from_slice(&self.aaguid);
+            data.extend_from_slice(&u16::try_from(self.id.len()).expect("short").to_be_bytes());
+            data.extend_from_slice(&self.id);
+            data.extend_from_slice(&self.cose_key.clone().unwrap_or_else(|| self.public_key()));
+        }
+        data.extend_from_slice(&self.extensions);
+        data
+    }
+}
