@@ -108,11 +108,7 @@ impl Tx {
             .execute(c)
             .await?;
         });
-        let genesis = Event::Genesis {
-            instance: instance.id,
-            origin: instance.origin.clone(),
-            rp_id: instance.rp_id.clone(),
-        };
+        let genesis = Event::Genesis { instance: instance.id, origin: instance.origin.clone() };
         self.append(now, genesis).await?;
         Ok(true)
     }

@@ -186,8 +186,8 @@ impl RosterKeyRow {
         let id = CredentialId::from_bytes(self.credential_id).ok();
         let key = CoseKey::parse(&self.public_key).ok();
         let key = RosterKey {
-            credential_id: sound(id, PASSKEYS, "credential_id")?.to_string(),
-            public_key: sound(key, PASSKEYS, "public_key")?.into(),
+            credential_id: sound(id, PASSKEYS, "credential_id")?,
+            public_key: sound(key, PASSKEYS, "public_key")?,
             counts_from: timestamp(self.counts_from, PASSKEYS, "counts_from")?,
         };
         Ok((sound(PersonId::from_slice(&self.person_id), PASSKEYS, "person_id")?, key))

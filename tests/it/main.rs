@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     reason = "outside of #[test] functions clippy does not know that this is test code"
 )]
-
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod oidc;
