@@ -86,7 +86,7 @@ pub(super) async fn read_back(
     let got = get(client, reading, Conditions::default()).await?;
     match got.status {
         404 => Ok(Observation::default()),
-        200 => observe(&got.body, version),
+        200 => observe(got.json_object()?, version),
         other => Err(ReadFault::Malformed(format!("status {other} for a packument"))),
     }
 }

@@ -115,7 +115,9 @@ pub(super) async fn read_back(
         other => return Err(ReadFault::Malformed(format!("status {other} for a simple page"))),
     }
     let mut observation = match got.media_type().as_str() {
-        "application/vnd.pypi.simple.v1+json" | "application/json" => from_json(&got.body)?,
+        "application/vnd.pypi.simple.v1+json" | "application/json" => {
+            from_json(got.json_object()?)?
+        }
         "application/vnd.pypi.simple.v1+html" | "text/html" => from_html(&got.body)?,
         other => return Err(ReadFault::Malformed(format!("media type {}", quoted(other)))),
     };

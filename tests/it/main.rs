@@ -1,4 +1,7 @@
 //! The integration tests: one binary.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod passkeys;
 mod support;
+mod upstream;

@@ -1,3 +1,6 @@
 //! What several suites share.
 
 pub(crate) mod authenticator;
+pub(crate) mod faults;
+pub(crate) mod npm_registry;
+pub(crate) mod pypi_registry;
