@@ -473,7 +473,38 @@ async fn private_addresses_need_to_be_allowed() {
         let read = npm.read_back().await;
         assert!(matches!(read, Err(ReadFault::PrivateAddress)), "{host}: {read:?}");
     }
+    // Addresses that hand out cloud credentials are not private networks and never allowed.
+    npm.upstream = upstream(Ecosystem::Npm, "http://169.254.169.254/", None, true);
+    let outcome = npm.send(b"tarball").await.unwrap();
+    assert_eq!(refused_for(&outcome), Some(RefusedFor::PrivateAddress), "{outcome:?}");
     assert_eq!(npm.registry.listener.connections(), 0);
+}
+
+/// Fault U03: somebody listens and says nothing.
+#[tokio::test]
+async fn a_handshake_that_never_ends_is_tried_again_later() {
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", mute.local_addr().unwrap());
+    let connect = Duration::from_millis(300);
+    let client = Client::new(Settings { connect, ..Settings::default() }).unwrap();
+    let upstream = upstream(Ecosystem::Npm, &url, None, true);
+    let source: Source = Box::new(std::io::Cursor::new(b"tarball".to_vec()));
+    let document = npm_document_of(b"tarball", &upstream);
+    let began = Instant::now();
+    let outcome = send(&client, &upstream, &document, (b"tarball", source)).await.unwrap();
+    assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// Fault U04: no TLS behind an https address.
+#[tokio::test]
+async fn a_plain_server_behind_an_https_address_is_refused() {
+    let mut npm = Npm::start().await;
+    let url = npm.registry.url().replace("http:", "https:");
+    npm.upstream = upstream(Ecosystem::Npm, &url, None, true);
+    let outcome = npm.send(b"tarball").await.unwrap();
+    assert_eq!(refused_for(&outcome), Some(RefusedFor::Tls), "{outcome:?}");
+    assert!(npm.registry.listener.seen().is_empty());
 }
 
 fn tls(names: &[&str]) -> (tokio_rustls::TlsAcceptor, Vec<u8>) {
