@@ -123,7 +123,7 @@ fn damaged_tar(tar: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     tar
 }
 
-fn compare(trees: Vec<(String, Tree)>, directory: &Path) -> usize {
+fn compare(trees: &[(String, Tree)], directory: &Path) -> usize {
     let theirs = python(directory);
     let accepted = trees.len();
     let differing: Vec<(&str, &serde_json::Value)> = trees
@@ -163,7 +163,7 @@ fn accepted_tar_archives_are_what_python_reads() {
             }
         }
     }
-    let accepted = compare(trees, directory.path());
+    let accepted = compare(&trees, directory.path());
     assert!(accepted > 50, "only {accepted} mutants were compared");
 }
 
@@ -194,7 +194,7 @@ fn accepted_zip_archives_are_what_python_reads() {
             }
         }
     }
-    let accepted = compare(trees, directory.path());
+    let accepted = compare(&trees, directory.path());
     assert!(accepted > 50, "only {accepted} mutants were compared");
 }
 

@@ -269,7 +269,7 @@ fn a38_numbers_are_plain_octal() {
         b"-0000000005\0",
         b"0000000000x\0",
         b"00000000005x",
-        b"0\05\0\0\0\0\0\0\0\0\0",
+        b"0\x005\0\0\0\0\0\0\0\0\0",
     ] {
         let entry = header_with(b"p/a", b'0', 0, |block| block[124..136].copy_from_slice(size));
         let refusal = tar_refusal(&[entry, padded(b"hello")]);

@@ -71,7 +71,7 @@ fn p17_there_is_one_dist_info_and_it_is_this_projects() {
         after(|files| files[1].1 = b"Metadata-Version: 2.1\nName: b\nVersion: 1.0.0\n".to_vec());
     assert!(matches!(other, PypiRefusal::Mismatch { place: "METADATA", .. }));
     let other = after(|files| {
-        files[1].1 = b"Metadata-Version: 2.1\nName: hello-wire\nVersion: 1.0\n".to_vec()
+        files[1].1 = b"Metadata-Version: 2.1\nName: hello-wire\nVersion: 1.0\n".to_vec();
     });
     assert!(matches!(other, PypiRefusal::Mismatch { place: "METADATA", .. }));
     for version in ["2.0", "", "1"] {
