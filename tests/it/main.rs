@@ -9,3 +9,9 @@ mod schema;
 mod store_people;
 mod support;
 mod upstream;
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "outside of #[test] functions clippy does not know that this is test code"
+)]
+mod readers;
