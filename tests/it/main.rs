@@ -2,16 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod oidc;
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 mod passkeys;
+mod readers;
 mod schema;
 mod store_people;
 mod support;
 mod upstream;
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "outside of #[test] functions clippy does not know that this is test code"
-)]
-mod readers;
