@@ -159,6 +159,18 @@ pub async fn burn(store: &Store, token: &SecretString, now: Timestamp) -> Result
     .await
 }
 
+/// Forgets CI tokens and upload sessions that nothing accepts any more.
+pub async fn sweep(store: &Store, now: Timestamp) -> Result<()> {
+    let store = store.clone();
+    detached(async move {
+        let mut tx = store.begin().await?;
+        tx.sweep_upload_sessions(now).await?;
+        tx.commit().await?;
+        Ok(())
+    })
+    .await
+}
+
 /// A CI token that verified and met a publisher's rule.
 struct Admitted {
     claims: Claims,
