@@ -4,9 +4,13 @@
 //! `security` the headers of every answer.
 
 pub mod assets;
+pub mod ceremonies;
 pub mod client_error;
 pub mod display;
+pub mod error;
+pub mod extract;
 pub mod security;
+pub mod token_exchange;
 pub mod views;
 pub mod ceremonies;
 pub mod error;
