@@ -382,10 +382,12 @@ impl BlobWriter {
 
     /// Makes the blob durable and gives it its name. The same bytes again are a success and one
     /// file.
-    ///
-    /// Dying before the rename leaves a temporary file for the sweep; after it, a whole blob that
-    /// nothing names yet, which the next upload of the same bytes finds.
-    pub async fn finish(mut self) -> Result<StoredBlob, BlobFault> {
+    pub async fn finish(self) -> Result<StoredBlob, BlobFault> {
+        self.hold().await?.keep().await
+    }
+
+    /// Ends the writing without giving the blob its name yet, so that it can be read and refused.
+    pub async fn hold(mut self) -> Result<HeldBlob, BlobFault> {
         self.flush().await?;
         let Self { blobs, mut content, side, temporary, size, .. } = self;
         content.settle().await?;
@@ -413,7 +415,44 @@ impl BlobWriter {
                 .and_then(|side| side.blake2b256)
                 .map(|hash| Blake2b256::from_bytes(hash.finalize().into())),
         };
-        let file = content.file;
+        Ok(HeldBlob { blobs, file: content.file, temporary, digests, size })
+    }
+}
+
+/// A blob whose bytes are all here and whose name is not given yet. Dropped, it leaves nothing.
+#[derive(Debug)]
+pub struct HeldBlob {
+    blobs: Blobs,
+    file: File,
+    // After the file, so that it is closed before it is removed.
+    temporary: Temporary,
+    digests: Digests,
+    size: u64,
+}
+
+impl HeldBlob {
+    /// The digests of the bytes.
+    pub const fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    /// How many bytes.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The bytes from their start, for a reader. Blocks.
+    pub fn std_file(&self) -> Result<File, BlobFault> {
+        Ok(File::open(&self.temporary.path)?)
+    }
+
+    /// Makes the blob durable and gives it its name.
+    ///
+    /// Dying before the rename leaves a temporary file for the sweep; after it, a whole blob that
+    /// nothing names yet, which the next upload of the same bytes finds.
+    pub async fn keep(self) -> Result<StoredBlob, BlobFault> {
+        let Self { blobs, file, temporary, digests, size } = self;
+        let sha256 = digests.sha256;
         off_thread(move || {
             file.sync_all()?;
             let path = blobs.path(&sha256);

@@ -7,12 +7,15 @@
 mod npm;
 mod pypi;
 
-pub use npm::{Access, NpmDocument, NpmOrder, npm_document, npm_manifest};
+pub use npm::{NpmDocument, NpmOrder, npm_document, npm_manifest};
 pub use pypi::{CORE_FIELDS, PypiForm, pypi_form};
 
 use sha2::Digest as _;
+use url::Url;
 
+use crate::domain::artifact::{Digests, Facts};
 use crate::domain::digest::Sha256;
+use crate::domain::manifest::Access;
 
 /// Starts the encoding that [`PublishDocument::digest`] hashes.
 const DIGEST_TAG: &[u8] = b"countersign publish document v1\0";
@@ -37,7 +40,56 @@ pub enum PublishDocument {
     Pypi(PypiForm),
 }
 
+/// What only npm's document needs besides the file.
+#[derive(Debug, Clone, Copy)]
+pub struct NpmParts<'a> {
+    /// The one dist-tag.
+    pub dist_tag: &'a str,
+    /// The access a first version gets.
+    pub access: Option<Access>,
+    /// The commit for `gitHead`.
+    pub git_head: Option<&'a str>,
+}
+
+/// One stored file, as far as its document is concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct File<'a> {
+    /// The file name at the registry.
+    pub filename: &'a str,
+    /// Size in bytes.
+    pub size: u64,
+    /// All its digests.
+    pub digests: &'a Digests,
+    /// What it says itself.
+    pub facts: &'a Facts,
+}
+
 impl PublishDocument {
+    /// Builds the document of one file for the upstream at `registry` from what the file itself
+    /// says; `npm` is given exactly for npm.
+    pub fn build(
+        registry: &Url,
+        file: File<'_>,
+        npm: Option<NpmParts<'_>>,
+    ) -> Result<Self, DocumentError> {
+        match (file.facts, npm) {
+            (Facts::Npm(facts), Some(npm)) => npm_document(&NpmOrder {
+                facts,
+                digests: file.digests,
+                size: file.size,
+                registry,
+                tag: npm.dist_tag,
+                access: npm.access,
+                git_head: npm.git_head,
+            })
+            .map(Self::Npm),
+            (Facts::Pypi(facts), None) => {
+                pypi_form(facts, file.digests, file.filename).map(Self::Pypi)
+            }
+            (Facts::Npm(_), None) | (Facts::Pypi(_), Some(_)) => Err(DocumentError::KindMismatch),
+        }
+    }
+
     /// The digest the statement commits to.
     ///
     /// SHA-256 over `"countersign publish document v1" 0x00`, then these items, each preceded by its

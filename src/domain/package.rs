@@ -246,7 +246,9 @@ impl Version {
             Ecosystem::Npm => {
                 let expected = "a canonical semantic version like `1.2.3` or `1.2.3-rc.1`";
                 let parsed = nodejs_semver::Version::parse(text).map_err(|_| refused(expected))?;
-                if parsed.to_string() != text {
+                // npm's own normalisation drops build metadata, so two versions that differ only
+                // there would be one on the registry.
+                if parsed.to_string() != text || !parsed.build().is_empty() {
                     return Err(refused(expected));
                 }
                 Ok(Self { text: text.to_owned(), order: Order::Npm(Box::new(parsed)) })
@@ -300,5 +302,91 @@ impl Eq for Version {}
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Row N10. Rule N8.
+    #[test]
+    fn npm_names_outside_the_rules_are_refused() {
+        let long = "a".repeat(215);
+        for text in [
+            "",
+            "Upper",
+            ".dot",
+            "_under",
+            "-dash",
+            "node_modules",
+            "favicon.ico",
+            "a b",
+            " a",
+            "a ",
+            "caf\u{e9}",
+            "p\u{430}ckage",
+            "\u{1f600}",
+            "@/a",
+            "@a/",
+            "@a",
+            "@a/b/c",
+            "a/b",
+            "@A/b",
+            "@a/.b",
+            "a%2fb",
+            "../a",
+            "a\0",
+            &long,
+        ] {
+            let parsed = PackageName::parse(Ecosystem::Npm, text);
+            assert!(matches!(parsed, Err(NameError::Name { .. })), "{text:?}");
+        }
+        for text in ["a", "hello-wire", "@octo/hello.wire", "1", "@a/node_modules2", &long[1..]] {
+            assert_eq!(PackageName::parse(Ecosystem::Npm, text).unwrap().as_str(), text);
+        }
+    }
+
+    /// Row N11. Rule N1.
+    #[test]
+    fn npm_versions_that_npm_would_rewrite_are_refused() {
+        let long = format!("1.0.0-{}", "a".repeat(300));
+        for text in [
+            "v1.0.0",
+            "=1.0.0",
+            " 1.0.0",
+            "1.0.0 ",
+            "1.0",
+            "1",
+            "01.0.0",
+            "1.0.0-",
+            "1.0.0-01",
+            "1.0.0+build",
+            "1.0.0-a+b",
+            "1.0.0-a..b",
+            "99999999999999999999.0.0",
+            "x",
+            "",
+            &long,
+        ] {
+            let parsed = Version::parse(Ecosystem::Npm, text);
+            assert!(matches!(parsed, Err(NameError::Version { .. })), "{text:?}");
+        }
+        for text in ["1.0.0", "0.0.0", "1.2.3-rc.1", "1.0.0-a-b", "1.0.0-0.x"] {
+            assert_eq!(Version::parse(Ecosystem::Npm, text).unwrap().as_str(), text);
+        }
+    }
+
+    /// Rows P07, P09. Rule P1.
+    #[test]
+    fn python_names_and_versions_have_one_canonical_form() {
+        let name = PackageName::parse(Ecosystem::Pypi, "Foo.Bar__baz").unwrap();
+        assert_eq!((name.normalized(), &*name.pypi_file_stem()), ("foo-bar-baz", "foo_bar_baz"));
+        for text in ["1.0+local", "1.0-1", "1.0a", "v1.0", "1.0.RC1", "\u{661}.0", "1.0 ", "01.0"] {
+            assert!(Version::parse(Ecosystem::Pypi, text).is_err(), "{text}");
+        }
+        for text in ["1!1.0", "1.0.dev0", "1.0rc1.post2", "2026.11"] {
+            assert_eq!(Version::parse(Ecosystem::Pypi, text).unwrap().as_str(), text);
+        }
     }
 }

@@ -1,1 +1,357 @@
-//! Not written yet.
+//! Approval: a person signs a statement about a sealed release, and the votes are counted.
+//!
+//! The statement is computed from the log when the ceremony begins and again when it finishes; if
+//! anything it names changed in between, the signature is not taken. `domain::quorum` counts;
+//! nothing here keeps a "quorum reached" flag (A2).
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::domain::assertion::{Intent, Nonce, Purpose};
+use crate::domain::authorise::{Standing, standing};
+use crate::domain::decision::Decision;
+use crate::domain::digest::Sha256;
+use crate::domain::event::{Event, LogEntry};
+use crate::domain::ids::{CeremonyId, PersonId, ReleaseId};
+use crate::domain::quorum::{Tally, Verdict};
+use crate::domain::release::State;
+use crate::domain::roster::ActorIs;
+use crate::domain::statement::{REASON_MAX, Statement};
+use crate::entropy;
+use crate::passkeys::{AssertState, Passkeys, PresentedAssertion, StoredPasskey};
+use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
+use crate::store::releases::ReleaseRecord;
+use crate::store::signin::{Ceremony, CeremonyPurpose, PasskeyRecord};
+use crate::store::{Store, Tx};
+
+/// How long a person has between "Approve with passkey" and the touch (W3), in seconds.
+const CEREMONY_SECS: i64 = 120;
+
+/// A person acting in a session.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    /// Who.
+    pub person: PersonId,
+    /// The session the ceremony is bound to.
+    pub session: Sha256,
+}
+
+/// Why a person cannot decide about a release now, for the page and for refusals.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotDecide {
+    /// Not sealed yet, or over.
+    #[error("the release is {}", .0.as_str())]
+    State(State),
+    /// Too late.
+    #[error("the release expired")]
+    Expired,
+    /// Their one vote is in.
+    #[error("you already decided about this release")]
+    AlreadyDecided,
+    /// The policy does not name them, or their role does not sign.
+    #[error("the package's policy does not name you as somebody who signs")]
+    NotNamed,
+    /// No passkey that counts.
+    #[error("you have no passkey that counts yet")]
+    NoKey,
+    /// They started the run.
+    #[error("you started the CI run, and this policy does not count that person")]
+    StartedIt,
+    /// Nobody said whose CI identity started the run (Q16).
+    #[error("it is not settled who started the CI run; link the CI identity to a person first")]
+    ActorUnknown,
+}
+
+/// Begins a ceremony. Returns its id and the options for the browser.
+pub async fn begin(
+    store: &Store,
+    passkeys: &Passkeys,
+    signer: &Signer,
+    release: ReleaseId,
+    (verdict, reason): (Verdict, Option<String>),
+    now: Timestamp,
+) -> Result<(CeremonyId, serde_json::Value)> {
+    let reason = check_reason(verdict, reason)?;
+    let mut tx = store.begin().await?;
+    let record = existing(tx.release(release).await?)?;
+    let log = tx.log_for_release(release).await?;
+    let standing = standing_of(&log, release, now)?;
+    let voted = tx.verdict_of(release, signer.person).await?.is_some();
+    may_decide(&record, &standing, signer.person, verdict, (voted, now)).map_err(forbidden)?;
+    let statement = standing.statement(signer.person, verdict, reason).to_bytes();
+    let intent = intent(verdict, &statement);
+    let nonce = Nonce::from_bytes(entropy::bytes()?);
+    let mut keys = Vec::new();
+    for key in tx.passkeys_of(signer.person).await? {
+        if key.counts_from <= now {
+            keys.push(stored(&key)?);
+        }
+    }
+    let (options, state) = passkeys
+        .begin_assert(signer.person, &keys, intent, nonce)
+        .map_err(|error| Fault::new("beginning a ceremony", error))?;
+    let ceremony = Ceremony {
+        id: entropy::id(now)?,
+        purpose: purpose(verdict),
+        person: Some(signer.person),
+        session: Some(signer.session),
+        invitation: None,
+        release: Some(release),
+        nonce: Some(nonce),
+        statement: Some(statement),
+        state: serde_json::to_string(&state)
+            .map_err(|error| Fault::new("storing a ceremony", error))?,
+        created_at: now,
+        expires_at: now + jiff::SignedDuration::from_secs(CEREMONY_SECS),
+    };
+    tx.insert_ceremony(&ceremony).await?;
+    tx.commit().await?;
+    Ok((ceremony.id, options))
+}
+
+/// What a finished ceremony came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decided {
+    /// The release.
+    pub release: ReleaseId,
+    /// Where it stands now.
+    pub state: State,
+}
+
+/// Finishes a ceremony: verifies, records the decision, counts, and queues the forward if enough
+/// people approved, all in one transaction. The ceremony is used up whatever the result (W3).
+pub async fn finish(
+    store: &Store,
+    passkeys: &Passkeys,
+    signer: &Signer,
+    (ceremony, credential): (CeremonyId, serde_json::Value),
+    (release, verdict): (ReleaseId, Verdict),
+    now: Timestamp,
+) -> Result<Decided> {
+    let mut tx = store.begin().await?;
+    let Some(taken) = tx.take_ceremony(ceremony, purpose(verdict), now).await? else {
+        return refuse(Kind::Gone, "this ceremony is over or was never begun; start again");
+    };
+    let bound = taken.person == Some(signer.person)
+        && taken.session == Some(signer.session)
+        && taken.release == Some(release)
+        && taken.expires_at > now;
+    let result = if bound {
+        decide(&mut tx, passkeys, &taken, &credential, verdict, now).await
+    } else {
+        refuse(Kind::Gone, "this ceremony is over or belongs to another session; start again")
+    };
+    match &result {
+        // A refusal uses the ceremony up; `decide` wrote nothing else, except that a key whose
+        // counter went backwards is suspended.
+        Ok(_) | Err(Error::Refused(_)) => tx.commit().await?,
+        Err(Error::Fault(_)) => {}
+    }
+    result
+}
+
+/// Verifies first, writes second: nothing is written on the way to a refusal.
+async fn decide(
+    tx: &mut Tx,
+    passkeys: &Passkeys,
+    ceremony: &Ceremony,
+    credential: &serde_json::Value,
+    verdict: Verdict,
+    now: Timestamp,
+) -> Result<Decided> {
+    let (Some(person), Some(id)) = (ceremony.person, ceremony.release) else {
+        return Err(Fault::new("finishing a decision", "the ceremony has no subject").into());
+    };
+    let record = existing(tx.release_locked(id).await?)?;
+    let log = tx.log_for_release(id).await?;
+    let before = standing_of(&log, id, now)?;
+    let voted = tx.verdict_of(id, person).await?.is_some();
+    may_decide(&record, &before, person, verdict, (voted, now)).map_err(forbidden)?;
+    let statement = ceremony.statement.clone().unwrap_or_default();
+    let reason = Statement::from_bytes(&statement).and_then(|statement| statement.reason);
+    if before.statement(person, verdict, reason.clone()).to_bytes() != statement {
+        return refuse(
+            Kind::Conflict,
+            "what you would sign changed while the prompt was open; read it again",
+        );
+    }
+    let (key, accepted) =
+        verify(tx, passkeys, ceremony, credential, intent(verdict, &statement), now).await?;
+
+    let decision = Decision {
+        id: entropy::id(now)?,
+        person,
+        verdict,
+        statement: String::from_utf8_lossy(&statement).into_owned(),
+        nonce: *accepted.nonce(),
+        assertion: accepted.assertion().clone(),
+    };
+    let (from, to) = (key.counter, accepted.stored().counter());
+    let advanced = serde_json::to_string(accepted.stored())
+        .map_err(|error| Fault::new("storing a passkey", error))?;
+    if !tx.advance_counter(key.id, from, to, &advanced, now).await? {
+        return refuse(Kind::Conflict, "the passkey was used elsewhere meanwhile; start again");
+    }
+    tx.insert_decision(id, &decision, key.id, reason.as_deref(), now).await?;
+    tx.append(now, Event::Decided { release: id, decision }).await?;
+    let state = count(tx, id, now).await?;
+    Ok(Decided { release: id, state })
+}
+
+/// Counts again and moves the release on if the count says so.
+async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
+    let log = tx.log_for_release(id).await?;
+    let after = standing_of(&log, id, now)?;
+    let (to, event) = match after.tally {
+        Tally::Pending { .. } => return Ok(State::Awaiting),
+        Tally::Rejected { by } => (State::Rejected, Event::ReleaseRejected { release: id, by }),
+        Tally::Met(_) => (State::Approved, Event::ReleaseApproved { release: id }),
+    };
+    let from = existing(tx.release_locked(id).await?)?.state;
+    if from == to {
+        return Ok(to);
+    }
+    from.step(to).map_err(|error| Refusal::new(Kind::Conflict, error.to_string()))?;
+    if !tx.move_release(id, from, to, None, now).await? {
+        return Err(Fault::new("counting votes", "the locked release moved").into());
+    }
+    tx.append(now, event).await?;
+    if to == State::Approved {
+        tx.queue_job(entropy::id(now)?, id, now, now).await?;
+    }
+    Ok(to)
+}
+
+async fn verify(
+    tx: &mut Tx,
+    passkeys: &Passkeys,
+    ceremony: &Ceremony,
+    credential: &serde_json::Value,
+    intent: Intent,
+    now: Timestamp,
+) -> Result<(PasskeyRecord, crate::passkeys::AcceptedAssertion)> {
+    let state: AssertState = serde_json::from_str(&ceremony.state)
+        .map_err(|error| Fault::new("reading a stored ceremony", error))?;
+    let presented = PresentedAssertion::parse(credential)
+        .map_err(|refusal| Refusal::new(Kind::BadInput, refusal.to_string()))?;
+    let Some(key) = tx.usable_passkey_locked(presented.credential_id()).await? else {
+        return refuse(Kind::Forbidden, "this passkey is not enrolled here");
+    };
+    if Some(key.person) != ceremony.person || key.counts_from > now {
+        return refuse(Kind::Forbidden, "this passkey is not yours or does not count");
+    }
+    match passkeys.finish_assert(&state, &intent, &stored(&key)?, &presented) {
+        Ok(accepted) => Ok((key, accepted)),
+        Err(refusal) => {
+            if refusal.alarms() {
+                tx.suspend_passkey(key.id, now).await?;
+                crate::pipeline::people::revise_roster(
+                    tx,
+                    now,
+                    crate::domain::event::Actor::Gateway,
+                )
+                .await?;
+            }
+            refuse(Kind::Forbidden, refusal.to_string())
+        }
+    }
+}
+
+/// Whether `person` may cast `verdict` now.
+pub fn may_decide(
+    record: &ReleaseRecord,
+    standing: &Standing,
+    person: PersonId,
+    verdict: Verdict,
+    (voted, now): (bool, Timestamp),
+) -> std::result::Result<(), CannotDecide> {
+    // An approved release can still be stopped until bytes leave (A9).
+    let open_to = match verdict {
+        Verdict::Approve => record.state == State::Awaiting,
+        Verdict::Reject => matches!(record.state, State::Awaiting | State::Approved),
+    };
+    if !open_to {
+        return Err(CannotDecide::State(record.state));
+    }
+    if now >= standing.expires_at {
+        return Err(CannotDecide::Expired);
+    }
+    if voted {
+        return Err(CannotDecide::AlreadyDecided);
+    }
+    let named = standing.policy.members().contains(&person)
+        && standing.sealed_policy.members().contains(&person)
+        && standing.roster.person(person).is_some_and(|p| p.role.may_sign());
+    if !named {
+        return Err(CannotDecide::NotNamed);
+    }
+    if !standing.roster.able_to_sign(&BTreeSet::from([person]), now).contains(&person) {
+        return Err(CannotDecide::NoKey);
+    }
+    if verdict == Verdict::Reject {
+        return Ok(());
+    }
+    if standing.started_by == ActorIs::Unknown {
+        return Err(CannotDecide::ActorUnknown);
+    }
+    if !standing.may_count.contains(&person) {
+        return Err(CannotDecide::StartedIt);
+    }
+    Ok(())
+}
+
+/// The verifier's own form of a passkey.
+fn stored(key: &PasskeyRecord) -> Result<StoredPasskey> {
+    serde_json::from_str(&key.stored)
+        .map_err(|error| Fault::new("reading a stored passkey", error).into())
+}
+
+fn check_reason(verdict: Verdict, reason: Option<String>) -> Result<Option<String>> {
+    let reason = reason.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    if reason.as_deref().is_some_and(|text| text.chars().count() > REASON_MAX) {
+        return refuse(
+            Kind::BadInput,
+            format!("expected at most {REASON_MAX} characters of note or reason"),
+        );
+    }
+    if verdict == Verdict::Reject && reason.is_none() {
+        return refuse(Kind::BadInput, "expected a reason for the rejection, received none");
+    }
+    Ok(reason)
+}
+
+fn standing_of(log: &[LogEntry], release: ReleaseId, now: Timestamp) -> Result<Standing> {
+    standing(log, release, now).map_err(|why| Refusal::new(Kind::Conflict, why.to_string()).into())
+}
+
+fn existing(record: Option<ReleaseRecord>) -> Result<ReleaseRecord> {
+    record.ok_or_else(|| Refusal::new(Kind::NotFound, "no such release").into())
+}
+
+fn forbidden(why: CannotDecide) -> Error {
+    let kind = match why {
+        CannotDecide::State(_) | CannotDecide::Expired => Kind::Gone,
+        CannotDecide::AlreadyDecided => Kind::Conflict,
+        CannotDecide::NotNamed
+        | CannotDecide::NoKey
+        | CannotDecide::StartedIt
+        | CannotDecide::ActorUnknown => Kind::Forbidden,
+    };
+    Refusal::new(kind, why.to_string()).into()
+}
+
+const fn purpose(verdict: Verdict) -> CeremonyPurpose {
+    match verdict {
+        Verdict::Approve => CeremonyPurpose::Approve,
+        Verdict::Reject => CeremonyPurpose::Reject,
+    }
+}
+
+fn intent(verdict: Verdict, statement: &[u8]) -> Intent {
+    let purpose = match verdict {
+        Verdict::Approve => Purpose::Approve,
+        Verdict::Reject => Purpose::Reject,
+    };
+    Intent { purpose, statement: Sha256::of(statement) }
+}

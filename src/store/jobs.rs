@@ -150,6 +150,29 @@ impl Tx {
         Ok(done == 1)
     }
 
+    /// Prolongs a lease from its present end, for a worker that has no clock at hand while it sends.
+    /// `false` means that another worker has it, or may take it: stop (R3).
+    pub async fn extend_lease(
+        &mut self,
+        lease: &Lease,
+        by: jiff::SignedDuration,
+    ) -> Result<bool, StoreError> {
+        let done = on!(self, c, {
+            sqlx::query(
+                "-- jobs: keep the lease while sending
+                update jobs set lease_until = lease_until + $3
+                where id = $1 and fence = $2 and finished_at is null",
+            )
+            .bind(lease.job.as_bytes().to_vec())
+            .bind(lease.fence)
+            .bind(i64::try_from(by.as_micros()).unwrap_or(0))
+            .execute(c)
+            .await?
+            .rows_affected()
+        });
+        Ok(done == 1)
+    }
+
     /// Gives a job back to run again later.
     pub async fn postpone_job(
         &mut self,

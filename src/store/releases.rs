@@ -556,6 +556,26 @@ impl Tx {
         ids.iter().map(|id| sound(ReleaseId::from_slice(id), RELEASES, "id")).collect()
     }
 
+    /// Releases of one CI run that may still take files.
+    pub async fn open_releases_of_run(
+        &mut self,
+        publisher: PublisherId,
+        run_key: &str,
+    ) -> Result<Vec<ReleaseId>, StoreError> {
+        let ids: Vec<Vec<u8>> = on!(self, c, {
+            sqlx::query_scalar(
+                "-- releases: open ones of a run
+                select id from releases
+                where publisher_id = $1 and run_key = $2 and state = 'open' order by id",
+            )
+            .bind(publisher.as_bytes().to_vec())
+            .bind(run_key)
+            .fetch_all(c)
+            .await?
+        });
+        ids.iter().map(|id| sound(ReleaseId::from_slice(id), RELEASES, "id")).collect()
+    }
+
     /// A page of releases, newest first.
     pub async fn list_releases(
         &mut self,

@@ -4,37 +4,12 @@
 //! registry, and `dist`, which is ours. JSON is written with sorted keys so that the same facts
 //! always give the same bytes.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::DocumentError;
 use crate::domain::artifact::{Digests, NpmFacts};
-
-/// Who may install the package, asked for at the first publish of a scoped package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Access {
-    /// Everybody.
-    Public,
-    /// Whom the registry lets in.
-    Restricted,
-}
-
-impl Access {
-    /// The word in the document, the configuration and the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Restricted => "restricted",
-        }
-    }
-
-    /// Reads the word written by [`Self::as_str`].
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Public, Self::Restricted].into_iter().find(|access| access.as_str() == text)
-    }
-}
+use crate::domain::manifest::Access;
 
 /// What an npm document is built from.
 #[derive(Debug, Clone, Copy)]

@@ -15,6 +15,7 @@ pub mod projects;
 pub mod registries;
 pub mod stub;
 pub mod tools;
+pub mod world;
 
 /// A plain HTTP client for loopback: no proxy, no redirects, 30 seconds per request, no trusted certificates.
 pub fn http() -> reqwest::Client {

@@ -1,0 +1,239 @@
+//! How values become words on a page: hostile text, sizes, times, digests, counts.
+//!
+//! Nothing here decides anything. [`visible`] is the one place that makes invisible characters
+//! visible (rule S5); [`Visible`] applies the same to every byte of every page, so a field that was
+//! never passed through [`visible`] still cannot hide anything.
+
+use std::fmt::{self, Write};
+
+use jiff::{SignedDuration, Timestamp};
+use unicode_normalization::char::is_combining_mark;
+
+/// Longest package- or CI-derived text shown in one place, in characters. The rest is counted.
+pub const SHOWN_CHARACTERS: usize = 600;
+
+/// Combining marks shown on one letter. Real scripts need up to four; a thousand paint over the page.
+const COMBINING_MARKS: usize = 4;
+
+/// One line of text from a package or a CI token, safe to look at: control, bidi, zero-width, tag and
+/// variation characters, line breaks and unusual spaces appear as `⟦U+202E⟧`, the same brackets in the
+/// text itself are escaped so that they cannot be imitated, and what is beyond
+/// [`SHOWN_CHARACTERS`] is counted outside the quoted part.
+///
+/// Call it once, for text people decide by. HTML escaping stays with the template.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(SHOWN_CHARACTERS * 4));
+    let mut marks = 0;
+    for character in text.chars().take(SHOWN_CHARACTERS) {
+        marks = if is_combining_mark(character) { marks + 1 } else { 0 };
+        let line_break = matches!(character, '\n' | '\r' | '\t');
+        let imitation = matches!(character, '⟦' | '⟧');
+        if line_break || imitation || marks > COMBINING_MARKS || is_invisible(character) {
+            // Writing to a String cannot fail.
+            let _ = mark(&mut shown, character);
+        } else {
+            shown.push(character);
+        }
+    }
+    let rest = text.chars().skip(SHOWN_CHARACTERS).count();
+    if rest > 0 {
+        let _ = write!(shown, " ⟦{rest} more characters⟧");
+    }
+    shown
+}
+
+/// A writer that shows invisible characters of a whole page. Line breaks and tabs pass: they are layout
+/// there.
+pub struct Visible<'a> {
+    page: &'a mut String,
+    marks: usize,
+}
+
+impl<'a> Visible<'a> {
+    /// Writes to the end of `page`.
+    pub fn new(page: &'a mut String) -> Self {
+        Self { page, marks: 0 }
+    }
+}
+
+impl Write for Visible<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            self.marks = if is_combining_mark(character) { self.marks + 1 } else { 0 };
+            let layout = matches!(character, '\n' | '\t');
+            if !layout && (self.marks > COMBINING_MARKS || is_invisible(character)) {
+                mark(self.page, character)?;
+            } else {
+                self.page.push(character);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mark(shown: &mut String, character: char) -> fmt::Result {
+    write!(shown, "⟦U+{:04X}⟧", u32::from(character))
+}
+
+/// Characters that change how others look or that cannot be seen at all. General categories Cc, Cf, Zl
+/// and Zp, the spaces that are not the space bar, fillers, variation selectors, and private use.
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{00A0}' | '\u{00AD}' | '\u{034F}' | '\u{0600}'..='\u{0605}' | '\u{061C}' | '\u{06DD}'
+            | '\u{070F}' | '\u{0890}' | '\u{0891}' | '\u{08E2}' | '\u{115F}' | '\u{1160}'
+            | '\u{1680}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+            | '\u{2000}'..='\u{200F}' | '\u{2028}'..='\u{202F}' | '\u{205F}'..='\u{206F}'
+            | '\u{2800}' | '\u{3000}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
+            | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{110BD}' | '\u{110CD}'
+            | '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
+            | '\u{E000}'..='\u{F8FF}' | '\u{E0000}'..='\u{E0FFF}' | '\u{F0000}'..='\u{10FFFF}')
+}
+
+/// A moment, three ways: for people, for machines, and exact for the tooltip and print.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// "6 min ago" or "in 2 days 23 h".
+    pub relative: String,
+    /// RFC 3339 in UTC, for `datetime`.
+    pub machine: String,
+    /// "22 Nov 2026 15:56:03 UTC".
+    pub exact: String,
+}
+
+impl When {
+    /// How `at` looks at the moment `now`.
+    pub fn new(at: Timestamp, now: Timestamp) -> Self {
+        let gap = now.duration_since(at);
+        let relative = match gap.as_secs() {
+            ..=-60 => format!("in {}", span(gap.abs())),
+            -59..0 => "in under a minute".to_owned(),
+            0..60 => "just now".to_owned(),
+            _ => format!("{} ago", span(gap)),
+        };
+        let utc = at.to_zoned(jiff::tz::TimeZone::UTC);
+        Self {
+            relative,
+            machine: utc.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            exact: utc.strftime("%-d %b %Y %H:%M:%S UTC").to_string(),
+        }
+    }
+}
+
+/// "16:02:11", the time of day in UTC.
+pub fn clock(at: Timestamp) -> String {
+    at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%H:%M:%S").to_string()
+}
+
+/// A length of time in its two largest useful units: "40 s", "14 min", "3 h", "2 days 23 h".
+pub fn span(length: SignedDuration) -> String {
+    let seconds = length.as_secs().max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, _) => format!("{hours} h"),
+        (days, hours, _) if days < 4 && hours % 24 > 0 => {
+            format!("{} {} h", count(days.unsigned_abs(), "day"), hours % 24)
+        }
+        (days, ..) => count(days.unsigned_abs(), "day"),
+    }
+}
+
+/// A size with the units files are usually shown in: "912 B", "131 KB", "2.4 MB". Steps of 1000.
+#[expect(clippy::cast_precision_loss, reason = "one decimal place of a size shown to people")]
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} KB", bytes.div_ceil(1_000)),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// Hexadecimal in groups of eight, so that two people can compare them aloud. All of it.
+pub fn grouped(hex: &str) -> String {
+    let digits: Vec<char> = hex.chars().collect();
+    digits.chunks(8).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
+}
+
+/// "1 approval", "2 approvals". The plural is the word with an s.
+pub fn count(number: u64, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
+/// "one" to "nine" in words, then digits: for headings that are sentences.
+pub fn in_words(number: usize) -> String {
+    const WORDS: [&str; 10] =
+        ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+    WORDS.get(number).map_or_else(|| number.to_string(), |word| (*word).to_owned())
+}
+
+/// "Mara", "Mara and Jun", "Mara, Jun and Priya".
+pub fn list(names: &[String], last: &str) -> String {
+    match names {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule S5; rows X04, X05, X06 of the bad-input catalogue.
+    #[test]
+    fn hidden_characters_are_spelled_out() {
+        assert_eq!(visible("evil\u{202E}gpj.js"), "evil⟦U+202E⟧gpj.js");
+        assert_eq!(visible("re\u{200B}quests"), "re⟦U+200B⟧quests");
+        assert_eq!(visible("a\u{E0041}b"), "a⟦U+E0041⟧b");
+        assert_eq!(visible("a\u{1b}[31mb"), "a⟦U+001B⟧[31mb");
+        assert_eq!(visible("one\ntwo"), "one⟦U+000A⟧two");
+        assert_eq!(visible("plain, Ünïcode 名前"), "plain, Ünïcode 名前");
+    }
+
+    #[test]
+    fn the_brackets_and_the_ellipsis_cannot_be_imitated() {
+        assert_eq!(visible("⟦9 more"), "⟦U+27E6⟧9 more");
+        let long = visible(&"x".repeat(SHOWN_CHARACTERS + 7));
+        assert!(long.ends_with("x ⟦7 more characters⟧"), "{long}");
+    }
+
+    /// Row X11.
+    #[test]
+    fn a_million_combining_marks_stay_on_one_line() {
+        let tower = visible(&format!("a{}", "\u{0301}".repeat(1_000_000)));
+        assert!(tower.len() < SHOWN_CHARACTERS * 16);
+        assert!(tower.starts_with("a\u{301}\u{301}\u{301}\u{301}⟦U+0301⟧"));
+    }
+
+    #[test]
+    fn a_page_shows_what_a_view_forgot_to_show() {
+        let mut page = String::new();
+        Visible::new(&mut page).write_str("<p>\n\ta\u{202E}b\u{0}</p>").unwrap();
+        assert_eq!(page, "<p>\n\ta⟦U+202E⟧b⟦U+0000⟧</p>");
+    }
+
+    #[test]
+    fn moments_read_like_a_person_would_say_them() {
+        let now: Timestamp = "2026-11-22T16:02:11Z".parse().unwrap();
+        let say = |at: &str| When::new(at.parse().unwrap(), now).relative;
+        assert_eq!(say("2026-11-22T16:02:00Z"), "just now");
+        assert_eq!(say("2026-11-22T15:56:00Z"), "6 min ago");
+        assert_eq!(say("2026-11-20T15:56:00Z"), "2 days ago");
+        assert_eq!(say("2026-11-25T15:30:00Z"), "in 2 days 23 h");
+        assert_eq!(say("2026-11-22T16:02:40Z"), "in under a minute");
+        let exact = When::new(now, now).exact;
+        assert_eq!(exact, "22 Nov 2026 16:02:11 UTC");
+    }
+
+    #[test]
+    fn sizes_counts_and_lists() {
+        assert_eq!([size(912), size(130_700), size(2_412_000)], ["912 B", "131 KB", "2.4 MB"]);
+        assert_eq!([count(1, "file"), count(3, "file")], ["1 file", "3 files"]);
+        let names = ["Mara", "Jun", "Priya"].map(str::to_owned);
+        assert_eq!(list(&names, "or"), "Mara, Jun or Priya");
+        assert_eq!(grouped("9f2c41d7e05b8a13"), "9f2c41d7 e05b8a13");
+    }
+}
