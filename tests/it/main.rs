@@ -4,6 +4,7 @@
 mod oidc;
 mod passkeys;
 mod readers;
+mod people;
 mod schema;
 mod store_people;
 mod support;
