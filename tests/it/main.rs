@@ -3,8 +3,8 @@
 
 mod oidc;
 mod passkeys;
-mod readers;
 mod people;
+mod readers;
 mod schema;
 mod store_people;
 mod support;
