@@ -14,7 +14,7 @@ async function open(page, prepare) {
   tab.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
   tab.on("pageerror", (error) => said.push(String(error)));
   if (prepare) await prepare(tab);
-  await tab.goto(`${site.address}/${page}.html`);
+  await tab.goto(`${site.address}/${page}.html`, { waitUntil: "domcontentloaded" });
   return { tab, said, close: () => context.close() };
 }
 

@@ -12,10 +12,11 @@ export async function serve(folder) {
     const { pathname } = new URL(request.url, "http://localhost");
     for (const [name, value] of headers) response.setHeader(name, value);
     if (pathname.endsWith("/live")) {
-      // One fragment, as the product sends it, or what a test wants in its place; then silence.
+      // One fragment, as the product sends it, or what a test wants in its place; then silence. Late enough
+      // that a test can tell the page's own steps from the new ones.
       response.writeHead(200, { "content-type": "text/event-stream" });
       const data = (site.fragment ?? live).split("\n").map((line) => `data: ${line}\n`).join("");
-      response.write(`event: fragment\n${data}\n`);
+      setTimeout(() => response.write(`event: fragment\n${data}\n`), 700);
       return;
     }
     const file = path.join(folder, path.normalize(pathname));
