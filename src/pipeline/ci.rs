@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::{Fault, Kind, Result, detached, refuse};
+use super::{Fault, Kind, Result, detached, refuse, transaction};
 use crate::domain::claims::Claims;
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{IssuerId, PackageId, PublisherId, UploadSessionId};
@@ -190,6 +190,17 @@ pub async fn burn(store: &Store, token: &SecretString, now: Timestamp) -> Result
         let ended = tx.end_upload_session(session.id, now).await?;
         tx.commit().await?;
         Ok(ended.then_some(EndedRun { publisher: session.publisher, run_key: session.run_key }))
+    })
+    .await
+}
+
+/// Forgets CI tokens nothing accepts any more, and their sessions. For the clock's driver.
+pub async fn sweep(store: &Store, now: Timestamp) -> Result<()> {
+    transaction(store, move |tx| {
+        Box::pin(async move {
+            tx.sweep_upload_sessions(now).await?;
+            Ok(())
+        })
     })
     .await
 }
