@@ -4,8 +4,10 @@
 mod oidc;
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod exchange;
 mod passkeys;
 mod schema;
+mod setup;
 mod store_people;
 mod support;
 mod upstream;
