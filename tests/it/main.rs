@@ -1,9 +1,4 @@
 //! The integration tests: one binary.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "outside of #[test] functions clippy does not know that this is test code"
-)]
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -11,3 +6,4 @@ mod passkeys;
 mod schema;
 mod store_people;
 mod support;
+mod tidy;
