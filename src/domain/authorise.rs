@@ -512,8 +512,15 @@ impl Cast<'_> {
         };
         let (relying_party, assertion) = (&replay.genesis.relying_party, &decision.assertion);
         // The counter was compared when the decision was recorded; a replay has none to compare.
-        assertion::verify(relying_party, &key.public_key, &intent, &decision.nonce, assertion, None)
-            .map_err(|refusal| Discount::Signature(refusal.to_string()))?;
+        assertion::verify(
+            relying_party,
+            &key.public_key,
+            &intent,
+            &decision.nonce,
+            assertion,
+            None,
+        )
+        .map_err(|refusal| Discount::Signature(refusal.to_string()))?;
         Ok(Vote { person: decision.person, verdict: decision.verdict })
     }
 }

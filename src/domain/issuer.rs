@@ -154,8 +154,10 @@ impl Issuer {
         }
         let address = Self::parse_url(&config.url, config.allow_private)?;
         if let Some(host) = &config.jwks_host {
-            let canonical = Url::parse(&format!("https://{host}/"));
-            if !canonical.is_ok_and(|url| url.as_str() == format!("https://{host}/")) {
+            let canonical = format!("https://{host}/");
+            // A path, query or user would end up in front of or behind that last slash.
+            let bare = !host.contains(['/', '?', '#', '@', '\\']);
+            if !bare || Url::parse(&canonical).map(String::from) != Ok(canonical) {
                 return Err(IssuerError::JwksHost { received: excerpt(host) });
             }
         }
@@ -247,5 +249,91 @@ impl Issuer {
     /// The row to write, equal to what [`Self::parse`] read.
     pub const fn config(&self) -> &IssuerConfig {
         &self.config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str, allow_private: bool) -> Result<Issuer, IssuerError> {
+        let config = IssuerConfig { url: url.to_owned(), allow_private, ..config() };
+        Issuer::parse(IssuerId::from_uuid(uuid::Uuid::nil()), config)
+    }
+
+    fn config() -> IssuerConfig {
+        toml::from_str("name = \"ci\"\npreset = \"github\"\nurl = \"https://ci.example\"").unwrap()
+    }
+
+    #[test]
+    fn an_issuer_has_careful_defaults_and_no_unknown_keys() {
+        let issuer = Issuer::parse(IssuerId::from_uuid(uuid::Uuid::nil()), config()).unwrap();
+        assert_eq!(issuer.algorithms(), &BTreeSet::from([Algorithm::Rs256]));
+        assert_eq!(issuer.max_age(), SignedDuration::from_mins(10));
+        assert!(!issuer.allow_private() && issuer.jwks_host().is_none());
+        let extra = "name = \"ci\"\npreset = \"github\"\nurl = \"https://ci.example\"\nfoo = 1";
+        assert!(toml::from_str::<IssuerConfig>(extra).is_err());
+        let hs256 = "name = \"x\"\npreset = \"github\"\nurl = \"x\"\nalgorithms = [\"HS256\"]";
+        assert!(toml::from_str::<IssuerConfig>(hs256).is_err());
+    }
+
+    /// Rules O1, Q15.
+    #[test]
+    fn an_issuer_is_https_unless_it_is_loopback_and_allowed() {
+        for url in ["https://ci.example", "https://ci.example/", "https://ci.example:8443/a/b"] {
+            assert_eq!(parse(url, false).unwrap().url(), url);
+        }
+        for url in ["http://127.0.0.1:19500", "http://localhost:19500", "http://[::1]:1"] {
+            assert!(parse(url, true).is_ok(), "{url}");
+            assert!(matches!(parse(url, false), Err(IssuerError::Url { .. })), "{url}");
+        }
+        assert!(parse("https://10.0.0.5", true).is_ok());
+        for (url, allow_private) in [
+            ("http://ci.example", true),
+            ("http://10.0.0.5", true),
+            ("https://10.0.0.5", false),
+            ("https://169.254.169.254", true),
+            ("https://2130706433", false),
+            ("https://[::ffff:10.0.0.1]", false),
+            ("https://CI.example", false),
+            ("https://ci.example:443", false),
+            ("https://user@ci.example", false),
+            ("https://ci.example?x", false),
+            ("https://ci.example#x", false),
+            ("https://ci.example/../x", false),
+            (" https://ci.example", false),
+            ("ftp://ci.example", true),
+            ("ci.example", false),
+            ("", false),
+        ] {
+            let refused = parse(url, allow_private);
+            assert!(matches!(refused, Err(IssuerError::Url { .. })), "{url}: {refused:?}");
+        }
+        assert!(parse(&format!("https://ci.example/{}", "a".repeat(600)), false).is_err());
+    }
+
+    /// Rules O3, O6, O9.
+    #[test]
+    fn key_host_algorithms_and_age_are_bounded() {
+        let with = |change: &dyn Fn(&mut IssuerConfig)| {
+            let mut config = config();
+            change(&mut config);
+            Issuer::parse(IssuerId::from_uuid(uuid::Uuid::nil()), config)
+        };
+        for host in ["keys.example", "keys.example:8443"] {
+            assert!(with(&|config| config.jwks_host = Some(host.to_owned())).is_ok(), "{host}");
+        }
+        for host in ["", "Keys.example", "https://keys.example", "keys.example/x", "a@b", "a?b"] {
+            let refused = with(&|config| config.jwks_host = Some(host.to_owned()));
+            assert!(matches!(refused, Err(IssuerError::JwksHost { .. })), "{host}");
+        }
+        let none = with(&|config| config.algorithms.clear());
+        assert_eq!(none, Err(IssuerError::Algorithms));
+        for minutes in [0, 61] {
+            let refused = with(&|config| config.max_age_minutes = minutes);
+            assert_eq!(refused, Err(IssuerError::MaxAge { received: minutes }));
+        }
+        assert!(with(&|config| config.max_age_minutes = 60).is_ok());
+        assert!(matches!(with(&|config| config.name.clear()), Err(IssuerError::Name { .. })));
     }
 }

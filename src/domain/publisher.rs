@@ -1090,3 +1090,161 @@ impl GenericRule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GITHUB: &str = r#"
+        name = "Release workflow"
+        issuer = "ci"
+        packages = ["npm:@octo/hello-wire", "pypi:hello-wire"]
+        [github]
+        repository = "octo/hello-wire"
+        repository_id = "4242"
+        repository_owner_id = "77"
+        workflow = ".github/workflows/release.yml"
+        environment = "release"
+        ref = "refs/tags/v*"
+        events = ["push", "release", "workflow_dispatch"]
+        runner = "github-hosted"
+    "#;
+
+    fn rule(text: &str) -> Result<Rule, String> {
+        let config: PublisherConfig = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.rule().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_rule_survives_the_database_and_keeps_its_shape() {
+        let gitlab = "name = 'a'\nissuer = 'b'\npackages = []\n[gitlab]\nproject_id = '1'\n\
+                      namespace_id = '2'\nref_path = 'refs/heads/main'\n";
+        let generic = "name = 'a'\nissuer = 'b'\npackages = []\n[claims]\nid = 7\non = true\n\
+                       ref = 'refs/tags/*'\n";
+        for text in [GITHUB, gitlab, generic] {
+            let parsed = rule(text).unwrap();
+            let stored = parsed.to_canonical_json().unwrap();
+            let read: Rule = serde_json::from_str(&stored).unwrap();
+            assert_eq!(read, parsed);
+            assert_eq!(read.to_canonical_json().unwrap(), stored);
+        }
+        let stored = rule(generic).unwrap().to_canonical_json().unwrap();
+        assert_eq!(stored, r#"{"claims":{"id":7,"on":true,"ref":"refs/tags/*"}}"#);
+        assert!(serde_json::from_str::<Rule>(r#"{"claims":{}}"#).is_err());
+    }
+
+    #[test]
+    fn absent_settings_take_the_careful_value() {
+        let text = GITHUB.replace("events = [\"push\", \"release\", \"workflow_dispatch\"]", "");
+        let text = text.replace("runner = \"github-hosted\"", "");
+        assert_eq!(rule(&text), rule(GITHUB));
+        let gitlab = "name = 'a'\nissuer = 'b'\npackages = []\n[gitlab]\nproject_id = '1'\n\
+                      namespace_id = '2'\nref_path = 'refs/heads/main'\n";
+        let Ok(Rule::GitLab(parsed)) = rule(gitlab) else { panic!() };
+        let config = parsed.config();
+        assert!(config.ref_protected && config.runner == Runner::GitLabHosted);
+        assert_eq!(config.pipeline_source, gitlab_sources_default());
+    }
+
+    /// Rules O14, O17, O18, O19.
+    #[test]
+    fn a_github_rule_that_would_trust_too_much_is_refused() {
+        for (from, to) in [
+            ("\"4242\"", "\"octo\""),
+            ("\"4242\"", "\"04242\""),
+            ("\"4242\"", "\"\""),
+            ("\"77\"", "\"+77\""),
+            ("octo/hello-wire\"\n        repository_id", "hello-wire\"\n        repository_id"),
+            (".github/workflows/release.yml", "release.yml"),
+            (".github/workflows/release.yml", ".github/workflows/../release.yml"),
+            (".github/workflows/release.yml", ".github/workflows/.yml"),
+            ("refs/tags/v*", "v*"),
+            ("refs/tags/v*", "refs/pull/1/merge"),
+            ("refs/tags/v*", "refs/*"),
+            ("refs/tags/v*", "refs/tags/**"),
+            ("refs/tags/v*", "refs/tags/v[0-9]"),
+            ("refs/tags/v*", "refs/tags/"),
+            ("\"push\", ", "\"pull_request_target\", "),
+            ("\"push\", ", "\"workflow_run\", "),
+            ("[\"push\", \"release\", \"workflow_dispatch\"]", "[]"),
+            ("\"github-hosted\"", "\"gitlab-hosted\""),
+            ("environment = \"release\"", "environment = \"\""),
+            ("environment = \"release\"", "enviroment = \"release\""),
+        ] {
+            let text = GITHUB.replacen(from, to, 1);
+            assert_ne!(text, GITHUB, "{from}");
+            assert!(rule(&text).is_err(), "{from} -> {to}");
+        }
+        for reusable in [
+            "workflow = 'octo/ci/.github/workflows/p.yml'",
+            "workflow = 'octo/ci/p.yml'\nsha = 'eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee'",
+            "workflow = 'octo/ci/.github/workflows/p.yml'\nsha = 'main'",
+            "workflow = 'octo/ci/.github/workflows/p.yml'\nref = 'refs/tags/*'",
+            "workflow = 'octo/ci/.github/workflows/p.yml'\nref = 'main'",
+        ] {
+            assert!(
+                rule(&format!("{GITHUB}\n[github.reusable]\n{reusable}")).is_err(),
+                "{reusable}"
+            );
+        }
+    }
+
+    /// Rule O24: an empty rule is an error, and so is one that only repeats the token's own claims.
+    #[test]
+    fn a_generic_rule_needs_an_exact_claim() {
+        let generic = |claims: &str| {
+            rule(&format!("name = 'a'\nissuer = 'b'\npackages = []\n[claims]\n{claims}"))
+        };
+        assert_eq!(generic(""), Err(RuleError::Empty.to_string()));
+        assert_eq!(generic("ref = 'refs/tags/*'"), Err(RuleError::Empty.to_string()));
+        for claims in ["iss = 'x'", "aud = 'x'", "exp = 1", "jti = 'x'", "id = 'a*'", "id = ''"] {
+            assert!(generic(claims).is_err(), "{claims}");
+        }
+        assert!(generic("id = 1.5").is_err());
+        for claims in ["sub = 'x'", "id = 1", "ref = 'refs/tags/v1'"] {
+            assert!(generic(claims).is_ok(), "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_publisher_has_exactly_one_rule() {
+        let both = format!("{GITHUB}\n[claims]\nid = 1");
+        assert_eq!(rule(&both), Err(RuleError::Shape { received: 2 }.to_string()));
+        let none = "name = 'a'\nissuer = 'b'\npackages = []";
+        assert_eq!(rule(none), Err(RuleError::Shape { received: 0 }.to_string()));
+    }
+
+    /// Rule O19.
+    #[test]
+    fn a_pattern_matches_whole_names_and_never_crosses_a_slash() {
+        let cases = [
+            ("refs/tags/v*", "refs/tags/v1.2.3", true),
+            ("refs/tags/v*", "refs/tags/v", true),
+            ("refs/tags/v*", "refs/tags/xv1", false),
+            ("refs/tags/v*", "refs/tags/v1/x", false),
+            ("refs/tags/v*", "refs/heads/v1", false),
+            ("refs/tags/v*", "xrefs/tags/v1", false),
+            ("refs/tags/v*", "refs/tags/v1\n", false),
+            ("refs/tags/v*", "refs/tags/v1 x", false),
+            ("refs/tags/v*", "refs/tags/v1..2", false),
+            ("refs/tags/v*.*.*", "refs/tags/v1.2.3", true),
+            ("refs/tags/v*.*.*", "refs/tags/v1.2", false),
+            ("refs/tags/*-rc*-x", "refs/tags/v1-rc1-x", true),
+            ("refs/tags/*a", "refs/tags/a", true),
+            ("refs/tags/a*a", "refs/tags/a", false),
+            ("refs/tags/a*a", "refs/tags/aa", true),
+            ("refs/tags/pkg/*", "refs/tags/pkg/v1", true),
+            ("refs/tags/pkg/*", "refs/tags/pkg", false),
+            ("refs/tags/*/v1", "refs/tags/pkg/v1", true),
+            ("refs/heads/main", "refs/heads/main", true),
+            ("refs/heads/main", "refs/heads/main2", false),
+            ("refs/heads/main", "refs/heads/Main", false),
+        ];
+        for (pattern, name, expected) in cases {
+            let parsed = RefPattern::parse("ref", pattern).unwrap();
+            assert_eq!(parsed.matches(name), expected, "{pattern} on {name}");
+        }
+        assert_eq!(RefPattern::parse("ref", "refs/tags/v*").unwrap().ref_type(), "tag");
+        assert_eq!(RefPattern::parse("ref", "refs/heads/v*").unwrap().ref_type(), "branch");
+    }
+}

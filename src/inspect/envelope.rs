@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::artifact::Digests;
 use crate::domain::digest::{Sha1, Sha512};
+use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, NameError, PackageName, Version, excerpt};
 use crate::inspect::json::{self, JsonRefusal};
 use crate::inspect::limits::Limits;
@@ -115,6 +116,18 @@ pub enum EnvelopeRefusal {
     },
 }
 
+impl EnvelopeRefusal {
+    /// True when the upload is well-formed so far but larger than this installation takes.
+    pub const fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::DocumentTooLarge { .. }
+                | Self::TarballTooLarge { .. }
+                | Self::ProvenanceTooLarge { .. }
+        )
+    }
+}
+
 /// A file carried in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
@@ -146,15 +159,6 @@ pub struct Envelope {
     pub tarball: Attachment,
     /// The provenance bundle, if one came.
     pub provenance: Option<Provenance>,
-}
-
-/// Who may read the package on the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody.
-    Public,
-    /// Members of the scope.
-    Restricted,
 }
 
 /// One publication as CI claims it; nothing here is compared with the tarball yet.

@@ -4,8 +4,8 @@ pub mod entry_points;
 pub mod form;
 pub mod metadata;
 pub mod record;
-mod sdist;
-mod wheel;
+pub mod sdist;
+pub mod wheel;
 
 use crate::domain::artifact::{Filename, PypiFacts};
 use crate::domain::package::{Ecosystem, PackageName, excerpt};

@@ -417,7 +417,13 @@ impl Header {
         }
         let kind = kind_of(block[156]).map_err(|kind| TarRefusal::Type { kind, entry: entry() })?;
         let size = number("size", 124..136)?;
-        for (field, range) in [("mode", 100..108), ("modification time", 136..148)] {
+        // Readers stop at a field they cannot parse, and would not see what follows.
+        for (field, range) in [
+            ("mode", 100..108),
+            ("modification time", 136..148),
+            ("device number", 329..337),
+            ("device number", 337..345),
+        ] {
             number(field, range)?;
         }
         for (field, range) in [("user", 108..116), ("group", 116..124)] {

@@ -75,6 +75,14 @@ pub enum ZipRefusal {
         /// The path, escaped and cut.
         entry: String,
     },
+    /// A format version above 4.5, at which readers give up, or a hint at a feature.
+    #[error("expected an entry for ZIP 4.5 or earlier, received version {version} in `{entry}`")]
+    Version {
+        /// Version times ten, as the record holds it.
+        version: u16,
+        /// The path, escaped and cut.
+        entry: String,
+    },
     /// Neither stored nor deflated (Z13).
     #[error("expected compression method 0 or 8, received {method} in `{entry}`")]
     Method {
@@ -151,6 +159,8 @@ const DIRECTORY_MAX: u64 = 64 << 20;
 /// Flag bits that change nothing: deflate hints and the UTF-8 mark.
 const FLAGS_ACCEPTED: u16 = UTF8_FLAG | 0x0006;
 const UTF8_FLAG: u16 = 0x0800;
+/// Highest version needed to extract, times ten.
+const VERSION_MAX: u16 = 45;
 
 /// One file or directory of an [`Archive`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -438,6 +448,7 @@ fn central_entry(record: &[u8], offset: u64, limits: &Limits) -> Result<(Entry, 
         return Err(ZipRefusal::MultiDisk.into());
     }
     check_extra(extra, &path)?;
+    check_version(fields.u16(6), &path)?;
     let (flags, method) = (fields.u16(8), fields.u16(10));
     check_coding(flags, method, &path)?;
     check_file_type(fields.u32(38), is_directory, &path)?;
@@ -468,6 +479,13 @@ fn central_entry(record: &[u8], offset: u64, limits: &Limits) -> Result<(Entry, 
         content: 0,
     };
     Ok((entry, extra_end))
+}
+
+fn check_version(version: u16, path: &str) -> Result<(), ZipRefusal> {
+    if version > VERSION_MAX {
+        return Err(ZipRefusal::Version { version, entry: excerpt(path) });
+    }
+    Ok(())
 }
 
 fn check_coding(flags: u16, method: u16, path: &str) -> Result<(), ZipRefusal> {
@@ -587,6 +605,7 @@ fn check_local(source: &mut (impl Read + Seek), entry: &mut Entry) -> Result<u64
         return Err(ZipRefusal::Disagreement { field, entry: excerpt(&entry.path) }.into());
     }
     check_extra(extra, &entry.path)?;
+    check_version(fields.u16(4), &entry.path)?;
     entry.content = entry.offset + (LOCAL_BYTES + variable.len()) as u64;
     Ok(entry.content + entry.packed)
 }

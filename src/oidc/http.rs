@@ -36,10 +36,19 @@ impl Default for HttpSettings {
     }
 }
 
-/// The HTTP clients could not be built: no usable root certificates, or an extra one is not PEM.
+/// The HTTP clients for issuers could not be built: a fault of the configuration or the system.
 #[derive(Debug, thiserror::Error)]
-#[error("the client for OIDC issuers could not be built")]
-pub struct ClientError(#[from] reqwest::Error);
+pub enum ClientError {
+    /// No usable root certificates, or an extra one does not parse.
+    #[error("the client for OIDC issuers could not be built")]
+    Build(#[from] reqwest::Error),
+    /// An entry of `extra_roots` holds no certificate at all.
+    #[error("expected certificates in PEM as extra root {position}, found none")]
+    NoCertificate {
+        /// Which entry, counted from 1.
+        position: usize,
+    },
+}
 
 /// Why a document of an issuer could not be had. For logs: callers of ours see one text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,8 +104,11 @@ impl Http {
                 .pool_max_idle_per_host(0)
                 .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
                 .dns_resolver(Vetted { allow_private });
-            for pem in &settings.extra_roots {
+            for (index, pem) in settings.extra_roots.iter().enumerate() {
                 let roots = reqwest::Certificate::from_pem_bundle(pem.as_bytes())?;
+                if roots.is_empty() {
+                    return Err(ClientError::NoCertificate { position: index + 1 });
+                }
                 builder = builder.tls_certs_merge(roots);
             }
             Ok(builder.build()?)
@@ -190,6 +202,13 @@ mod tests {
     async fn resolve(host: &str, allow_private: bool) -> Option<Vec<SocketAddr>> {
         let name = host.parse().unwrap();
         Vetted { allow_private }.resolve(name).await.ok().map(Iterator::collect)
+    }
+
+    #[test]
+    fn an_extra_root_without_a_certificate_is_a_fault() {
+        let settings = HttpSettings { extra_roots: vec!["no pem".into()], ..Default::default() };
+        let fault = Http::new(&settings).unwrap_err();
+        assert!(matches!(fault, ClientError::NoCertificate { position: 1 }), "{fault:?}");
     }
 
     /// Rule O4, rows J04 and J05: what connects is what was vetted.

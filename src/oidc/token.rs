@@ -117,15 +117,16 @@ pub(super) fn read_json(bytes: &[u8]) -> Result<Map<String, Value>, String> {
 /// members with one name it keeps the last, and another reader may keep the first.
 #[derive(Clone, Copy)]
 struct Strict {
+    /// The level a container would be on if one came now; the outermost is on 1.
     depth: usize,
 }
 
 impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        match self.depth {
-            DEPTH_MAX.. => Err(E::custom(format!("expected at most {DEPTH_MAX} levels"))),
-            depth => Ok(Self { depth: depth + 1 }),
+        if self.depth > DEPTH_MAX {
+            return Err(E::custom(format!("expected at most {DEPTH_MAX} levels")));
         }
+        Ok(Self { depth: self.depth + 1 })
     }
 }
 

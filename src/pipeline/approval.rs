@@ -19,10 +19,10 @@ use crate::domain::release::State;
 use crate::domain::roster::ActorIs;
 use crate::domain::statement::{REASON_MAX, Statement};
 use crate::entropy;
-use crate::passkeys::{AssertState, Passkeys, PresentedAssertion};
+use crate::passkeys::{AssertState, Passkeys, PresentedAssertion, StoredPasskey};
 use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
-use crate::store::people::{Ceremony, PasskeyRecord};
 use crate::store::releases::ReleaseRecord;
+use crate::store::signin::{Ceremony, CeremonyPurpose, PasskeyRecord};
 use crate::store::{Store, Tx};
 
 /// How long a person has between "Approve with passkey" and the touch (W3), in seconds.
@@ -82,23 +82,23 @@ pub async fn begin(
     let statement = standing.statement(signer.person, verdict, reason).to_bytes();
     let intent = intent(verdict, &statement);
     let nonce = Nonce::from_bytes(entropy::bytes()?);
-    let keys: Vec<_> = tx
-        .passkeys_of(signer.person)
-        .await?
-        .into_iter()
-        .filter(|key| counts(key, now))
-        .map(|key| key.stored)
-        .collect();
+    let mut keys = Vec::new();
+    for key in tx.passkeys_of(signer.person).await? {
+        if key.counts_from <= now {
+            keys.push(stored(&key)?);
+        }
+    }
     let (options, state) = passkeys
         .begin_assert(signer.person, &keys, intent, nonce)
         .map_err(|error| Fault::new("beginning a ceremony", error))?;
     let ceremony = Ceremony {
         id: entropy::id(now)?,
-        purpose: intent.purpose,
+        purpose: purpose(verdict),
         person: Some(signer.person),
         session: Some(signer.session),
         invitation: None,
         release: Some(release),
+        nonce: Some(nonce),
         statement: Some(statement),
         state: serde_json::to_string(&state)
             .map_err(|error| Fault::new("storing a ceremony", error))?,
@@ -130,7 +130,7 @@ pub async fn finish(
     now: Timestamp,
 ) -> Result<Decided> {
     let mut tx = store.begin().await?;
-    let Some(taken) = tx.take_ceremony(ceremony, purpose(verdict)).await? else {
+    let Some(taken) = tx.take_ceremony(ceremony, purpose(verdict), now).await? else {
         return refuse(Kind::Gone, "this ceremony is over or was never begun; start again");
     };
     let bound = taken.person == Some(signer.person)
@@ -187,7 +187,10 @@ async fn decide(
         nonce: *accepted.nonce(),
         assertion: accepted.assertion().clone(),
     };
-    if !tx.advance_counter(&key, accepted.stored(), now).await? {
+    let (from, to) = (key.counter, accepted.stored().counter());
+    let advanced = serde_json::to_string(accepted.stored())
+        .map_err(|error| Fault::new("storing a passkey", error))?;
+    if !tx.advance_counter(key.id, from, to, &advanced, now).await? {
         return refuse(Kind::Conflict, "the passkey was used elsewhere meanwhile; start again");
     }
     tx.insert_decision(id, &decision, key.id, reason.as_deref(), now).await?;
@@ -232,13 +235,13 @@ async fn verify(
         .map_err(|error| Fault::new("reading a stored ceremony", error))?;
     let presented = PresentedAssertion::parse(credential)
         .map_err(|refusal| Refusal::new(Kind::BadInput, refusal.to_string()))?;
-    let Some(key) = tx.passkey_locked(presented.credential_id()).await? else {
+    let Some(key) = tx.usable_passkey_locked(presented.credential_id()).await? else {
         return refuse(Kind::Forbidden, "this passkey is not enrolled here");
     };
-    if Some(key.person) != ceremony.person || !counts(&key, now) {
+    if Some(key.person) != ceremony.person || key.counts_from > now {
         return refuse(Kind::Forbidden, "this passkey is not yours or does not count");
     }
-    match passkeys.finish_assert(&state, &intent, &key.stored, &presented) {
+    match passkeys.finish_assert(&state, &intent, &stored(&key)?, &presented) {
         Ok(accepted) => Ok((key, accepted)),
         Err(refusal) => {
             if refusal.alarms() {
@@ -298,8 +301,10 @@ pub fn may_decide(
     Ok(())
 }
 
-fn counts(key: &PasskeyRecord, now: Timestamp) -> bool {
-    key.revoked_at.is_none() && key.suspended_at.is_none() && key.counts_from <= now
+/// The verifier's own form of a passkey.
+fn stored(key: &PasskeyRecord) -> Result<StoredPasskey> {
+    serde_json::from_str(&key.stored)
+        .map_err(|error| Fault::new("reading a stored passkey", error).into())
 }
 
 fn check_reason(verdict: Verdict, reason: Option<String>) -> Result<Option<String>> {
@@ -336,13 +341,17 @@ fn forbidden(why: CannotDecide) -> Error {
     Refusal::new(kind, why.to_string()).into()
 }
 
-const fn purpose(verdict: Verdict) -> Purpose {
+const fn purpose(verdict: Verdict) -> CeremonyPurpose {
     match verdict {
-        Verdict::Approve => Purpose::Approve,
-        Verdict::Reject => Purpose::Reject,
+        Verdict::Approve => CeremonyPurpose::Approve,
+        Verdict::Reject => CeremonyPurpose::Reject,
     }
 }
 
 fn intent(verdict: Verdict, statement: &[u8]) -> Intent {
-    Intent { purpose: purpose(verdict), statement: Sha256::of(statement) }
+    let purpose = match verdict {
+        Verdict::Approve => Purpose::Approve,
+        Verdict::Reject => Purpose::Reject,
+    };
+    Intent { purpose, statement: Sha256::of(statement) }
 }

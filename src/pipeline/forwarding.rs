@@ -240,7 +240,9 @@ async fn advance(forwarder: &Forwarder<'_>, lease: &Lease, now: Timestamp) -> Re
         }
         match may_send(forwarder, &work, artifact, now).await? {
             MaySend::Yes => {}
-            MaySend::Wait(message) => return wait_to_see(forwarder, lease, &work, message, now).await,
+            MaySend::Wait(message) => {
+                return wait_to_see(forwarder, lease, &work, message, now).await;
+            }
             MaySend::Never(message) => return Ok(Next::End(ended(&work), message)),
         }
         if let Some(next) = send(forwarder, lease, &work, artifact, now).await? {
@@ -531,8 +533,7 @@ async fn transmit(
     let credential = open_credential(forwarder, work, authorised).await?;
     let source = forwarder
         .blobs
-        .open_blob(artifact.digests.sha256)
-        .await
+        .std_file(&artifact.digests.sha256)
         .map_err(|error| Fault::new("opening a blob to send", error))?;
     let (bytes, mut sent) = watch::channel(0);
     let sending = Sending {
@@ -540,7 +541,7 @@ async fn transmit(
         credential: &credential,
         username: &work.upstream.username,
         document,
-        source: source.into(),
+        source: Box::new(source),
         size: artifact.size_bytes,
         sha256: artifact.digests.sha256,
         progress: Some(bytes),

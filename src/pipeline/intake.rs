@@ -107,25 +107,23 @@ pub async fn npm(
         );
     }
     publish.check_digests(held.digests()).map_err(envelope)?;
-    let facts = read_held(&held, &intake.limits, |file, limits| inspect::npm::read(file, limits))
-        .await?;
+    let facts =
+        read_held(&held, &intake.limits, |file, limits| inspect::npm::read(file, limits)).await?;
     let comparison = inspect::npm::compare::compare_manifest(&publish.manifest, &facts);
     refuse_differences(&comparison)?;
     let differences = npm_rules(intake, package, &publish, &facts)?
         .into_iter()
         .chain(comparison.shown.into_iter().map(shown))
         .collect();
-    let target = NpmTarget {
-        dist_tag: publish.dist_tag.clone(),
-        access: publish.access.or(package.access),
-    };
+    let target =
+        NpmTarget { dist_tag: publish.dist_tag.clone(), access: publish.access.or(package.access) };
     let filename = format!("{}-{}.tgz", publish.name.npm_bare(), publish.version);
     let facts = Facts::Npm(facts);
     let document_sha256 =
         document_digest(intake, upload, package, (&filename, &facts, &held), Some(&target)).await?;
     let attachments = publish
         .provenance
-        .map(|provenance| ("npm-provenance".to_owned(), provenance.bundle.into_bytes()))
+        .map(|provenance| ("npm-provenance".to_owned(), provenance.text.into_bytes()))
         .into_iter()
         .collect();
     let candidate = Candidate {
@@ -153,7 +151,8 @@ async fn receive_npm(intake: &Intake, body: &mut impl Body) -> Result<(NpmPublis
         writer.push(&decoded).await.map_err(blob)?;
         decoded.clear();
     }
-    let publish = splitter.finish().and_then(inspect::envelope::Envelope::check).map_err(envelope)?;
+    let publish =
+        splitter.finish().and_then(inspect::envelope::Envelope::check).map_err(envelope)?;
     let held = writer.hold().await.map_err(blob)?;
     Ok((publish, held))
 }
@@ -253,7 +252,9 @@ impl<'a> PypiForm<'a> {
         if self.fields.len() >= PARTS_MAX || self.bytes > FIELDS_TOTAL_MAX {
             return refuse(
                 Kind::TooLarge,
-                format!("expected at most {PARTS_MAX} form fields of {FIELDS_TOTAL_MAX} bytes in all"),
+                format!(
+                    "expected at most {PARTS_MAX} form fields of {FIELDS_TOTAL_MAX} bytes in all"
+                ),
             );
         }
         // PyPI drops fields whose value is exactly this (wire.md 1.2).
@@ -353,7 +354,10 @@ impl<'a> PypiForm<'a> {
             if received != expected {
                 return refuse(
                     Kind::BadInput,
-                    format!("expected `{field}` to be `{expected}`, received `{}`", excerpt(received)),
+                    format!(
+                        "expected `{field}` to be `{expected}`, received `{}`",
+                        excerpt(received)
+                    ),
                 );
             }
         }
@@ -441,13 +445,10 @@ async fn document_digest(
     (filename, facts, held): (&str, &Facts, &HeldBlob),
     npm: Option<&NpmTarget>,
 ) -> Result<Sha256> {
-    let upstream = intake
-        .store
-        .snapshot()
-        .await?
-        .upstream(package.upstream)
-        .await?
-        .ok_or_else(|| Fault::new("building a publish document", "the package has no upstream"))?;
+    let upstream =
+        intake.store.snapshot().await?.upstream(package.upstream).await?.ok_or_else(|| {
+            Fault::new("building a publish document", "the package has no upstream")
+        })?;
     let file = File { filename, size: held.size(), digests: held.digests(), facts };
     let npm = npm.map(|npm| NpmParts {
         dist_tag: &npm.dist_tag,

@@ -8,11 +8,15 @@
 //! order effects; they contain no SQL text, no HTTP words and no rules that `domain` could hold.
 
 use std::future::Future;
+use std::pin::Pin;
+
+use crate::store::{Store, Tx};
 
 pub mod approval;
 pub mod ci;
 pub mod forwarding;
 pub mod intake;
+pub mod people;
 pub mod review;
 pub mod setup;
 pub mod signin;
@@ -128,4 +132,25 @@ where
         Ok(result) => result,
         Err(error) => Err(Fault::new("running a task", error).into()),
     }
+}
+
+/// What a function that works inside a transaction returns.
+pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// Runs work in a transaction that outlives the request, and commits when the work succeeds.
+/// A refusal or fault leaves nothing behind; work that must be kept although the caller is refused
+/// returns `Ok` with the refusal inside.
+pub async fn transaction<T, W>(store: &Store, work: W) -> Result<T>
+where
+    T: Send + 'static,
+    W: for<'a> FnOnce(&'a mut Tx) -> Work<'a, T> + Send + 'static,
+{
+    let store = store.clone();
+    detached(async move {
+        let mut tx = store.begin().await?;
+        let value = work(&mut tx).await?;
+        tx.commit().await?;
+        Ok(value)
+    })
+    .await
 }

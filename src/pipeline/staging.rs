@@ -91,11 +91,12 @@ impl Stager {
     fn actor(&self) -> (CiIdentity, String) {
         match self.claims.actor() {
             Some(actor) => {
-                (CiIdentity { issuer: actor.issuer, actor_id: actor.id }, actor.name)
+                let issuer = self.claims.issuer_url().to_owned();
+                (CiIdentity { issuer, actor_id: actor.id }, actor.name)
             }
             None => {
-                let subject = self.claims.subject().to_owned();
                 let issuer = self.claims.issuer_url().to_owned();
+                let subject = self.claims.subject().to_owned();
                 (CiIdentity { issuer, actor_id: subject.clone() }, subject)
             }
         }
@@ -197,15 +198,18 @@ async fn supersede(
     (quiet, now): (Quiet, Timestamp),
 ) -> Result<ReleaseId> {
     // The old candidate lets go of the version first; one transaction makes it one step.
-    let moved =
-        tx.move_release(old.id, State::Awaiting, State::Superseded, None, now).await?;
+    let moved = tx.move_release(old.id, State::Awaiting, State::Superseded, None, now).await?;
     if !moved {
         return refuse(Kind::Conflict, already_exists(old, candidate));
     }
     let newer = open(tx, package, stager, candidate, now + quiet, now).await?;
     for artifact in tx.artifacts(old.id).await? {
-        let copy =
-            ArtifactRecord { id: entropy::id(now)?, release: newer, forwarded_at: None, ..artifact };
+        let copy = ArtifactRecord {
+            id: entropy::id(now)?,
+            release: newer,
+            forwarded_at: None,
+            ..artifact
+        };
         insert(tx, &copy, now).await?;
     }
     add(tx, newer, candidate, now).await?;
@@ -264,12 +268,7 @@ async fn open(
     Ok(release.id)
 }
 
-async fn add(
-    tx: &mut Tx,
-    release: ReleaseId,
-    candidate: &Candidate,
-    now: Timestamp,
-) -> Result<()> {
+async fn add(tx: &mut Tx, release: ReleaseId, candidate: &Candidate, now: Timestamp) -> Result<()> {
     let mut differences = candidate.differences.clone();
     for other in tx.artifacts(release).await? {
         differences.extend(inconsistencies(&other, candidate));
@@ -401,7 +400,11 @@ pub async fn seal(
     Ok(())
 }
 
-async fn manifest(tx: &mut Tx, release: &ReleaseRecord, package: &StoredPackage) -> Result<Manifest> {
+async fn manifest(
+    tx: &mut Tx,
+    release: &ReleaseRecord,
+    package: &StoredPackage,
+) -> Result<Manifest> {
     let instance = tx
         .instance()
         .await?

@@ -260,7 +260,7 @@ impl Tx {
     }
 
     /// Ends a session. False when it ended before.
-    pub async fn end_session(
+    pub async fn end_upload_session(
         &mut self,
         id: UploadSessionId,
         now: Timestamp,
@@ -281,7 +281,7 @@ impl Tx {
 
     /// Forgets CI tokens that nothing accepts any more, and the sessions and minted tokens that
     /// only they led to. Returns how many sessions went.
-    pub async fn sweep_sessions(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+    pub async fn sweep_upload_sessions(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         Ok(on!(self, c, {
             sqlx::query(
                 "-- ci: forget expired CI tokens

@@ -31,8 +31,6 @@ pub struct NewInstance {
     pub id: InstanceId,
     /// Origin as browsers see it.
     pub origin: String,
-    /// WebAuthn relying party id: the origin's host.
-    pub rp_id: String,
     /// SHA-256 of the claim code.
     pub claim_hash: Sha256,
 }
@@ -108,11 +106,7 @@ impl Tx {
             .execute(c)
             .await?;
         });
-        let genesis = Event::Genesis {
-            instance: instance.id,
-            origin: instance.origin.clone(),
-            rp_id: instance.rp_id.clone(),
-        };
+        let genesis = Event::Genesis { instance: instance.id, origin: instance.origin.clone() };
         self.append(now, genesis).await?;
         Ok(true)
     }

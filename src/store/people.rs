@@ -186,8 +186,8 @@ impl RosterKeyRow {
         let id = CredentialId::from_bytes(self.credential_id).ok();
         let key = CoseKey::parse(&self.public_key).ok();
         let key = RosterKey {
-            credential_id: sound(id, PASSKEYS, "credential_id")?.to_string(),
-            public_key: sound(key, PASSKEYS, "public_key")?.into(),
+            credential_id: sound(id, PASSKEYS, "credential_id")?,
+            public_key: sound(key, PASSKEYS, "public_key")?,
             counts_from: timestamp(self.counts_from, PASSKEYS, "counts_from")?,
         };
         Ok((sound(PersonId::from_slice(&self.person_id), PASSKEYS, "person_id")?, key))
@@ -494,6 +494,20 @@ impl Tx {
             .rows_affected()
         });
         Ok(deleted == 1)
+    }
+
+    /// Forgets which CI identities are a person's.
+    pub async fn unlink_ci_identities_of(&mut self, person: PersonId) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- ci_identities: unsettle a person's
+                delete from ci_identities where person_id = $1",
+            )
+            .bind(person.as_bytes().to_vec())
+            .execute(c)
+            .await?;
+        });
+        Ok(())
     }
 
     /// Every settled CI identity, sorted by issuer and id.

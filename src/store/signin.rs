@@ -456,6 +456,29 @@ impl Tx {
         Ok(suspended == 1)
     }
 
+    /// Revokes one passkey of a person. `false` when they have none with this id.
+    pub async fn revoke_passkey(
+        &mut self,
+        person: PersonId,
+        passkey: PasskeyId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let revoked = on!(self, c, {
+            sqlx::query(
+                "-- passkeys: revoke one
+                update passkeys set revoked_at = $3
+                where id = $1 and person_id = $2 and revoked_at is null",
+            )
+            .bind(passkey.as_bytes().to_vec())
+            .bind(person.as_bytes().to_vec())
+            .bind(micros(now))
+            .execute(c)
+            .await?
+            .rows_affected()
+        });
+        Ok(revoked == 1)
+    }
+
     /// Revokes every passkey of a person.
     pub async fn revoke_passkeys_of(
         &mut self,

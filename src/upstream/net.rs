@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::answer::{self, Answer};
 use super::{Client, ClientError, POOLS_MAX, Passthrough, PoolKey, READ_MAX, ReadFault, SendFault};
-use crate::domain::address::is_public;
+use crate::domain::address;
 use crate::domain::upstream::{Outcome, RefusedFor, Upstream};
 
 /// What requests call themselves.
@@ -90,13 +90,13 @@ impl Client {
 
 /// An IP address in the URL itself never reaches the resolver, so it is judged here.
 pub(super) fn may_connect(url: &Url, allow_private: bool) -> bool {
-    allow_private
-        || match url.host() {
-            Some(Host::Ipv4(address)) => is_public(IpAddr::V4(address)),
-            Some(Host::Ipv6(address)) => is_public(IpAddr::V6(address)),
-            Some(Host::Domain(_)) => true,
-            None => false,
-        }
+    let judged = |ip| address::may_connect(ip, allow_private);
+    match url.host() {
+        Some(Host::Ipv4(ip)) => judged(IpAddr::V4(ip)),
+        Some(Host::Ipv6(ip)) => judged(IpAddr::V6(ip)),
+        Some(Host::Domain(_)) => true,
+        None => false,
+    }
 }
 
 /// A bearer or basic `Authorization` that logs do not show.
@@ -166,6 +166,16 @@ impl Got {
             Ending::TooLarge => Err(ReadFault::TooLarge),
             Ending::TimedOut => Err(ReadFault::TimedOut),
             Ending::Broken(message) => Err(ReadFault::Unreachable(message)),
+        }
+    }
+
+    /// The body if it is a JSON object; derived readers would take an array for one.
+    pub(super) fn json_object(&self) -> Result<&[u8], ReadFault> {
+        let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(&b'{') {
+            Ok(&self.body)
+        } else {
+            Err(ReadFault::Malformed("expected a JSON object".into()))
         }
     }
 
@@ -267,12 +277,13 @@ impl Broken {
     }
 }
 
-/// The cause's own TLS error; an `io::Error` hides it from `source`.
+/// The cause's own TLS error. An `io::Error` hides what it wraps from `source`, and they nest.
 fn tls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let inside = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    cause
-        .downcast_ref::<rustls::Error>()
-        .or_else(|| inside.and_then(|inside| inside.downcast_ref::<rustls::Error>()))
+    if let Some(found) = cause.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    let inside: &'a (dyn StdError + 'static) = cause.downcast_ref::<io::Error>()?.get_ref()?;
+    tls_error(inside)
 }
 
 fn chain<'a>(
@@ -296,7 +307,7 @@ pub(super) fn request_fault(error: &reqwest::Error) -> SendFault {
     SendFault::Request(causes(error))
 }
 
-/// The system's resolver, refusing names with any private address unless that was allowed (U02).
+/// The system's resolver, refusing names that lead to any address the upstream may not have (U02).
 #[derive(Debug)]
 struct Filter {
     allow_private: bool,
@@ -311,8 +322,8 @@ impl Resolve for Filter {
         let allow_private = self.allow_private;
         Box::pin(async move {
             let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            // One private address among public ones is how rebinding starts.
-            if !allow_private && !found.iter().all(|address| is_public(address.ip())) {
+            // One refused address among good ones is how rebinding starts.
+            if !found.iter().all(|found| address::may_connect(found.ip(), allow_private)) {
                 return Err(Box::from(PrivateAddress));
             }
             Ok(Box::new(found.into_iter()) as Addrs)

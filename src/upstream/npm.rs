@@ -1,17 +1,14 @@
 //! npm's protocol: PUT of the publish document with the tarball as base64, GET of the packument.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
-use std::marker::PhantomData;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -23,6 +20,9 @@ use crate::domain::digest::Sha1;
 use crate::domain::document::NpmDocument;
 use crate::domain::package::{PackageName, Version};
 use crate::domain::upstream::{Observation, ObservedFile, Outcome, Upstream, integrity_sha512};
+
+/// Largest `dist-tags` object read, in bytes: thousands of tags.
+const TAGS_MAX: usize = 1024 * 1024;
 
 /// Sends the document with the tarball in it.
 pub(super) async fn send(
@@ -86,7 +86,7 @@ pub(super) async fn read_back(
     let got = get(client, reading, Conditions::default()).await?;
     match got.status {
         404 => Ok(Observation::default()),
-        200 => observe(&got.body, version),
+        200 => observe(got.json_object()?, version),
         other => Err(ReadFault::Malformed(format!("status {other} for a packument"))),
     }
 }
@@ -94,18 +94,18 @@ pub(super) async fn read_back(
 /// The members of a packument that are read; all others pass unread.
 #[derive(Deserialize)]
 struct Packument<'a> {
-    #[serde(default, borrow)]
-    versions: Unique<&'a RawValue>,
-    #[serde(default, rename = "dist-tags")]
-    dist_tags: Unique<String>,
+    #[serde(borrow)]
+    versions: Option<&'a RawValue>,
+    #[serde(borrow, rename = "dist-tags")]
+    dist_tags: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Manifest {
+struct Manifest<'a> {
     #[serde(default)]
     dist: Dist,
-    #[serde(default)]
-    deprecated: Value,
+    #[serde(borrow)]
+    deprecated: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -115,63 +115,95 @@ struct Dist {
     tarball: Option<String>,
 }
 
-/// Depth and duplicate members are refused (U29); unknown members are not looked at.
+/// Repeated members that matter are refused (U29); unknown members are not looked at.
 fn observe(body: &[u8], version: &Version) -> Result<Observation, ReadFault> {
     let malformed = |error: serde_json::Error| ReadFault::Malformed(error.to_string());
     let packument: Packument<'_> = serde_json::from_slice(body).map_err(malformed)?;
-    let mut observation =
-        Observation { dist_tags: packument.dist_tags.0, ..Observation::default() };
-    if let Some(raw) = packument.versions.0.get(version.as_str()) {
-        let manifest: Manifest = serde_json::from_str(raw.get()).map_err(malformed)?;
-        let tarball = manifest.dist.tarball.unwrap_or_default();
-        let filename = tarball.split(['?', '#']).next().and_then(|path| path.rsplit('/').next());
-        let withdrawn = match manifest.deprecated {
-            Value::Null | Value::Bool(false) => false,
-            Value::String(text) => !text.is_empty(),
-            _ => true,
-        };
-        observation.files.push(ObservedFile {
-            filename: filename.unwrap_or_default().to_owned(),
-            sha256: None,
-            sha512: manifest.dist.integrity.as_deref().and_then(integrity_sha512),
-            sha1: manifest.dist.shasum.as_deref().and_then(|text| Sha1::parse_hex(text).ok()),
-            withdrawn,
-        });
+    let mut observation = Observation::default();
+    if let Some(raw) = packument.dist_tags {
+        if raw.get().len() > TAGS_MAX {
+            return Err(ReadFault::Malformed(format!("expected dist-tags of {TAGS_MAX} bytes")));
+        }
+        observation.dist_tags = serde_json::from_str::<Tags>(raw.get()).map_err(malformed)?.0;
     }
+    let Some(versions) = packument.versions else {
+        return Ok(observation);
+    };
+    let mut reader = serde_json::Deserializer::from_str(versions.get());
+    let Some(raw) = Only(version.as_str()).deserialize(&mut reader).map_err(malformed)? else {
+        return Ok(observation);
+    };
+    let manifest: Manifest<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
+    let tarball = manifest.dist.tarball.unwrap_or_default();
+    let filename = tarball.split(['?', '#']).next().and_then(|path| path.rsplit('/').next());
+    let deprecated = manifest.deprecated.map(RawValue::get);
+    observation.files.push(ObservedFile {
+        filename: filename.unwrap_or_default().to_owned(),
+        sha256: None,
+        sha512: manifest.dist.integrity.as_deref().and_then(integrity_sha512),
+        sha1: manifest.dist.shasum.as_deref().and_then(|text| Sha1::parse_hex(text).ok()),
+        withdrawn: !matches!(deprecated, None | Some("null" | "false" | "\"\"")),
+    });
     Ok(observation)
 }
 
-/// A JSON object whose keys may not repeat: two entries for one version would be two truths.
-struct Unique<V>(BTreeMap<String, V>);
+/// Picks one member of an object, which may not repeat: two entries for one version would be two
+/// truths. All others are skipped without being kept, so that a page of nothing but keys costs no
+/// memory.
+struct Only<'w>(&'w str);
 
-impl<V> Default for Unique<V> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
+impl<'de> DeserializeSeed<'de> for Only<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<V>(PhantomData<V>);
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Members<V> {
-            type Value = Unique<V>;
+impl<'de> Visitor<'de> for Only<'_> {
+    type Value = Option<&'de RawValue>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object without repeated keys")
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of versions")
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique<V>, A::Error> {
-                let mut out = BTreeMap::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    match out.entry(key) {
-                        Entry::Occupied(_) => return Err(A::Error::custom("a repeated key")),
-                        Entry::Vacant(entry) => entry.insert(map.next_value()?),
-                    };
-                }
-                Ok(Unique(out))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key != self.0 {
+                map.next_value::<IgnoredAny>()?;
+            } else if found.replace(map.next_value()?).is_some() {
+                return Err(A::Error::custom("a repeated version"));
             }
         }
-        deserializer.deserialize_map(Members(PhantomData))
+        Ok(found)
+    }
+}
+
+/// Dist-tags, none of which may repeat.
+struct Tags(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Tags;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of dist-tags")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tags, A::Error> {
+                let mut out = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry()? {
+                    if out.insert(key, value).is_some() {
+                        return Err(A::Error::custom("a repeated dist-tag"));
+                    }
+                }
+                Ok(Tags(out))
+            }
+        }
+        deserializer.deserialize_map(Members)
     }
 }
 
@@ -236,7 +268,9 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
         let beside = format!(r#"{{"readme":{deep},"dist-tags":{{"latest":"1.0.0"}}}}"#);
         assert_eq!(observe(beside.as_bytes(), &version()).unwrap().dist_tags.len(), 1);
-        let inside = format!(r#"{{"versions":{{"1.0.0":{{"deprecated":{deep}}}}}}}"#);
+        let odd = format!(r#"{{"versions":{{"1.0.0":{{"deprecated":{deep}}}}}}}"#);
+        assert!(observe(odd.as_bytes(), &version()).unwrap().files[0].withdrawn);
+        let inside = format!(r#"{{"versions":{{"1.0.0":{{"dist":{{"integrity":{deep}}}}}}}}}"#);
         assert!(matches!(observe(inside.as_bytes(), &version()), Err(ReadFault::Malformed(_))));
     }
 }

@@ -1,14 +1,16 @@
 //! PyPI's protocol: the multipart upload form, and the simple index in JSON (PEP 691) or HTML
 //! (PEP 503) for reading back.
 
+use std::fmt;
 use std::str::FromStr as _;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use url::Url;
 
 use super::body::{Encoding, Parcel};
@@ -26,6 +28,10 @@ const ACCEPT_SIMPLE: &str = "application/vnd.pypi.simple.v1+json, \
      application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";
 /// The user name PyPI gives to tokens.
 const TOKEN_USER: &str = "__token__";
+/// Most files of one project read: ten times what the largest projects have.
+const FILES_MAX: usize = 100_000;
+/// Most attributes of one tag read; an anchor has five.
+const ATTRIBUTES_MAX: usize = 32;
 
 /// Sends one file with its form.
 pub(super) async fn send(
@@ -115,7 +121,9 @@ pub(super) async fn read_back(
         other => return Err(ReadFault::Malformed(format!("status {other} for a simple page"))),
     }
     let mut observation = match got.media_type().as_str() {
-        "application/vnd.pypi.simple.v1+json" | "application/json" => from_json(&got.body)?,
+        "application/vnd.pypi.simple.v1+json" | "application/json" => {
+            from_json(got.json_object()?)?
+        }
         "application/vnd.pypi.simple.v1+html" | "text/html" => from_html(&got.body)?,
         other => return Err(ReadFault::Malformed(format!("media type {}", quoted(other)))),
     };
@@ -144,19 +152,48 @@ fn is_of(filename: &str, package: &PackageName, version: &Version) -> bool {
 }
 
 #[derive(Deserialize)]
-struct SimplePage {
-    files: Vec<SimpleFile>,
+struct SimplePage<'a> {
+    #[serde(borrow)]
+    files: SimpleFiles<'a>,
     #[serde(default, rename = "project-status")]
     project_status: SimpleStatus,
 }
 
 #[derive(Deserialize)]
-struct SimpleFile {
+struct SimpleFile<'a> {
     filename: String,
     #[serde(default)]
     hashes: SimpleHashes,
-    #[serde(default)]
-    yanked: Value,
+    #[serde(borrow)]
+    yanked: Option<&'a RawValue>,
+}
+
+/// At most [`FILES_MAX`] files.
+struct SimpleFiles<'a>(Vec<SimpleFile<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for SimpleFiles<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = SimpleFiles<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of at most {FILES_MAX} files")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut out = Vec::new();
+                while let Some(file) = items.next_element()? {
+                    if out.len() == FILES_MAX {
+                        return Err(A::Error::invalid_length(FILES_MAX + 1, &self));
+                    }
+                    out.push(file);
+                }
+                Ok(SimpleFiles(out))
+            }
+        }
+        deserializer.deserialize_seq(Items)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -172,10 +209,10 @@ struct SimpleStatus {
 fn from_json(body: &[u8]) -> Result<Observation, ReadFault> {
     let page: SimplePage =
         serde_json::from_slice(body).map_err(|error| ReadFault::Malformed(error.to_string()))?;
-    let files = page.files.into_iter().map(|file| ObservedFile {
+    let files = page.files.0.into_iter().map(|file| ObservedFile {
         filename: file.filename,
         sha256: file.hashes.sha256.and_then(|text| Sha256::parse_hex(&text).ok()),
-        withdrawn: !matches!(file.yanked, Value::Null | Value::Bool(false)),
+        withdrawn: !matches!(file.yanked.map(RawValue::get), None | Some("null" | "false")),
         ..ObservedFile::default()
     });
     let project_status = page.project_status.status.filter(|status| status != "active");
@@ -199,6 +236,9 @@ fn from_html(body: &[u8]) -> Result<Observation, ReadFault> {
         if tag.name.eq_ignore_ascii_case("a") {
             let text = &rest[..rest.find('<').unwrap_or(rest.len())];
             observation.files.extend(anchor(&tag, text));
+            if observation.files.len() > FILES_MAX {
+                return Err(ReadFault::Malformed(format!("expected at most {FILES_MAX} files")));
+            }
         } else if tag.name.eq_ignore_ascii_case("meta")
             && tag.value("name") == Some("pypi:project-status")
         {
@@ -246,7 +286,9 @@ fn read_tag(text: &str) -> (Tag<'_>, &str) {
             Some(value) => read_value(value.trim_start()),
             None => ("", after),
         };
-        attributes.push((key, value));
+        if attributes.len() < ATTRIBUTES_MAX {
+            attributes.push((key, value));
+        }
         rest = after;
     }
 }
@@ -344,6 +386,19 @@ mod tests {
         assert_eq!(of_json.files[0].sha256, Some(digest));
         assert!(!of_json.files[0].withdrawn && of_json.files[1].withdrawn);
         assert_eq!(of_json.files.len(), 2);
+    }
+
+    /// Fault U28: a small page cannot grow large in memory.
+    #[test]
+    fn pages_of_too_many_files_are_refused() {
+        let json =
+            format!("{{\"files\":[{}]}}", vec![r#"{"filename":"a"}"#; FILES_MAX + 1].join(","));
+        assert!(matches!(from_json(json.as_bytes()), Err(ReadFault::Malformed(_))));
+        let html = "<a href=a>a</a>".repeat(FILES_MAX + 1);
+        assert!(matches!(from_html(html.as_bytes()), Err(ReadFault::Malformed(_))));
+        let (tag, rest) =
+            read_tag("a x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x>t");
+        assert_eq!((tag.attributes.len(), rest), (ATTRIBUTES_MAX, "t"));
     }
 
     proptest::proptest! {

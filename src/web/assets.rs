@@ -51,6 +51,12 @@ pub async fn serve(Path(name): Path<String>) -> Response {
     }
 }
 
+/// All addresses with their bytes, for the tests that serve pages without this server.
+#[cfg(test)]
+pub(crate) fn everything() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    table().values().map(|asset| (asset.url.as_str(), asset.bytes.as_ref()))
+}
+
 fn table() -> &'static BTreeMap<String, Asset> {
     static TABLE: OnceLock<BTreeMap<String, Asset>> = OnceLock::new();
     TABLE.get_or_init(|| {

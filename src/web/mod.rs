@@ -4,6 +4,7 @@
 //! `security` the headers of every answer.
 
 pub mod assets;
+pub mod client_error;
 pub mod display;
 pub mod security;
 pub mod views;

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod oidc;
 mod passkeys;
+mod readers;
 mod schema;
 mod store_people;
 mod support;
 mod tidy;
+mod upstream;

@@ -29,7 +29,6 @@ async fn found(tx: &mut Tx) -> bool {
     let instance = NewInstance {
         id: entropy::id(at(0)).unwrap(),
         origin: "http://localhost:8080".to_owned(),
-        rp_id: "localhost".to_owned(),
         claim_hash: hash("code"),
     };
     tx.found(&instance, at(0)).await.unwrap()
@@ -91,13 +90,10 @@ async fn an_installation_is_founded_once_and_its_log_begins_with_genesis() {
         let log = tx.log_for_release(release).await.unwrap();
         assert_eq!(log.len(), 1);
         assert_eq!(log[0].sequence, 0);
-        let Event::Genesis { instance: id, origin, rp_id } = &log[0].event else {
+        let Event::Genesis { instance: id, origin } = &log[0].event else {
             panic!("{log:?}");
         };
-        assert_eq!(
-            (*id, origin.as_str(), rp_id.as_str()),
-            (instance.id, "http://localhost:8080", "localhost")
-        );
+        assert_eq!((*id, origin.as_str()), (instance.id, "http://localhost:8080"));
     })
     .await;
 }
@@ -328,11 +324,11 @@ async fn a_roster_holds_people_who_stay_with_keys_that_count() {
         assert_eq!(tx.compose_roster().await.unwrap().revision, 2);
         assert_eq!(roster.bots, [identity("9000")]);
         assert_eq!(roster.people.len(), 2);
-        let ids = |person| -> Vec<String> {
+        let ids = |person| -> Vec<CredentialId> {
             let keys = &roster.person(person).unwrap().keys;
             keys.iter().map(|key| key.credential_id.clone()).collect()
         };
-        assert_eq!(ids(ines), [second.credential_id.to_string()]);
+        assert_eq!(ids(ines), std::slice::from_ref(&second.credential_id));
         assert!(ids(mara).is_empty());
         assert_eq!(roster.person(ines).unwrap().ci_identities, [identity("1001")]);
         assert!(tx.unlink_ci_identity(&identity("1001")).await.unwrap());

@@ -87,7 +87,9 @@ pub(super) fn imports(file: &File) -> Vec<Complaint> {
     complaints.extend(climbs(&rust::without_tests(&code), path.len()).into_iter().map(|line| {
         Complaint::new(&file.path, line, "climbs out of its module: write `crate::…` instead")
     }));
-    complaints.extend(reexports(&code).into_iter().map(|line| {
+    // The pipeline is where the drivers learn the adapters' words from; nobody else passes any on.
+    let passed_on = if module == "pipeline" { Vec::new() } else { reexports(&code) };
+    complaints.extend(passed_on.into_iter().map(|line| {
         Complaint::new(&file.path, line, "passes on another module's name: name it where it lives")
     }));
     complaints
@@ -225,7 +227,7 @@ mod tests {
         assert_eq!(complaints("src/vault.rs", "use super::store::Store;"), 1);
         assert_eq!(complaints("src/upstream/npm.rs", "use super::Client;"), 0);
         assert_eq!(complaints("src/upstream/npm.rs", "use super::super::store;"), 1);
-        assert_eq!(complaints("src/pipeline/mod.rs", "pub use crate::store::Store;"), 1);
+        assert_eq!(complaints("src/app.rs", "pub use crate::store::Store;"), 1);
     }
 
     #[test]

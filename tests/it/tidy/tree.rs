@@ -58,11 +58,12 @@ impl File {
 
     /// Rust of the product itself: no tests, no tools.
     pub(super) fn is_product(&self) -> bool {
-        self.is_rust() && self.path.starts_with("src/") && !self.path.ends_with("/tests.rs")
+        let is_test = self.path.ends_with("/tests.rs") || self.path.ends_with("/samples.rs");
+        self.is_rust() && self.path.starts_with("src/") && !is_test
     }
 
     pub(super) fn is_code(&self) -> bool {
-        self.has_extension(&["rs", "py", "sh", "js", "mjs", "css", "sql"])
+        self.has_extension(&["rs", "py", "sh", "js", "mjs", "sql"])
     }
 
     pub(super) fn is_template(&self) -> bool {
