@@ -6,6 +6,7 @@ mod oidc;
 mod passkeys;
 mod readers;
 mod schema;
+mod statement;
 mod store_people;
 mod support;
 mod tidy;
