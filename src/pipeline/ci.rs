@@ -144,11 +144,7 @@ pub async fn authenticate(
 
 /// Ends the session behind a minted token: the client says that its run is done. `None` when the
 /// token is unknown or its session ended before, which a caller is never told apart.
-pub async fn burn(
-    store: &Store,
-    token: &SecretString,
-    now: Timestamp,
-) -> Result<Option<EndedRun>> {
+pub async fn burn(store: &Store, token: &SecretString, now: Timestamp) -> Result<Option<EndedRun>> {
     let sha256 = Sha256::of(token.expose_secret().as_bytes());
     let store = store.clone();
     detached(async move {
@@ -332,7 +328,7 @@ async fn join(
         expires_at,
         ended_at: None,
     };
-    if tx.add_session(&session, &token_use).await? {
+    if tx.add_upload_session(&session, &token_use).await? {
         tx.touch_publisher(session.publisher, now).await?;
         return Ok(session);
     }
@@ -353,7 +349,9 @@ fn rejoin(session: StoredSession, claims: &Claims, now: Timestamp) -> Result<Sto
         let at = session.ended_at.unwrap_or(session.expires_at);
         return refuse(
             Kind::Gone,
-            format!("expected a CI token that was not used up, received one whose uploads ended at `{at}`"),
+            format!(
+                "expected a CI token that was not used up, received one whose uploads ended at `{at}`"
+            ),
         );
     }
     Ok(session)
@@ -381,7 +379,9 @@ async fn authenticate_minted(
     let mut packages = tx.packages().await?;
     packages.retain(|package| {
         publisher.packages().contains(&package.id)
-            && session.package.map_or(package.name.ecosystem() == Ecosystem::Pypi, |id| package.id == id)
+            && session
+                .package
+                .map_or(package.name.ecosystem() == Ecosystem::Pypi, |id| package.id == id)
     });
     check_scope(&packages, session.package, scope)?;
     Ok(session_with(session, publisher.name().to_owned(), packages))
@@ -399,7 +399,9 @@ fn check_scope(
         }
         (Scope::Npm(name), Some(_)) => refuse(
             Kind::NotTrusted,
-            format!("expected an upload token for this package, received one for another than `{name}`"),
+            format!(
+                "expected an upload token for this package, received one for another than `{name}`"
+            ),
         ),
         (Scope::Npm(_), None) => {
             refuse(Kind::NotTrusted, "expected an upload token for npm, received one for PyPI")

@@ -676,7 +676,7 @@ fn cut(text: &str) -> String {
 }
 
 /// An error with everything that caused it, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

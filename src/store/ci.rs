@@ -166,7 +166,7 @@ impl Tx {
 
     /// Adds a session and remembers the CI token that opened it. False when the token opened one
     /// already, perhaps a moment ago in another transaction; then nothing was added.
-    pub async fn add_session(
+    pub async fn add_upload_session(
         &mut self,
         session: &StoredSession,
         token_use: &TokenUse<'_>,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::domain::digest::Sha256;
 use crate::domain::event::{PackageRecord, UpstreamRecord};
 use crate::domain::ids::{IssuerId, PackageId, PolicyId, PublisherId, UpstreamId};
 use crate::domain::issuer::Issuer;
@@ -362,6 +363,20 @@ impl Tx {
             .await?
         });
         Ok(sealed.flatten())
+    }
+
+    /// SHA-256 of the exact bytes of the genesis entry, to which credentials are bound (Q18); none
+    /// before the installation was founded.
+    pub async fn genesis_sha256(&mut self) -> Result<Option<Sha256>, StoreError> {
+        let body: Option<Vec<u8>> = on!(self, c, {
+            sqlx::query_scalar(
+                "-- setup: the genesis entry
+                select body from log_entries where sequence = 0",
+            )
+            .fetch_optional(c)
+            .await?
+        });
+        Ok(body.map(|body| Sha256::of(&body)))
     }
 
     /// Puts a revision of a policy in force: the first one of a new policy, or the one that follows

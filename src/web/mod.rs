@@ -8,3 +8,6 @@ pub mod client_error;
 pub mod display;
 pub mod security;
 pub mod views;
+pub mod ceremonies;
+pub mod error;
+pub mod extract;

@@ -1,0 +1,681 @@
+//! What owners configure: issuers, upstreams, policies, packages and publishers.
+//!
+//! Each change is one transaction with its event (I7), made by an owner or by whoever runs commands
+//! on the host; that is checked here and nowhere else. Reads for the pages are in [`overview`], the
+//! reviewed set-up file in [`file`] and [`apply`].
+
+pub mod apply;
+pub mod file;
+pub mod overview;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+
+use super::{Error, Fault, Kind, Refusal, Result, refuse, transaction};
+use crate::domain::digest::Sha256;
+use crate::domain::event::{Actor, Event};
+use crate::domain::ids::{IssuerId, PackageId, PolicyId, PublisherId, UpstreamId};
+use crate::domain::issuer::{Issuer, IssuerConfig};
+use crate::domain::manifest::Access;
+use crate::domain::package::{Ecosystem, PackageName, excerpt};
+use crate::domain::policy::{Policy, PolicyDraft, PolicyRefusal};
+use crate::domain::publisher::{Publisher, Rule};
+use crate::domain::roster::Role;
+use crate::domain::upstream::{Upstream, UpstreamFields};
+use crate::entropy;
+use crate::store::setup::{StoredPackage, StoredUpstream};
+use crate::store::{Store, StoreError, Tx};
+use crate::vault::{self, Context, SealingKey};
+
+pub use crate::vault::Purpose;
+
+/// Longest credential in bytes: OIDC tokens used as passwords stay below 8 KiB.
+pub const CREDENTIAL_MAX_BYTES: usize = 16 * 1024;
+/// Longest user name of an upstream in bytes.
+pub const USERNAME_MAX_BYTES: usize = 128;
+/// The user name that registries expect beside an API token.
+pub const USERNAME_DEFAULT: &str = "__token__";
+/// Most packages of one publisher; a page of them must stay readable.
+pub const PUBLISHER_PACKAGES_MAX: usize = 500;
+/// What the sealed credential of an upstream is for: every package that goes there.
+const CREDENTIAL_SCOPE: &str = "*";
+
+/// An upstream as somebody typed it.
+#[derive(Debug, Clone)]
+pub struct UpstreamDraft {
+    /// For people; unique.
+    pub name: String,
+    /// Whose protocol it speaks.
+    pub kind: Ecosystem,
+    /// npm: the registry base. PyPI: the upload address.
+    pub url: String,
+    /// PyPI only: where files are read back.
+    pub simple_url: Option<String>,
+    /// Private and loopback addresses are meant (Q15).
+    pub allow_private: bool,
+    /// The user name beside the publish credential; [`USERNAME_DEFAULT`] without. PyPI only.
+    pub username: Option<String>,
+}
+
+/// A registry credential as somebody typed it: one line, not empty, at most
+/// [`CREDENTIAL_MAX_BYTES`]. Never returned or printed again (K3).
+#[derive(Debug)]
+pub struct Credential(SecretString);
+
+impl Credential {
+    /// Parses the content of a form field or file; one final line end is not part of it.
+    pub fn parse(text: &SecretString) -> Result<Self> {
+        let exposed = text.expose_secret();
+        let line = exposed.strip_suffix('\n').unwrap_or(exposed);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        // Nothing of the text is repeated.
+        if line.is_empty() || line.len() > CREDENTIAL_MAX_BYTES {
+            let received = line.len();
+            let message = format!(
+                "expected a credential of 1 to {CREDENTIAL_MAX_BYTES} bytes, received `{received}`"
+            );
+            return refuse(Kind::BadInput, message);
+        }
+        if !line.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let message = "expected a credential on a single line of printable ASCII characters \
+                           without spaces, received something else";
+            return refuse(Kind::BadInput, message);
+        }
+        Ok(Self(line.into()))
+    }
+}
+
+/// A package as somebody typed it.
+#[derive(Debug, Clone)]
+pub struct PackageDraft {
+    /// Its name.
+    pub name: PackageName,
+    /// Where its releases go.
+    pub upstream: UpstreamId,
+    /// Which rule applies.
+    pub policy: PolicyId,
+    /// The access its first version gets; npm only.
+    pub access: Option<Access>,
+}
+
+/// A publisher as somebody typed it.
+#[derive(Debug, Clone)]
+pub struct PublisherDraft {
+    /// For people; unique among publishers that were not removed.
+    pub name: String,
+    /// Whose tokens it accepts.
+    pub issuer: IssuerId,
+    /// What it compares.
+    pub rule: Rule,
+    /// What it may stage.
+    pub packages: BTreeSet<PackageId>,
+}
+
+/// A policy that was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicySaved {
+    /// Names it.
+    pub id: PolicyId,
+    /// The revision now in force.
+    pub revision: u32,
+    /// Members who were counted as able to sign although they have no passkey yet.
+    pub not_joined: Vec<String>,
+}
+
+impl PolicySaved {
+    /// What the person who saved it should know, if anything.
+    pub fn notice(&self) -> Option<String> {
+        if self.not_joined.is_empty() {
+            return None;
+        }
+        let names = self.not_joined.join(", ");
+        Some(format!("These people can sign once they have joined: {names}."))
+    }
+}
+
+/// Adds an OIDC issuer of CI tokens.
+pub async fn add_issuer(
+    store: &Store,
+    by: Actor,
+    config: IssuerConfig,
+    now: Timestamp,
+) -> Result<IssuerId> {
+    transaction(store, move |tx| Box::pin(async move { insert_issuer(tx, &by, config, now).await }))
+        .await
+}
+
+/// Adds a registry, without credentials.
+pub async fn add_upstream(
+    store: &Store,
+    by: Actor,
+    draft: UpstreamDraft,
+    now: Timestamp,
+) -> Result<UpstreamId> {
+    transaction(store, move |tx| {
+        Box::pin(async move { insert_upstream(tx, &by, draft, now).await })
+    })
+    .await
+}
+
+/// A credential with what it is for.
+#[derive(Debug)]
+pub struct NewCredential {
+    /// For which registry.
+    pub upstream: UpstreamId,
+    /// Sending or reading; neither opens for the other (Q17).
+    pub purpose: Purpose,
+    /// The secret.
+    pub credential: Credential,
+}
+
+/// Seals a credential in place of the one before. Nothing returns it again (K3).
+pub async fn seal_credential(
+    store: &Store,
+    key: &SealingKey,
+    by: Actor,
+    new: NewCredential,
+    now: Timestamp,
+) -> Result<()> {
+    let key = key.clone();
+    transaction(store, move |tx| {
+        Box::pin(async move { insert_credential(tx, &key, &by, &new, now).await })
+    })
+    .await
+}
+
+/// Adds a policy that the people on the roster can satisfy.
+pub async fn add_policy(
+    store: &Store,
+    by: Actor,
+    draft: PolicyDraft,
+    now: Timestamp,
+) -> Result<PolicySaved> {
+    transaction(store, move |tx| {
+        Box::pin(async move { insert_policy(tx, &by, None, draft, now).await })
+    })
+    .await
+}
+
+/// Puts another revision of a policy in force. Sealed releases keep the one they were sealed under,
+/// and need the new one besides (Q7).
+pub async fn revise_policy(
+    store: &Store,
+    by: Actor,
+    id: PolicyId,
+    draft: PolicyDraft,
+    now: Timestamp,
+) -> Result<PolicySaved> {
+    transaction(store, move |tx| {
+        Box::pin(async move { insert_policy(tx, &by, Some(id), draft, now).await })
+    })
+    .await
+}
+
+/// Registers a package.
+pub async fn add_package(
+    store: &Store,
+    by: Actor,
+    draft: PackageDraft,
+    now: Timestamp,
+) -> Result<PackageId> {
+    transaction(store, move |tx| Box::pin(async move { insert_package(tx, &by, draft, now).await }))
+        .await
+}
+
+/// Puts a package under another policy.
+pub async fn set_package_policy(
+    store: &Store,
+    by: Actor,
+    package: PackageId,
+    policy: PolicyId,
+    now: Timestamp,
+) -> Result<()> {
+    transaction(store, move |tx| {
+        Box::pin(async move {
+            require_owner(tx, &by).await?;
+            let mut stored = known_package(tx, package).await?;
+            known_policy(tx, policy).await?;
+            if stored.policy == policy {
+                return Ok(());
+            }
+            stored.policy = policy;
+            tx.set_package_policy(package, policy).await?;
+            let package = stored.record();
+            tx.append(now, Event::PackageRevised { package, by }).await?;
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// Trusts a CI workload to stage some packages.
+pub async fn add_publisher(
+    store: &Store,
+    by: Actor,
+    draft: PublisherDraft,
+    now: Timestamp,
+) -> Result<PublisherId> {
+    transaction(store, move |tx| {
+        Box::pin(async move { insert_publisher(tx, &by, draft, now).await })
+    })
+    .await
+}
+
+/// Lets a publisher stage these packages and no others, open sessions included.
+pub async fn set_publisher_packages(
+    store: &Store,
+    by: Actor,
+    id: PublisherId,
+    packages: BTreeSet<PackageId>,
+    now: Timestamp,
+) -> Result<()> {
+    transaction(store, move |tx| {
+        Box::pin(async move {
+            require_owner(tx, &by).await?;
+            let Some(stored) = tx.publisher(id).await? else {
+                return refuse(Kind::NotFound, "expected a publisher that was not removed");
+            };
+            check_packages(tx, &packages).await?;
+            tx.set_publisher_packages(id, &packages).await?;
+            let before = stored.publisher;
+            let rule = before.rule().clone();
+            let publisher = Publisher::parse(id, before.name(), before.issuer(), rule, packages)
+                .map_err(bad_input)?;
+            append_publisher(tx, &by, &publisher, now).await
+        })
+    })
+    .await
+}
+
+/// Stops trusting a CI workload. Its open sessions end with it.
+pub async fn remove_publisher(
+    store: &Store,
+    by: Actor,
+    id: PublisherId,
+    now: Timestamp,
+) -> Result<()> {
+    transaction(store, move |tx| {
+        Box::pin(async move {
+            require_owner(tx, &by).await?;
+            if !tx.remove_publisher(id, now).await? {
+                return refuse(Kind::NotFound, "expected a publisher that was not removed");
+            }
+            tx.append(now, Event::PublisherRemoved { publisher: id, by }).await?;
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// What a credential of this upstream is bound to when it is sealed, and has to be opened with.
+pub fn credential_context<'a>(
+    genesis: Sha256,
+    upstream: &Upstream,
+    origin: &'a str,
+    purpose: Purpose,
+) -> Context<'a> {
+    Context {
+        purpose,
+        genesis,
+        upstream: upstream.id(),
+        origin,
+        ecosystem: upstream.kind(),
+        scope: CREDENTIAL_SCOPE,
+    }
+}
+
+/// The origin that a credential of this upstream may be sent to.
+pub fn credential_origin(upstream: &Upstream, purpose: Purpose) -> String {
+    match purpose {
+        Purpose::Publish => upstream.publish_origin(),
+        Purpose::Read => upstream.read_origin(),
+    }
+}
+
+fn bad_input(error: impl std::fmt::Display) -> Error {
+    Refusal::new(Kind::BadInput, error.to_string()).into()
+}
+
+/// A uniqueness rule's no, as the refusal it means. The constraint is named by PostgreSQL and the
+/// column by SQLite; both contain the column's name.
+fn taken(error: StoreError, meaning: &[(&str, String)]) -> Error {
+    if let StoreError::Conflict(name) = &error
+        && let Some((_, message)) = meaning.iter().find(|(part, _)| name.contains(part))
+    {
+        return Refusal::new(Kind::Conflict, message.clone()).into();
+    }
+    error.into()
+}
+
+async fn require_owner(tx: &mut Tx, by: &Actor) -> Result<()> {
+    let allowed = match by {
+        Actor::Host => true,
+        Actor::Publisher(_) | Actor::Gateway => false,
+        Actor::Person(id) => tx.person(*id).await?.is_some_and(|person| {
+            person.role == Role::Owner && person.joined_at.is_some() && person.left_at.is_none()
+        }),
+    };
+    if allowed { Ok(()) } else { refuse(Kind::Forbidden, "only owners may do this") }
+}
+
+async fn insert_issuer(
+    tx: &mut Tx,
+    by: &Actor,
+    config: IssuerConfig,
+    now: Timestamp,
+) -> Result<IssuerId> {
+    require_owner(tx, by).await?;
+    let issuer = Issuer::parse(entropy::id(now)?, config).map_err(bad_input)?;
+    tx.add_issuer(&issuer, now).await.map_err(|error| {
+        let received = excerpt(issuer.name());
+        let name = format!("expected an issuer name that is not in use, received `{received}`");
+        let received = excerpt(issuer.url());
+        let url = format!("expected an issuer url that is not configured, received `{received}`");
+        taken(error, &[("url", url), ("name", name)])
+    })?;
+    Ok(issuer.id())
+}
+
+async fn insert_upstream(
+    tx: &mut Tx,
+    by: &Actor,
+    draft: UpstreamDraft,
+    now: Timestamp,
+) -> Result<UpstreamId> {
+    require_owner(tx, by).await?;
+    let fields = UpstreamFields {
+        id: entropy::id(now)?,
+        name: &draft.name,
+        kind: draft.kind,
+        url: &draft.url,
+        simple_url: draft.simple_url.as_deref(),
+        allow_private: draft.allow_private,
+    };
+    let upstream = Upstream::parse(fields).map_err(bad_input)?;
+    let username = parse_username(draft.kind, draft.username)?;
+    tx.add_upstream(&upstream, &username, now).await.map_err(|error| {
+        let received = excerpt(upstream.name());
+        let name = format!("expected a registry name that is not in use, received `{received}`");
+        taken(error, &[("name", name)])
+    })?;
+    let id = upstream.id();
+    let stored =
+        StoredUpstream { upstream, username, can_publish: false, can_read: false, sealed_at: None };
+    tx.append(now, Event::UpstreamRevised { upstream: stored.record(), by: by.clone() }).await?;
+    Ok(id)
+}
+
+fn parse_username(kind: Ecosystem, username: Option<String>) -> Result<String> {
+    match (kind, username) {
+        (Ecosystem::Npm, None) => Ok(String::new()),
+        (Ecosystem::Npm, Some(text)) => refuse(
+            Kind::BadInput,
+            format!("expected no username for an npm registry, received `{}`", excerpt(&text)),
+        ),
+        (Ecosystem::Pypi, None) => Ok(USERNAME_DEFAULT.to_owned()),
+        // `:` ends the user name of HTTP's basic scheme (RFC 7617).
+        (Ecosystem::Pypi, Some(text))
+            if !text.is_empty()
+                && text.len() <= USERNAME_MAX_BYTES
+                && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') =>
+        {
+            Ok(text)
+        }
+        (Ecosystem::Pypi, Some(text)) => refuse(
+            Kind::BadInput,
+            format!(
+                "expected a username of 1 to {USERNAME_MAX_BYTES} printable ASCII characters \
+                 without `:`, received `{}`",
+                excerpt(&text)
+            ),
+        ),
+    }
+}
+
+async fn insert_credential(
+    tx: &mut Tx,
+    key: &SealingKey,
+    by: &Actor,
+    new: &NewCredential,
+    now: Timestamp,
+) -> Result<()> {
+    require_owner(tx, by).await?;
+    let (id, purpose) = (new.upstream, new.purpose);
+    let upstream = known_upstream(tx, id).await?.upstream;
+    let genesis = tx
+        .genesis_sha256()
+        .await?
+        .ok_or_else(|| Fault::new("sealing a credential", "the installation was not founded"))?;
+    let origin = credential_origin(&upstream, purpose);
+    let context = credential_context(genesis, &upstream, &origin, purpose);
+    let sealed = vault::seal(key, &context, &new.credential.0)
+        .map_err(|error| Fault::new("sealing a credential", error))?;
+    match purpose {
+        Purpose::Publish => tx.set_publish_credential(id, sealed.as_bytes(), now).await?,
+        Purpose::Read => tx.set_read_credential(id, sealed.as_bytes(), now).await?,
+    }
+    let sealed_sha256 = Sha256::of(sealed.as_bytes());
+    let event = Event::CredentialSealed { upstream: id, sealed_sha256, by: by.clone() };
+    tx.append(now, event).await?;
+    Ok(())
+}
+
+/// Saves the first revision of a new policy, or the next one of `id`.
+async fn insert_policy(
+    tx: &mut Tx,
+    by: &Actor,
+    id: Option<PolicyId>,
+    draft: PolicyDraft,
+    now: Timestamp,
+) -> Result<PolicySaved> {
+    require_owner(tx, by).await?;
+    let (id, revision) = match id {
+        None => (entropy::id(now)?, 1),
+        Some(id) => (id, known_policy(tx, id).await?.revision() + 1),
+    };
+    let policy = Policy::parse(id, revision, draft).map_err(bad_input)?;
+    let not_joined = check_members(tx, &policy).await?;
+    tx.put_policy(&policy, now).await.map_err(|error| {
+        let received = excerpt(policy.name());
+        let name = format!("expected a policy name that is not in use, received `{received}`");
+        let raced = "expected the revision in force, but somebody changed the policy just now";
+        taken(error, &[("policy_revisions", raced.to_owned()), ("name", name)])
+    })?;
+    tx.append(now, Event::PolicyRevised { policy, by: by.clone() }).await?;
+    Ok(PolicySaved { id, revision, not_joined })
+}
+
+/// No policy is saved that nobody can satisfy (Q8). People who were invited count, and are named
+/// in the answer; people who joined and have no key left do not.
+async fn check_members(tx: &mut Tx, policy: &Policy) -> Result<Vec<String>> {
+    let roster = tx.roster().await?;
+    let (mut able, mut not_joined) = (0_usize, Vec::new());
+    for member in policy.members() {
+        let person = match tx.person(*member).await? {
+            Some(person) if person.left_at.is_none() => person,
+            _ => {
+                return refuse(
+                    Kind::BadInput,
+                    format!("expected people on the roster, received `{member}`"),
+                );
+            }
+        };
+        if !person.role.may_sign() {
+            let name = excerpt(&person.name);
+            return refuse(
+                Kind::BadInput,
+                format!("expected people who may sign, received `{name}`"),
+            );
+        }
+        let has_key = |roster: &crate::domain::roster::Roster| {
+            roster.person(*member).is_some_and(|person| !person.keys.is_empty())
+        };
+        if person.joined_at.is_none() {
+            not_joined.push(person.name);
+            able += 1;
+        } else if roster.as_ref().is_some_and(has_key) {
+            able += 1;
+        }
+    }
+    let required = policy.required();
+    if usize::try_from(required).unwrap_or(usize::MAX) > able {
+        return Err(bad_input(PolicyRefusal::Unsatisfiable { required, able }));
+    }
+    Ok(not_joined)
+}
+
+async fn insert_package(
+    tx: &mut Tx,
+    by: &Actor,
+    draft: PackageDraft,
+    now: Timestamp,
+) -> Result<PackageId> {
+    require_owner(tx, by).await?;
+    let ecosystem = draft.name.ecosystem();
+    let upstream = known_upstream(tx, draft.upstream).await?.upstream;
+    if upstream.kind() != ecosystem {
+        let (wanted, name) = (ecosystem.label(), excerpt(upstream.name()));
+        let message = format!("expected a registry that speaks {wanted}, received `{name}`");
+        return refuse(Kind::BadInput, message);
+    }
+    known_policy(tx, draft.policy).await?;
+    check_access(&draft)?;
+    if tx.package_named(&draft.name).await?.is_some() {
+        return refuse(Kind::Conflict, registered(&draft.name));
+    }
+    let package = StoredPackage {
+        id: entropy::id(now)?,
+        name: draft.name,
+        upstream: draft.upstream,
+        policy: draft.policy,
+        access: draft.access,
+    };
+    tx.add_package(&package, now)
+        .await
+        .map_err(|error| taken(error, &[("packages", registered(&package.name))]))?;
+    let record = package.record();
+    tx.append(now, Event::PackageRevised { package: record, by: by.clone() }).await?;
+    Ok(package.id)
+}
+
+fn registered(name: &PackageName) -> String {
+    format!("expected a package that is not registered yet, received `{name}`")
+}
+
+fn check_access(draft: &PackageDraft) -> Result<()> {
+    let Some(access) = draft.access else {
+        return Ok(());
+    };
+    if draft.name.ecosystem() != Ecosystem::Npm {
+        let received = access.as_str();
+        let message = format!("expected access for npm packages only, received `{received}`");
+        return refuse(Kind::BadInput, message);
+    }
+    if access == Access::Restricted && draft.name.npm_scope().is_none() {
+        let message = "expected public access for a package without a scope, received `restricted`";
+        return refuse(Kind::BadInput, message);
+    }
+    Ok(())
+}
+
+async fn insert_publisher(
+    tx: &mut Tx,
+    by: &Actor,
+    draft: PublisherDraft,
+    now: Timestamp,
+) -> Result<PublisherId> {
+    require_owner(tx, by).await?;
+    let issuers = tx.issuers().await?;
+    let Some(issuer) = issuers.iter().find(|issuer| issuer.id() == draft.issuer) else {
+        let message = format!("expected a configured issuer, received `{}`", draft.issuer);
+        return refuse(Kind::NotFound, message);
+    };
+    if issuer.preset() != draft.rule.preset() {
+        let (wanted, received) = (issuer.preset().as_str(), draft.rule.preset().as_str());
+        let message = format!(
+            "expected a {wanted} rule, which is what this issuer's tokens carry, received `{received}`"
+        );
+        return refuse(Kind::BadInput, message);
+    }
+    check_packages(tx, &draft.packages).await?;
+    for known in tx.publishers_of(draft.issuer).await? {
+        if *known.publisher.rule() == draft.rule {
+            // Two equal rules would make it a matter of luck which packages a token may stage.
+            let name = excerpt(known.publisher.name());
+            let message = format!("expected a rule of its own, received that of `{name}`");
+            return refuse(Kind::Conflict, message);
+        }
+    }
+    if tx.publishers().await?.iter().any(|known| known.publisher.name() == draft.name) {
+        let received = excerpt(&draft.name);
+        let message =
+            format!("expected a publisher name that is not in use, received `{received}`");
+        return refuse(Kind::Conflict, message);
+    }
+    let id = entropy::id(now)?;
+    let publisher = Publisher::parse(id, &draft.name, draft.issuer, draft.rule, draft.packages)
+        .map_err(bad_input)?;
+    tx.add_publisher(&publisher, now).await?;
+    append_publisher(tx, by, &publisher, now).await?;
+    Ok(id)
+}
+
+async fn append_publisher(
+    tx: &mut Tx,
+    by: &Actor,
+    publisher: &Publisher,
+    now: Timestamp,
+) -> Result<()> {
+    #[derive(Serialize)]
+    struct Recorded<'a> {
+        issuer: IssuerId,
+        rule: &'a Rule,
+        packages: &'a BTreeSet<PackageId>,
+    }
+    let recorded = Recorded {
+        issuer: publisher.issuer(),
+        rule: publisher.rule(),
+        packages: publisher.packages(),
+    };
+    let rule_sha256 = Sha256::of(&crate::domain::canonical(&recorded));
+    let event = Event::PublisherRevised { publisher: publisher.id(), rule_sha256, by: by.clone() };
+    tx.append(now, event).await?;
+    Ok(())
+}
+
+async fn check_packages(tx: &mut Tx, packages: &BTreeSet<PackageId>) -> Result<()> {
+    if packages.is_empty() || packages.len() > PUBLISHER_PACKAGES_MAX {
+        let received = packages.len();
+        let message =
+            format!("expected 1 to {PUBLISHER_PACKAGES_MAX} packages, received `{received}`");
+        return refuse(Kind::BadInput, message);
+    }
+    for package in packages {
+        known_package(tx, *package).await?;
+    }
+    Ok(())
+}
+
+async fn known_upstream(tx: &mut Tx, id: UpstreamId) -> Result<StoredUpstream> {
+    match tx.upstream(id).await? {
+        Some(upstream) => Ok(upstream),
+        None => refuse(Kind::NotFound, format!("expected a configured registry, received `{id}`")),
+    }
+}
+
+async fn known_policy(tx: &mut Tx, id: PolicyId) -> Result<Policy> {
+    match tx.policy(id).await? {
+        Some(policy) => Ok(policy),
+        None => refuse(Kind::NotFound, format!("expected an existing policy, received `{id}`")),
+    }
+}
+
+async fn known_package(tx: &mut Tx, id: PackageId) -> Result<StoredPackage> {
+    match tx.package(id).await? {
+        Some(package) => Ok(package),
+        None => refuse(Kind::NotFound, format!("expected a registered package, received `{id}`")),
+    }
+}

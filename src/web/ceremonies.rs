@@ -1,0 +1,215 @@
+//! The routes of claiming, enrolling, signing in and out: forms, and the begin and finish of every
+//! WebAuthn exchange but those that decide about a release.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::domain::ids::{CeremonyId, PasskeyId};
+use crate::pipeline::signin::{self, Answer, Begun, Claim, Started};
+use crate::pipeline::{Fault, Kind, refuse};
+use crate::web::error::WebError;
+use crate::web::extract::{
+    MaybeSignedIn, Now, OpenForm, OpenJson, ProtectedForm, ProtectedJson, SignedIn, ended_cookie,
+    session_cookie,
+};
+
+type Answered = Result<Response, WebError>;
+
+/// These routes; the caller adds the layers.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/setup/claim", post(claim))
+        .route("/invite/{token}/passkeys/begin", post(begin_enrol))
+        .route("/invite/{token}/passkeys/finish", post(finish_enrol))
+        .route("/login/begin", post(begin_sign_in))
+        .route("/login/finish", post(finish_sign_in))
+        .route("/logout", post(sign_out))
+        .route("/me/keys/begin", post(begin_add_key))
+        .route("/me/keys/finish", post(finish_add_key))
+        .route("/me/keys/{key}/remove", post(remove_key))
+}
+
+/// Fields of the claim form.
+#[derive(Debug, Deserialize)]
+struct ClaimForm {
+    code: String,
+    name: String,
+}
+
+/// Fields of a form that creates a passkey.
+#[derive(Debug, Deserialize)]
+struct KeyFields {
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// Fields of the sign-in form.
+#[derive(Debug, Deserialize)]
+struct SignInFields {
+    #[serde(default)]
+    next: Option<String>,
+}
+
+/// Body of every finish.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finish {
+    /// Which ceremony is answered.
+    pub ceremony: CeremonyId,
+    /// The `toJSON()` of the credential.
+    pub credential: serde_json::Value,
+}
+
+impl From<Finish> for Answer {
+    fn from(Finish { ceremony, credential }: Finish) -> Self {
+        Self { ceremony, credential }
+    }
+}
+
+/// A form whose button is everything it says.
+#[derive(Debug, Deserialize)]
+struct NoFields {}
+
+async fn claim(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    OpenForm(form): OpenForm<ClaimForm>,
+) -> Answered {
+    match signin::claim(&app.store, &form.code, form.name, now).await? {
+        Claim::Accepted(invited) => {
+            app.forget_claim_code()
+                .await
+                .map_err(|error| Fault::new("removing the claim code's file", error))?;
+            Ok(Redirect::to(&format!("/invite/{}", invited.token.expose_secret())).into_response())
+        }
+        Claim::Refused { renewed } => {
+            if let Some(code) = renewed {
+                app.announce_claim_code(&code)
+                    .await
+                    .map_err(|error| Fault::new("writing the claim code's file", error))?;
+            }
+            Ok(refuse(
+                Kind::Forbidden,
+                "this is not a current claim code, codes are in the server's log and in the file \
+                 `claim-code` of its data folder",
+            )?)
+        }
+    }
+}
+
+async fn begin_enrol(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    Path(token): Path<String>,
+    OpenJson(fields): OpenJson<KeyFields>,
+) -> Answered {
+    let begun = signin::begin_enrol(&app.store, &app.passkeys, token, fields.name, now).await?;
+    Ok(begun_json(&begun))
+}
+
+async fn finish_enrol(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    Path(token): Path<String>,
+    OpenJson(finish): OpenJson<Finish>,
+) -> Answered {
+    let started =
+        signin::finish_enrol(&app.store, &app.passkeys, token, finish.into(), now).await?;
+    // The next step is a second key.
+    Ok(started_json(&app, &started, "/me/keys"))
+}
+
+async fn begin_sign_in(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    OpenJson(fields): OpenJson<SignInFields>,
+) -> Answered {
+    let begun = signin::begin_sign_in(&app.store, &app.passkeys, fields.next, now).await?;
+    Ok(begun_json(&begun))
+}
+
+async fn finish_sign_in(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    MaybeSignedIn(previous): MaybeSignedIn,
+    OpenJson(finish): OpenJson<Finish>,
+) -> Answered {
+    let previous = previous.map(|signed_in| signed_in.session);
+    let started =
+        signin::finish_sign_in(&app.store, &app.passkeys, finish.into(), previous, now).await?;
+    let place = started.next.clone().unwrap_or_else(|| "/".to_owned());
+    Ok(started_json(&app, &started, &place))
+}
+
+async fn begin_add_key(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    signed_in: SignedIn,
+    ProtectedJson(fields): ProtectedJson<KeyFields>,
+) -> Answered {
+    let begun =
+        signin::begin_add_key(&app.store, &app.passkeys, &signed_in.session, fields.name, now)
+            .await?;
+    Ok(begun_json(&begun))
+}
+
+async fn finish_add_key(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    signed_in: SignedIn,
+    ProtectedJson(finish): ProtectedJson<Finish>,
+) -> Answered {
+    let session = &signed_in.session;
+    let started =
+        signin::finish_add_key(&app.store, &app.passkeys, session, finish.into(), now).await?;
+    Ok(started_json(&app, &started, "/me/keys"))
+}
+
+async fn remove_key(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    signed_in: SignedIn,
+    Path(key): Path<String>,
+    ProtectedForm(NoFields {}): ProtectedForm<NoFields>,
+) -> Answered {
+    let Ok(key) = key.parse::<PasskeyId>() else {
+        return Ok(refuse(Kind::NotFound, "expected the address of one of your keys")?);
+    };
+    let started = signin::remove_key(&app.store, &signed_in.session, key, now).await?;
+    let cookie = [(header::SET_COOKIE, session_cookie(&app, &started.token))];
+    Ok((cookie, Redirect::to("/me/keys")).into_response())
+}
+
+async fn sign_out(
+    State(app): State<Arc<App>>,
+    signed_in: SignedIn,
+    ProtectedForm(NoFields {}): ProtectedForm<NoFields>,
+) -> Answered {
+    signin::sign_out(&app.store, &signed_in.session).await?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::SET_COOKIE, ended_cookie(&app));
+    headers.insert(
+        HeaderName::from_static("clear-site-data"),
+        HeaderValue::from_static("\"cache\", \"cookies\", \"storage\""),
+    );
+    Ok((headers, Redirect::to("/login")).into_response())
+}
+
+/// What `begin` of a passkey form answers.
+pub fn begun_json(begun: &Begun) -> Response {
+    let body = serde_json::json!({ "ceremony": begun.ceremony, "publicKey": begun.options });
+    Json(body).into_response()
+}
+
+fn started_json(app: &App, started: &Started, place: &str) -> Response {
+    let cookie = [(header::SET_COOKIE, session_cookie(app, &started.token))];
+    (cookie, Json(serde_json::json!({ "location": place }))).into_response()
+}

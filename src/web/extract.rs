@@ -1,0 +1,354 @@
+//! What handlers take from a request: the time, who is signed in, and bodies that came from our
+//! own pages.
+//!
+//! A body is only handed out after rule S2: exact `Origin`, `Sec-Fetch-Site`, content type and, in
+//! a session, the synchroniser token. `Authorization` is never read here, and paths for CI never
+//! read cookies (rule O26).
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Form, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use subtle::ConstantTimeEq as _;
+use url::form_urlencoded;
+
+use crate::app::App;
+use crate::domain::ids::PersonId;
+use crate::domain::package::excerpt;
+use crate::domain::roster::Role;
+use crate::pipeline::signin::{self, SESSION_LIFETIME, Session, is_own_path};
+use crate::pipeline::{Kind, Refusal};
+use crate::web::error::{WebError, wants_page};
+
+/// Largest form body in bytes; the longest field is a note of a thousand characters.
+pub const FORM_MAX: usize = 64 * 1024;
+/// Largest JSON body in bytes; attestation objects with certificate chains are the longest.
+pub const JSON_MAX: usize = 256 * 1024;
+/// Carries the synchroniser token of requests by script.
+pub const CSRF_HEADER: &str = "x-csrf-token";
+/// A session's secret: 256 bits in base64url.
+const TOKEN_LENGTH: usize = 43;
+
+/// The time of the request, the same for everything that happens in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Now(pub Timestamp);
+
+impl FromRequestParts<Arc<App>> for Now {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        app: &Arc<App>,
+    ) -> Result<Self, Self::Rejection> {
+        let now = parts.extensions.get_or_insert_with(|| Self(app.clock.now()));
+        Ok(*now)
+    }
+}
+
+/// Who is signed in. Anybody else is sent to the sign-in page, or refused with 401 when a script
+/// asked.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Who.
+    pub person: PersonId,
+    /// What they are called.
+    pub name: String,
+    /// What they may do now.
+    pub role: Role,
+    /// The synchroniser token for forms and scripts of this session.
+    pub csrf: String,
+    /// The session itself.
+    pub session: Session,
+}
+
+impl From<Session> for SignedIn {
+    fn from(session: Session) -> Self {
+        Self {
+            person: session.person,
+            name: session.name.clone(),
+            role: session.role,
+            csrf: session.csrf.clone(),
+            session,
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for SignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let MaybeSignedIn(signed_in) = MaybeSignedIn::from_request_parts(parts, app).await?;
+        signed_in.ok_or_else(|| sign_in_first(parts))
+    }
+}
+
+fn sign_in_first(parts: &Parts) -> Response {
+    let reading = parts.method == Method::GET || parts.method == Method::HEAD;
+    if !reading || !wants_page(&parts.headers) {
+        return refused(Kind::NotAuthenticated, "your session has ended, sign in again");
+    }
+    let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if here != "/" && is_own_path(here) {
+        query.append_pair("next", here);
+    }
+    let query = query.finish();
+    let place = if query.is_empty() { "/login".to_owned() } else { format!("/login?{query}") };
+    Redirect::to(&place).into_response()
+}
+
+/// Who is signed in, if anybody.
+#[derive(Debug, Clone)]
+pub struct MaybeSignedIn(pub Option<SignedIn>);
+
+impl FromRequestParts<Arc<App>> for MaybeSignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
+        let Ok(Now(now)) = Now::from_request_parts(parts, app).await;
+        let session = match session_token(&parts.headers, cookie_name(app)) {
+            Some(token) => signin::session(&app.store, token, now)
+                .await
+                .map_err(|error| WebError(error).into_response())?,
+            None => None,
+        };
+        let signed_in = Self(session.map(SignedIn::from));
+        parts.extensions.insert(signed_in.clone());
+        Ok(signed_in)
+    }
+}
+
+/// A form that a page of ours sent in a session: rule S2 and the field `csrf` hold.
+#[derive(Debug)]
+pub struct ProtectedForm<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for ProtectedForm<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        from_own_page(&parts.headers, app, FORM).map_err(IntoResponse::into_response)?;
+        let signed_in = SignedIn::from_request_parts(&mut parts, app).await?;
+        let form = read(body, FORM_MAX).await.map_err(IntoResponse::into_response)?;
+        let sent = form_urlencoded::parse(&form).find(|(name, _)| name == "csrf");
+        let sent = sent.map(|(_, value)| value.into_owned());
+        token_matches(sent.as_deref(), &signed_in).map_err(IntoResponse::into_response)?;
+        parse_form(&form).await.map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+/// A form that a page of ours sent outside of a session: rule S2 but for the token. For routes
+/// that act by a secret in the request and on nobody's session.
+#[derive(Debug)]
+pub struct OpenForm<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for OpenForm<T> {
+    type Rejection = WebError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, WebError> {
+        let (parts, body) = request.into_parts();
+        from_own_page(&parts.headers, app, FORM)?;
+        parse_form(&read(body, FORM_MAX).await?).await.map(Self)
+    }
+}
+
+/// JSON that a script of ours sent in a session: rule S2 and the header [`CSRF_HEADER`] hold.
+#[derive(Debug)]
+pub struct ProtectedJson<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for ProtectedJson<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        from_own_page(&parts.headers, app, JSON).map_err(IntoResponse::into_response)?;
+        let signed_in = SignedIn::from_request_parts(&mut parts, app).await?;
+        let sent = only(&parts.headers, CSRF_HEADER);
+        token_matches(sent, &signed_in).map_err(IntoResponse::into_response)?;
+        let json = read(body, JSON_MAX).await.map_err(IntoResponse::into_response)?;
+        parse_json(&json).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+/// JSON that a script of ours sent outside of a session: rule S2 but for the token.
+#[derive(Debug)]
+pub struct OpenJson<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for OpenJson<T> {
+    type Rejection = WebError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, WebError> {
+        let (parts, body) = request.into_parts();
+        from_own_page(&parts.headers, app, JSON)?;
+        parse_json(&read(body, JSON_MAX).await?).map(Self)
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+
+/// The cookie that begins a session in the browser.
+pub fn session_cookie(app: &App, token: &SecretString) -> HeaderValue {
+    cookie(app, token.expose_secret(), SESSION_LIFETIME.as_secs())
+}
+
+/// The cookie that ends it.
+pub fn ended_cookie(app: &App) -> HeaderValue {
+    cookie(app, "", 0)
+}
+
+/// Rule S1. The prefix makes browsers insist on `Secure`, the whole site and no other host; on
+/// plain http, which is allowed for localhost alone, they would refuse it.
+fn cookie(app: &App, value: &str, seconds: i64) -> HeaderValue {
+    let secure = if is_https(app) { "; Secure" } else { "" };
+    let name = cookie_name(app);
+    let text =
+        format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+    // Tokens are base64url, so the text is always a header value.
+    let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
+fn cookie_name(app: &App) -> &'static str {
+    if is_https(app) { "__Host-countersign" } else { "countersign" }
+}
+
+fn is_https(app: &App) -> bool {
+    app.config.origin.scheme() == "https"
+}
+
+/// The one session cookie of a request. With two, one of them was planted (W10): neither counts.
+fn session_token<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut tokens = lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(found, _)| *found == name)
+        .map(|(_, value)| value);
+    let token = tokens.next()?;
+    (tokens.next().is_none() && token.len() == TOKEN_LENGTH).then_some(token)
+}
+
+/// Rule S2 without the token. Browsers send `Origin` with every POST; `Sec-Fetch-Site` is missing
+/// in a few that have passkeys, so it only must not say otherwise.
+fn from_own_page(headers: &HeaderMap, app: &App, kind: &'static str) -> Result<(), WebError> {
+    let origin = app.config.origin_text();
+    if only(headers, "origin") != Some(&origin) {
+        let received = only(headers, "origin").unwrap_or("none, or more than one");
+        return Err(refusal(
+            Kind::Forbidden,
+            format!("expected a request from a page at {origin}, received `{}`", excerpt(received)),
+        ));
+    }
+    if headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin") {
+        return Err(refusal(Kind::Forbidden, "expected a request from a page of this site"));
+    }
+    if only(headers, "content-type") != Some(kind) {
+        let received = only(headers, "content-type").unwrap_or("none");
+        return Err(refusal(
+            Kind::BadInput,
+            format!("expected the content type {kind}, received `{}`", excerpt(received)),
+        ));
+    }
+    Ok(())
+}
+
+fn token_matches(sent: Option<&str>, signed_in: &SignedIn) -> Result<(), WebError> {
+    let sent = sent.unwrap_or_default();
+    if bool::from(sent.as_bytes().ct_eq(signed_in.csrf.as_bytes())) {
+        return Ok(());
+    }
+    Err(refusal(
+        Kind::Forbidden,
+        "the page belongs to an earlier session, load it again and repeat what you did",
+    ))
+}
+
+/// The value of a header that must be there exactly once.
+fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, WebError> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        if source.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) {
+            refusal(Kind::TooLarge, format!("expected at most {limit} bytes, received more"))
+        } else {
+            refusal(Kind::BadInput, "the request ended before its body did")
+        }
+    })
+}
+
+/// Parses a form without its `csrf` field.
+async fn parse_form<T: DeserializeOwned>(form: &Bytes) -> Result<T, WebError> {
+    let fields = form_urlencoded::parse(form).filter(|(name, _)| name != "csrf");
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let request = Request::post("/").header(header::CONTENT_TYPE, FORM).body(Body::from(form));
+    let request = request.map_err(|_| refusal(Kind::BadInput, "the form is not well formed"))?;
+    let Form(value) = Form::from_request(request, &()).await.map_err(|rejection| {
+        refusal(
+            Kind::BadInput,
+            format!(
+                "expected the fields of the form, received `{}`",
+                excerpt(&rejection.body_text())
+            ),
+        )
+    })?;
+    Ok(value)
+}
+
+fn parse_json<T: DeserializeOwned>(json: &Bytes) -> Result<T, WebError> {
+    serde_json::from_slice(json).map_err(|error| {
+        refusal(
+            Kind::BadInput,
+            format!("expected the documented JSON, received `{}`", excerpt(&error.to_string())),
+        )
+    })
+}
+
+fn refusal(kind: Kind, message: impl Into<String>) -> WebError {
+    Refusal::new(kind, message).into()
+}
+
+fn refused(kind: Kind, message: &str) -> Response {
+    refusal(kind, message).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows W10 and W11.
+    #[test]
+    fn one_cookie_of_the_right_length_counts() {
+        let token = "x".repeat(TOKEN_LENGTH);
+        let read = |lines: &[String]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::COOKIE, HeaderValue::from_str(line).unwrap());
+            }
+            session_token(&headers, "countersign").map(str::to_owned)
+        };
+        let good = format!("countersign={token}");
+        assert_eq!(read(&[format!("a=b; {good}")]), Some(token.clone()));
+        assert_eq!(read(&["a=b".to_owned(), good.clone()]), Some(token));
+        assert_eq!(read(&[good.clone(), good.clone()]), None);
+        assert_eq!(read(&[format!("{good}; {good}")]), None);
+        assert_eq!(read(&[format!("countersign={}", "x".repeat(8192))]), None);
+        assert_eq!(read(&[good.replace("countersign", "Countersign")]), None);
+        assert_eq!(read(&[]), None);
+    }
+}
