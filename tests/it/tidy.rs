@@ -108,8 +108,8 @@ fn every_client_has_a_page() {
 }
 
 #[test]
-fn every_configuration_key_is_explained() {
-    none_of(&documents::configuration_keys(&tree::every_file()));
+fn every_key_that_operators_write_is_explained() {
+    none_of(&documents::operators_keys(&tree::every_file()));
 }
 
 #[test]
