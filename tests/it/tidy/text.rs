@@ -42,7 +42,8 @@ pub(super) fn registry_hosts(file: &File) -> Vec<Complaint> {
 
 /// Absolute paths that exist on one machine only.
 pub(super) fn machine_paths(file: &File) -> Vec<Complaint> {
-    let folders = [concat!("/wo", "rk"), concat!("/ro", "ot"), concat!("/t", "mp"), "/home"];
+    let folders =
+        [concat!("/wo", "rk"), concat!("/ro", "ot"), concat!("/t", "mp"), concat!("/ho", "me")];
     let what = "an absolute path of one machine: make it relative, or ask for a temporary folder";
     lines_with(file, |line| folders.iter().any(|folder| is_path(line, folder)), what)
 }
@@ -137,7 +138,7 @@ mod tests {
         let found = |text: &str| machine_paths(&File::sample("a.sh", text)).len();
         assert_eq!(found(concat!("cd /wo", "rk/main")), 1);
         assert_eq!(found(concat!("\"/ro", "ot/.cargo/bin\"")), 1);
-        assert_eq!(found("-C /home/somebody/key"), 1);
+        assert_eq!(found(concat!("-C /ho", "me/somebody/key")), 1);
         assert_eq!(found(concat!("target/ro", "ot/x {dir}/t", "mp/x")), 0);
         assert_eq!(found("find /usr/lib/postgresql"), 0);
     }
