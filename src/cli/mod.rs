@@ -1,1 +1,19 @@
-//! Not written yet.
+//! The commands. Each file is one.
+
+pub mod serve;
+
+/// Nothing reaches a registry until your maintainers sign it with a passkey.
+#[derive(Debug, clap::Parser)]
+#[command(name = "countersign", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Run the gateway
+    Serve(serve::Serve),
+}

@@ -4,18 +4,26 @@
 //! rejoins that session while it lives and is refused afterwards, so a stolen token is worth no
 //! more than the run it came from. Minted tokens are stored as SHA-256 only.
 
+use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
 
 use super::{Fault, Kind, Result, detached, refuse};
 use crate::domain::claims::Claims;
 use crate::domain::digest::Sha256;
-use crate::domain::ids::{PackageId, PublisherId, UploadSessionId};
+use crate::domain::ids::{IssuerId, PackageId, PublisherId, UploadSessionId};
+use crate::domain::issuer::Issuer;
 use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::publisher::{NoPublisher, Publisher, select};
 use crate::entropy;
+use crate::oidc::token::TOKEN_MAX_BYTES;
 use crate::oidc::{TokenRefusal, Verifier, token_fingerprint};
 use crate::store::ci::{RefusedToken, StoredSession, TokenUse};
 use crate::store::setup::{StoredPackage, StoredPublisher};
@@ -25,6 +33,12 @@ use crate::store::{Store, Tx};
 pub const NPM_PREFIX: &str = "npm_";
 /// What a minted token starts with on PyPI; the PyPA action warns about any other.
 pub const PYPI_PREFIX: &str = "pypi-";
+
+/// Tokens of one issuer judged per second in the long run: a busy organization's CI uploads that
+/// often with raw tokens, and so many signatures cost a small part of one core.
+const TOKENS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
+/// Tokens of one issuer judged at once after a pause.
+const TOKENS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 
 /// The handles that tokens are judged with.
 #[derive(Debug, Clone)]
@@ -37,6 +51,27 @@ pub struct Exchange {
     pub audiences: Arc<[String]>,
     /// How long a session lives.
     pub session_life: SignedDuration,
+    /// Tokens of one issuer judged lately, from whatever address.
+    pub rate: IssuerRate,
+}
+
+/// Bounds how many tokens of one issuer are judged, before their signatures cost anything (O25).
+/// Clones share the count.
+#[derive(Clone)]
+pub struct IssuerRate(Arc<DefaultKeyedRateLimiter<IssuerId>>);
+
+impl Default for IssuerRate {
+    fn default() -> Self {
+        Self(Arc::new(RateLimiter::keyed(
+            Quota::per_second(TOKENS_PER_SECOND).allow_burst(TOKENS_AT_ONCE),
+        )))
+    }
+}
+
+impl fmt::Debug for IssuerRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IssuerRate")
+    }
 }
 
 /// What a client wants to stage.
@@ -159,6 +194,18 @@ pub async fn burn(store: &Store, token: &SecretString, now: Timestamp) -> Result
     .await
 }
 
+/// Forgets CI tokens and upload sessions that nothing accepts any more.
+pub async fn sweep(store: &Store, now: Timestamp) -> Result<()> {
+    let store = store.clone();
+    detached(async move {
+        let mut tx = store.begin().await?;
+        tx.sweep_upload_sessions(now).await?;
+        tx.commit().await?;
+        Ok(())
+    })
+    .await
+}
+
 /// A CI token that verified and met a publisher's rule.
 struct Admitted {
     claims: Claims,
@@ -232,6 +279,9 @@ fn unregistered(name: &PackageName) -> String {
 /// Q6: one text until signature, issuer and audience hold, then the claim that does not.
 async fn verify(exchange: &Exchange, token: &str, now: Timestamp) -> Result<Claims> {
     let issuers = exchange.store.snapshot().await?.issuers().await?;
+    if !within_rate(exchange, token, &issuers) {
+        return refuse(Kind::TooMany, "too many tokens at once, try again later");
+    }
     let audiences: Vec<&str> = exchange.audiences.iter().map(String::as_str).collect();
     let error = match exchange.verifier.verify(token, &issuers, &audiences, now).await {
         Ok(claims) => return Ok(claims),
@@ -250,6 +300,27 @@ async fn verify(exchange: &Exchange, token: &str, now: Timestamp) -> Result<Clai
         },
     };
     refuse(kind, error.to_string())
+}
+
+/// Counts a token against the issuer it claims. Only configured issuers are counted, so strangers
+/// cannot make us remember anything.
+fn within_rate(exchange: &Exchange, token: &str, issuers: &[Issuer]) -> bool {
+    let claimed = claimed_issuer(token);
+    let issuer = issuers.iter().find(|issuer| Some(issuer.url()) == claimed.as_deref());
+    issuer.is_none_or(|issuer| exchange.rate.0.check_key(&issuer.id()).is_ok())
+}
+
+/// The `iss` a token claims, for counting only. What the strict reader refuses needs no count.
+fn claimed_issuer(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Payload {
+        iss: String,
+    }
+    if token.len() > TOKEN_MAX_BYTES {
+        return None;
+    }
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice::<Payload>(&payload).ok().map(|payload| payload.iss)
 }
 
 /// Keeps what the publisher page shows about a token nobody trusts. Bounded per issuer.

@@ -5,6 +5,7 @@
 mod oidc;
 mod passkeys;
 mod readers;
+mod people;
 mod schema;
 mod statement;
 mod store_people;

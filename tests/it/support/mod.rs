@@ -6,3 +6,4 @@ pub(crate) mod issuer;
 pub(crate) mod faults;
 pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
+pub(crate) mod site;
