@@ -11,9 +11,10 @@ use crate::config::Config;
 use crate::domain::assertion::RelyingParty;
 use crate::domain::digest::Sha256;
 use crate::inspect;
-use crate::oidc::{HttpSettings, Verifier};
+use crate::oidc::Verifier;
+use crate::oidc::http::HttpSettings;
 use crate::passkeys::Passkeys;
-use crate::pipeline::ci::Exchange;
+use crate::pipeline::ci::{Exchange, IssuerRate};
 use crate::pipeline::forwarding::Progress;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::signin::{self, ClaimCode};
@@ -63,11 +64,19 @@ pub struct Opened {
 impl App {
     /// Opens the installation described by `config`, founding it at the first start.
     pub async fn open(config: Config, clock: Clock) -> pipeline::Result<Opened> {
-        let now = clock.now();
-        let fault = |context| move |error: std::io::Error| Fault::new(context, error);
         std::fs::create_dir_all(&config.data_dir)
-            .map_err(fault("creating the data directory"))?;
+            .map_err(|error| Fault::new("creating the data directory", error))?;
         let store = Store::open(&config.database_url, &config.base).await?;
+        Self::with_store(config, clock, store).await
+    }
+
+    /// Opens the installation on a database that is open already.
+    pub async fn with_store(
+        config: Config,
+        clock: Clock,
+        store: Store,
+    ) -> pipeline::Result<Opened> {
+        let now = clock.now();
         let origin = config.origin_text();
         let claim_code = signin::found_instance(&store, origin.clone(), now).await?;
         let genesis = pinned_genesis(&config, &store).await?;
@@ -156,12 +165,15 @@ fn passkeys(config: &Config) -> pipeline::Result<Passkeys> {
         .map_err(|error| Fault::new("setting up passkeys", error))?;
     let passkeys = Passkeys::new(relying_party, "Countersign")
         .map_err(|error| Fault::new("setting up passkeys", error))?;
-    Ok(if config.allow_test_authenticators { passkeys.allow_test_authenticators() } else { passkeys })
+    Ok(if config.allow_test_authenticators {
+        passkeys.allow_test_authenticators()
+    } else {
+        passkeys
+    })
 }
 
 fn exchange(config: &Config, store: &Store, roots: &[Vec<u8>]) -> pipeline::Result<Exchange> {
-    let extra_roots =
-        roots.iter().map(|root| String::from_utf8_lossy(root).into_owned()).collect();
+    let extra_roots = roots.iter().map(|root| String::from_utf8_lossy(root).into_owned()).collect();
     let settings = HttpSettings { extra_roots, ..HttpSettings::default() };
     let verifier = Verifier::new(&settings)
         .map_err(|error| Fault::new("building the client for issuers", error))?;
@@ -170,6 +182,7 @@ fn exchange(config: &Config, store: &Store, roots: &[Vec<u8>]) -> pipeline::Resu
         verifier,
         audiences: config.audiences().into(),
         session_life: config.limits.upload_session,
+        rate: IssuerRate::default(),
     })
 }
 

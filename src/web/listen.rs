@@ -117,8 +117,7 @@ impl Listener {
                     continue;
                 }
             };
-            let (listener, router, stop) =
-                (Arc::clone(&listener), router.clone(), stop.clone());
+            let (listener, router, stop) = (Arc::clone(&listener), router.clone(), stop.clone());
             connections.spawn(async move {
                 listener.connection(stream, peer, router, stop).await;
                 drop(permit);
@@ -198,7 +197,8 @@ fn load(files: &TlsFiles) -> Result<TlsAcceptor, ListenError> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect)
         .map_err(|error| refused(error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| refused(error.to_string()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| refused(error.to_string()))?;
     // Fails when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = rustls::ServerConfig::builder()
@@ -212,8 +212,7 @@ fn load(files: &TlsFiles) -> Result<TlsAcceptor, ListenError> {
 /// Loads the certificate again when one of its files changed; a bad one leaves the old in place.
 async fn watch_certificate(listener: Arc<Listener>, stop: CancellationToken) {
     let Some(tls) = &listener.tls else { return };
-    let changed =
-        || [changed_at(&tls.files.certificate), changed_at(&tls.files.key)];
+    let changed = || [changed_at(&tls.files.certificate), changed_at(&tls.files.key)];
     let mut known = changed();
     loop {
         tokio::select! {

@@ -73,7 +73,7 @@ async fn package(
         let name = name(&request, &raw)?;
         match *request.method() {
             Method::GET | Method::HEAD => {
-                review::packument(&app.store, &app.upstreams, &name, request.headers())
+                review::packument(&app.store, &app.upstreams, &name, &asked(request.headers()))
                     .await
                     .map(passed_through)
             }
@@ -125,10 +125,10 @@ async fn publish(
     check_length(headers, max + LENGTH_SLACK)?;
     let credential = bearer(headers)?;
     let client = client(headers);
+    let body = body_stream(request.into_body());
     let session =
         ci::authenticate(&app.exchange, &credential, Scope::Npm(name.clone()), now).await?;
     let turn = turn(app)?;
-    let body = body_stream(request.into_body());
     let (app, name) = (Arc::clone(app), name.clone());
     detached(async move {
         let upload = upload(session, client);
@@ -162,10 +162,10 @@ async fn package_endpoint(
     Path(rest): Path<String>,
     request: Request,
 ) -> Response {
+    let raw = raw_after(&request, "/npm/-/package/").unwrap_or(rest);
+    let reading = request.method() == Method::GET;
     let answer = async {
-        let raw = raw_after(&request, "/npm/-/package/").unwrap_or(rest);
-        let Some(raw) = raw.strip_suffix("/visibility").filter(|_| request.method() == Method::GET)
-        else {
+        let Some(raw) = raw.strip_suffix("/visibility").filter(|_| reading) else {
             return refuse(Kind::Unsupported, UNSUPPORTED);
         };
         let name = parse(raw)?;
@@ -260,9 +260,16 @@ fn raw_after(request: &Request, prefix: &str) -> Option<String> {
 }
 
 fn parse(raw: &str) -> Result<PackageName> {
-    npm_name(raw).map_err(|error| {
-        crate::pipeline::Refusal::new(Kind::BadInput, error.to_string()).into()
-    })
+    npm_name(raw)
+        .map_err(|error| crate::pipeline::Refusal::new(Kind::BadInput, error.to_string()).into())
+}
+
+/// What a read that is passed through asks for.
+pub fn asked(headers: &HeaderMap) -> review::Asked {
+    review::Asked {
+        accept: headers.get(header::ACCEPT).cloned(),
+        if_none_match: headers.get(header::IF_NONE_MATCH).cloned(),
+    }
 }
 
 /// A registry's own answer, handed on with its safe headers.

@@ -20,7 +20,7 @@ use crate::pipeline::staging::Staged;
 use crate::pipeline::{Kind, Refusal, Result, detached, refuse, review};
 use crate::web::client_error::{pypi_error, with_reason};
 use crate::web::extract::Now;
-use crate::web::registry_npm::{passed_through, upload};
+use crate::web::registry_npm::{asked, passed_through, upload};
 use crate::web::upload::{bearer, check_length, client, review_url, turn};
 
 /// Room for the form's text fields beside the file.
@@ -132,7 +132,7 @@ async fn simple(
     let answer = async {
         let name = PackageName::parse(Ecosystem::Pypi, &project)
             .map_err(|error| Refusal::new(Kind::NotFound, error.to_string()))?;
-        review::packument(&app.store, &app.upstreams, &name, &headers).await
+        review::packument(&app.store, &app.upstreams, &name, &asked(&headers)).await
     };
     match answer.await {
         Ok(passed) => passed_through(passed),

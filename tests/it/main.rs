@@ -4,8 +4,8 @@
 
 mod oidc;
 mod passkeys;
-mod readers;
 mod people;
+mod readers;
 mod schema;
 mod statement;
 mod store_people;

@@ -2,8 +2,8 @@
 
 pub(crate) mod authenticator;
 pub(crate) mod database;
-pub(crate) mod issuer;
 pub(crate) mod faults;
+pub(crate) mod issuer;
 pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
 pub(crate) mod site;

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use countersign::app::{App, Clock};
+use countersign::app::{App, Clock, Opened};
 use countersign::config::Config;
-use countersign::domain::assertion::RelyingParty;
-use countersign::passkeys::Passkeys;
-use countersign::pipeline::signin::{self, ClaimCode};
+use countersign::pipeline::signin::ClaimCode;
 use countersign::store::Store;
 use countersign::web::extract::SignedIn;
 use countersign::web::{ceremonies, error};
@@ -50,14 +48,9 @@ impl Site {
         );
         std::fs::write(&file, text).unwrap();
         let clock = Clock::default();
-        let code = signin::found_instance(&store, origin.clone(), clock.now()).await.unwrap();
-        let relying_party = RelyingParty::parse(&origin).unwrap();
-        let app = Arc::new(App {
-            clock,
-            config: Config::read(&file).unwrap(),
-            store,
-            passkeys: Passkeys::new(relying_party, "Countersign").unwrap(),
-        });
+        let config = Config::read(&file).unwrap();
+        let Opened { app, claim_code: code, .. } =
+            App::with_store(config, clock, store).await.unwrap();
         // Pages carry the token in a meta element; this stands for all of them.
         let me = |signed_in: SignedIn| async move {
             Json(json!({ "csrf": signed_in.csrf, "name": signed_in.name }))
