@@ -7,3 +7,5 @@ pub(crate) mod issuer;
 pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
 pub(crate) mod site;
+pub(crate) mod http;
+pub(crate) mod setup;
