@@ -1,0 +1,8 @@
+//! stub
+use crate::app::App;
+use axum::Router;
+use std::sync::Arc;
+/// r
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+}
