@@ -147,9 +147,8 @@ async fn pinned_genesis(config: &Config, store: &Store) -> pipeline::Result<Sha2
 }
 
 fn vault_key(config: &Config) -> pipeline::Result<OpeningKey> {
-    let path = config.data_dir.join("vault.key");
-    let key = if path.exists() { vault::load(&path) } else { vault::create(&path) };
-    key.map_err(|error| Fault::new("reading the vault key", error).into())
+    vault::load_or_create(&config.data_dir)
+        .map_err(|error| Fault::new("reading the vault key", error).into())
 }
 
 fn extra_roots(config: &Config) -> pipeline::Result<Vec<Vec<u8>>> {
