@@ -7,7 +7,6 @@ use axum::Router;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::get;
-use jiff::Timestamp;
 
 use super::policies;
 use super::publishers::rule_facts;
@@ -15,7 +14,6 @@ use crate::app::App;
 use crate::domain::ids::{PackageId, PolicyId};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
-use crate::domain::release::State;
 use crate::pipeline::review::{self, ReleaseFilter, ReleaseRow};
 use crate::pipeline::setup::overview::{
     self, PackageDetails, PackageOverview, PolicyOverview, PublisherOverview,
@@ -25,12 +23,11 @@ use crate::pipeline::{Error, Kind, Refusal, refuse};
 use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::ProtectedForm;
+use crate::web::pages::releases::decided_row;
 use crate::web::pages::visit::{Fields, Visit, correctable, id, see};
 use crate::web::pages::{Answer, show};
 use crate::web::views::form::Choice;
-use crate::web::views::home::{DecidedRow, ReleaseName};
 use crate::web::views::package as views;
-use crate::web::views::release::Status;
 use crate::web::views::shell::{Badge, Fact, Link, Notice, Section, Tone};
 
 /// Releases on a package's page.
@@ -112,7 +109,7 @@ async fn details(visit: Visit, Path(package): Path<String>) -> Answer {
         notices: notices(&known, &policy),
         conditions: conditions(&known, &policy, visit.is_owner()),
         publishers: known.publishers.iter().map(|it| publisher(&visit, id, it)).collect(),
-        releases: releases.iter().map(|row| decided(row, visit.now)).collect(),
+        releases: releases.iter().map(|row| decided_row(row, visit.now)).collect(),
         facts: facts(&known),
         add_publisher: visit.is_owner().then(|| format!("/packages/{id}/publishers/new")),
     };
@@ -133,7 +130,11 @@ fn notices(known: &PackageDetails, policy: &PolicyOverview) -> Vec<Notice> {
     notices
 }
 
-fn conditions(known: &PackageDetails, policy: &PolicyOverview, owner: bool) -> Vec<views::Condition> {
+fn conditions(
+    known: &PackageDetails,
+    policy: &PolicyOverview,
+    owner: bool,
+) -> Vec<views::Condition> {
     let id = known.package.id;
     let condition = |met: bool, title: &str, detail: String, link: Option<Link>| views::Condition {
         tone: if met { Tone::Ok } else { Tone::Warn },
@@ -176,35 +177,6 @@ fn publisher(visit: &Visit, package: PackageId, known: &PublisherOverview) -> vi
         claims: rule_facts(publisher.rule()),
         last_used: known.stored.last_used_at.map(|at| When::new(at, visit.now)),
         remove: visit.is_owner().then(remove),
-    }
-}
-
-fn decided(row: &ReleaseRow, now: Timestamp) -> DecidedRow {
-    let record = &row.record;
-    let signers = row.count.map_or_else(String::new, |(have, of)| format!("{have} of {of}"));
-    DecidedRow {
-        release: ReleaseName {
-            href: format!("/releases/{}", record.id),
-            ecosystem: record.ecosystem.label().to_owned(),
-            package: visible(&record.package_name),
-            version: visible(&record.version),
-            registry: row.registry.clone(),
-        },
-        status: status(row),
-        signers,
-        note: None,
-        when: When::new(record.changed_at, now),
-    }
-}
-
-fn status(row: &ReleaseRow) -> Status {
-    match row.record.state {
-        State::Open => Status::Receiving,
-        State::Awaiting => {
-            let (have, of) = row.count.unwrap_or_default();
-            Status::Needs(of.saturating_sub(have))
-        }
-        _ => Status::Failed,
     }
 }
 

@@ -70,9 +70,7 @@ fn card(visit: &Visit, known: &UpstreamOverview) -> views::UpstreamCard {
         badge,
         facts,
         private: upstream.allow_private(),
-        credential: visit
-            .is_owner()
-            .then(|| format!("/registries/{}/credential", upstream.id())),
+        credential: visit.is_owner().then(|| format!("/registries/{}/credential", upstream.id())),
     }
 }
 
