@@ -18,9 +18,6 @@ use crate::pipeline::{Error, Result as PipelineResult};
 use crate::store::{Store, StoreError};
 use crate::vault::{self, OpeningKey, VaultError};
 
-/// The file below the data folder with the key that opens credentials.
-pub const VAULT_KEY_FILE: &str = "vault-key";
-
 /// Sets up an installation that nobody has claimed: issuers, people, registries, policies,
 /// packages and publishers, all of them or none. Prints an invitation for each person.
 #[derive(Debug, clap::Args)]
@@ -94,7 +91,7 @@ impl Apply {
         let setup = self.read()?;
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| ApplyError::Read { path: config.data_dir.clone(), source })?;
-        let key = opening_key(&config.data_dir)?.sealing_key();
+        let key = vault::load_or_create(&config.data_dir)?.sealing_key();
         let store = Store::open(&config.database_url, &config.base).await?;
         let origin = config.origin_text();
         let invites = apply(&store, &key, &origin, setup, now).await;
@@ -138,15 +135,6 @@ impl Apply {
             writeln!(out, "invite\t{}\t{}", invite.name, url(invite))?;
         }
         Ok(())
-    }
-}
-
-/// The key that opens credentials: read, or made at the first start of whatever comes first.
-pub fn opening_key(data_dir: &Path) -> Result<OpeningKey, VaultError> {
-    let path = data_dir.join(VAULT_KEY_FILE);
-    match vault::create(&path) {
-        Err(VaultError::KeyFileExists(_)) => vault::load(&path),
-        created => created,
     }
 }
 

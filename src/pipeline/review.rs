@@ -384,7 +384,7 @@ fn list_entries(
             all.extend(archive.entries().iter().map(|e| (e.path().to_owned(), e.size())));
         }
         ArtifactKind::NpmTarball | ArtifactKind::Sdist => {
-            let member = inspect::gzip::Member::new(std::io::BufReader::new(file), limits)?;
+            let member = inspect::gzip::Member::new(std::io::BufReader::new(file), limits);
             let mut reader = inspect::tar::Reader::new(member, limits);
             while let Some(entry) = reader.next_entry()? {
                 if !entry.is_directory() {
