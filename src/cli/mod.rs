@@ -1,5 +1,6 @@
 //! The commands. Each file is one.
 
+pub mod apply;
 pub mod serve;
 
 /// Nothing reaches a registry until your maintainers sign it with a passkey.
@@ -16,4 +17,6 @@ pub struct Cli {
 pub enum Command {
     /// Run the gateway
     Serve(serve::Serve),
+    /// Set up an unclaimed installation from a reviewed file and print the invitations
+    Apply(apply::Apply),
 }

@@ -1,12 +1,13 @@
 //! The integration tests: one binary.
-
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod exchange;
 mod oidc;
 mod passkeys;
 mod people;
 mod readers;
 mod schema;
+mod setup;
 mod statement;
 mod store_people;
 mod support;

@@ -18,7 +18,7 @@ use crate::domain::policy::PolicyDraft;
 use crate::domain::publisher::PublisherConfig;
 use crate::domain::roster::{CiIdentity, Role};
 use crate::pipeline::people::{self, IdentityOwner};
-use crate::pipeline::{Error, Kind, Refusal, Result, refuse, transaction};
+use crate::pipeline::{Error, Kind, Refusal, Result, refuse, signin, transaction};
 use crate::store::{Store, Tx};
 use crate::vault::{Purpose, SealingKey};
 
@@ -50,13 +50,30 @@ pub struct Invite {
 }
 
 /// Applies a file as the host, in one transaction that also claims the installation. Refused when
-/// somebody claimed it before; a refusal names the key in the file and leaves nothing behind.
+/// somebody claimed it before; a refusal names the key in the file and leaves nothing behind but,
+/// at most, an installation that was founded and waits to be claimed.
 pub async fn apply(
     store: &Store,
     key: &SealingKey,
+    origin: &str,
     setup: ReadySetup,
     now: Timestamp,
 ) -> Result<Vec<Invite>> {
+    // Not at every call: founding again would replace the claim code of a running server, although
+    // the file may be refused.
+    let founded = store.snapshot().await?.instance().await?;
+    match founded {
+        None => drop(signin::found_instance(store, origin.to_owned(), now).await?),
+        Some(instance) if instance.origin == origin => {}
+        Some(instance) => {
+            let founded = instance.origin;
+            let message = format!(
+                "expected the origin {founded}, for which this installation was founded, received \
+                 `{origin}`"
+            );
+            return refuse(Kind::BadInput, message);
+        }
+    }
     let key = key.clone();
     transaction(store, move |tx| {
         Box::pin(async move {
