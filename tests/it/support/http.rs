@@ -59,7 +59,6 @@ fn parse(text: &str) -> Answer {
     });
     Answer {
         status: parts.next().unwrap().parse().unwrap(),
-        reason: parts.next().unwrap_or_default().to_owned(),
         headers: headers.collect(),
         body: body.to_owned(),
     }
