@@ -4,11 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 
+use crate::blobs::Blobs;
 use crate::config::Config;
+use crate::domain::assertion::RelyingParty;
+use crate::domain::digest::Sha256;
+use crate::inspect;
+use crate::oidc::Verifier;
+use crate::oidc::http::HttpSettings;
 use crate::passkeys::Passkeys;
-use crate::pipeline::signin::ClaimCode;
+use crate::pipeline::ci::{Exchange, IssuerRate};
+use crate::pipeline::forwarding::Progress;
+use crate::pipeline::intake::Intake;
+use crate::pipeline::signin::{self, ClaimCode};
+use crate::pipeline::{self, Fault};
 use crate::store::Store;
+use crate::upstream;
+use crate::vault::{self, OpeningKey, SealingKey};
 
 /// The handles.
 #[derive(Debug)]
@@ -21,6 +34,172 @@ pub struct App {
     pub store: Store,
     /// WebAuthn.
     pub passkeys: Passkeys,
+    /// Judges CI tokens.
+    pub exchange: Exchange,
+    /// Takes uploads.
+    pub intake: Intake,
+    /// Speaks to registries.
+    pub upstreams: upstream::Client,
+    /// Seals credentials; cannot open them (I8).
+    pub sealing: SealingKey,
+    /// Digest of the genesis entry, pinned outside the database (Q18).
+    pub genesis: Sha256,
+    /// What is being sent, and which releases changed.
+    pub progress: Progress,
+    /// Uploads that may still be taken at once.
+    pub uploads: Arc<Semaphore>,
+}
+
+/// What opening an installation gives.
+#[derive(Debug)]
+pub struct Opened {
+    /// The handles.
+    pub app: Arc<App>,
+    /// Opens publish credentials; for the workers alone.
+    pub key: OpeningKey,
+    /// The code to announce while nobody has claimed the installation.
+    pub claim_code: Option<ClaimCode>,
+}
+
+impl App {
+    /// Opens the installation described by `config`, founding it at the first start.
+    pub async fn open(config: Config, clock: Clock) -> pipeline::Result<Opened> {
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|error| Fault::new("creating the data directory", error))?;
+        let store = Store::open(&config.database_url, &config.base).await?;
+        Self::with_store(config, clock, store).await
+    }
+
+    /// Opens the installation on a database that is open already.
+    pub async fn with_store(
+        config: Config,
+        clock: Clock,
+        store: Store,
+    ) -> pipeline::Result<Opened> {
+        let now = clock.now();
+        let origin = config.origin_text();
+        let claim_code = signin::found_instance(&store, origin.clone(), now).await?;
+        let genesis = pinned_genesis(&config, &store).await?;
+        let key = vault_key(&config)?;
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let blobs = Blobs::open(&config.data_dir.join("blobs"), threads)
+            .map_err(|error| Fault::new("opening the blob store", error))?;
+        // Uploads that a crash cut off; no upload lasts an hour.
+        blobs
+            .sweep(now - SignedDuration::from_hours(1))
+            .map_err(|error| Fault::new("sweeping the blob store", error))?;
+        let roots = extra_roots(&config)?;
+        let app = Self {
+            passkeys: passkeys(&config)?,
+            exchange: exchange(&config, &store, &roots)?,
+            intake: intake(&config, &store, blobs),
+            upstreams: upstream::Client::new(upstream::Settings {
+                extra_roots: roots,
+                ..upstream::Settings::default()
+            })
+            .map_err(|error| Fault::new("building the client for registries", error))?,
+            sealing: key.sealing_key(),
+            genesis,
+            progress: Progress::default(),
+            uploads: Arc::new(Semaphore::new(
+                usize::try_from(config.limits.uploads_at_once).unwrap_or(1),
+            )),
+            clock,
+            config,
+            store,
+        };
+        Ok(Opened { app: Arc::new(app), key, claim_code })
+    }
+}
+
+/// Reads the pinned digest of the genesis entry, or pins it at the first start. A database whose
+/// log begins with another entry is not this installation's.
+async fn pinned_genesis(config: &Config, store: &Store) -> pipeline::Result<Sha256> {
+    const CONTEXT: &str = "checking the pinned genesis entry";
+    let found = store
+        .snapshot()
+        .await?
+        .genesis_sha256()
+        .await?
+        .ok_or_else(|| Fault::new(CONTEXT, "the log is empty"))?;
+    let path = config.data_dir.join("genesis.sha256");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            if Sha256::parse_hex(text.trim()) != Ok(found) {
+                let message = format!(
+                    "the log begins with the entry {found}, but `{}` pins {}",
+                    path.display(),
+                    text.trim()
+                );
+                return Err(Fault::new(CONTEXT, message).into());
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::write(&path, format!("{found}\n"))
+                .map_err(|error| Fault::new(CONTEXT, error))?;
+        }
+        Err(error) => return Err(Fault::new(CONTEXT, error).into()),
+    }
+    Ok(found)
+}
+
+fn vault_key(config: &Config) -> pipeline::Result<OpeningKey> {
+    let path = config.data_dir.join("vault.key");
+    let key = if path.exists() { vault::load(&path) } else { vault::create(&path) };
+    key.map_err(|error| Fault::new("reading the vault key", error).into())
+}
+
+fn extra_roots(config: &Config) -> pipeline::Result<Vec<Vec<u8>>> {
+    config
+        .extra_roots
+        .iter()
+        .map(|path| {
+            std::fs::read(path)
+                .map_err(|error| Fault::new("reading a file of `extra_roots`", error).into())
+        })
+        .collect()
+}
+
+fn passkeys(config: &Config) -> pipeline::Result<Passkeys> {
+    let relying_party = RelyingParty::parse(&config.origin_text())
+        .map_err(|error| Fault::new("setting up passkeys", error))?;
+    let passkeys = Passkeys::new(relying_party, "Countersign")
+        .map_err(|error| Fault::new("setting up passkeys", error))?;
+    Ok(if config.allow_test_authenticators {
+        passkeys.allow_test_authenticators()
+    } else {
+        passkeys
+    })
+}
+
+fn exchange(config: &Config, store: &Store, roots: &[Vec<u8>]) -> pipeline::Result<Exchange> {
+    let extra_roots = roots.iter().map(|root| String::from_utf8_lossy(root).into_owned()).collect();
+    let settings = HttpSettings { extra_roots, ..HttpSettings::default() };
+    let verifier = Verifier::new(&settings)
+        .map_err(|error| Fault::new("building the client for issuers", error))?;
+    Ok(Exchange {
+        store: store.clone(),
+        verifier,
+        audiences: config.audiences().into(),
+        session_life: config.limits.upload_session,
+        rate: IssuerRate::default(),
+    })
+}
+
+fn intake(config: &Config, store: &Store, blobs: Blobs) -> Intake {
+    let limits = inspect::Limits {
+        tarball_bytes: config.limits.npm_tarball_bytes,
+        ..inspect::Limits::default()
+    };
+    Intake {
+        store: store.clone(),
+        blobs,
+        limits,
+        pypi_file_bytes: config.limits.pypi_file_bytes,
+        release_files: config.limits.release_files,
+        quiet: config.limits.quiet,
+        origin: config.origin_text(),
+    }
 }
 
 /// The only place that reads the system's clock. Clones share one offset.

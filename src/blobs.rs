@@ -156,15 +156,8 @@ impl Blobs {
 
     /// Opens a blob for reading; its digest is checked again on the way.
     pub async fn open_blob(&self, sha256: Sha256) -> Result<BlobReader, BlobFault> {
-        let (file, size) = {
-            let blobs = self.clone();
-            off_thread(move || {
-                let file = blobs.std_file(&sha256)?;
-                let size = file.metadata()?.len();
-                Ok((file, size))
-            })
-            .await?
-        };
+        let file = self.file(sha256).await?;
+        let size = tokio::fs::File::from_std(file.try_clone()?).metadata().await?.len();
         Ok(BlobReader {
             pool: Arc::clone(&self.pool),
             sha256,
@@ -182,6 +175,12 @@ impl Blobs {
             io::ErrorKind::NotFound => BlobFault::Missing(*sha256),
             _ => error.into(),
         })
+    }
+
+    /// The same as [`Self::std_file`] without blocking; what the sender takes as its source.
+    pub async fn file(&self, sha256: Sha256) -> Result<File, BlobFault> {
+        let blobs = self.clone();
+        off_thread(move || blobs.std_file(&sha256)).await
     }
 
     /// Reads a whole blob and compares its digest; returns its size in bytes.

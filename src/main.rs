@@ -1,2 +1,40 @@
-//! The `countersign` command.
-fn main() {}
+//! The `countersign` command: parses arguments, sets up the log, runs one command.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use countersign::cli::{self, Cli, Command};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(
+            EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    // One TLS implementation for everything; fails only if one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Apply(arguments) => cli::apply::run(arguments).await,
+            Command::Serve(arguments) => cli::serve::run(arguments).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&*error),
+    }
+}
+
+/// Says what went wrong, with everything that caused it, and exits with 1.
+fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    tracing::error!("{}", countersign::pipeline::forwarding::chain(error));
+    ExitCode::FAILURE
+}

@@ -1,1 +1,87 @@
-//! Not written yet.
+//! The clock's driver: forwards what is due, seals what is quiet, expires what is overdue.
+//!
+//! No rules here; `pipeline` has them. Each worker calls one function again and again, and a fault
+//! is logged and tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::pipeline::forwarding::{self, Forwarder};
+use crate::pipeline::{self, signin, staging};
+use crate::vault::OpeningKey;
+
+/// Pause between two looks when nothing was due. A decision wakes the forwarder earlier.
+const IDLE: Duration = Duration::from_millis(500);
+/// Pause between two sweeps.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Forwards at once in one process: one big upload must not hold up the next release.
+const FORWARDERS: usize = 2;
+
+/// Starts every worker; they end when `stop` is cancelled.
+pub fn start(app: &Arc<App>, key: OpeningKey, stop: &CancellationToken) {
+    let key = Arc::new(key);
+    for number in 0..FORWARDERS {
+        let (app, key, stop) = (Arc::clone(app), Arc::clone(&key), stop.clone());
+        tokio::spawn(async move { forward(&app, &key, number, &stop).await });
+    }
+    let (app, stop) = (Arc::clone(app), stop.clone());
+    tokio::spawn(async move { sweep(&app, &stop).await });
+}
+
+async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &CancellationToken) {
+    let owner = format!("{}-{number}", std::process::id());
+    let forwarder = Forwarder {
+        store: &app.store,
+        blobs: &app.intake.blobs,
+        client: &app.upstreams,
+        key,
+        genesis: app.genesis,
+        progress: &app.progress,
+    };
+    while !stop.is_cancelled() {
+        match forwarding::run_next(&forwarder, &owner, app.clock.now()).await {
+            Ok(true) => {}
+            Ok(false) => pause(IDLE, stop).await,
+            Err(error) => {
+                log(&error, "a forward could not be worked on");
+                pause(IDLE * 4, stop).await;
+            }
+        }
+    }
+}
+
+async fn sweep(app: &App, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = sweep_once(app).await {
+            log(&error, "sweeping failed");
+        }
+        pause(SWEEP, stop).await;
+    }
+}
+
+/// One sweep; tests call it instead of waiting.
+pub async fn sweep_once(app: &App) -> pipeline::Result<()> {
+    let now = app.clock.now();
+    for release in staging::seal_quiet(&app.store, now).await? {
+        app.progress.announce(release);
+    }
+    for release in staging::expire_overdue(&app.store, now).await? {
+        app.progress.announce(release);
+    }
+    signin::sweep(&app.store, now).await?;
+    pipeline::ci::sweep(&app.store, now).await
+}
+
+async fn pause(time: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+fn log(error: &pipeline::Error, what: &'static str) {
+    tracing::error!(error = %forwarding::chain(error), "{what}");
+}

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::app::Clock;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::setup::apply::{Invite, ReadySetup, UpstreamCredentials, apply};
 use crate::pipeline::setup::file::{FILE_MAX_BYTES, FileError, SetupFile};
@@ -19,7 +20,7 @@ use crate::store::{Store, StoreError};
 use crate::vault::{self, OpeningKey, VaultError};
 
 /// The file below the data folder with the key that opens credentials.
-pub const VAULT_KEY_FILE: &str = "vault-key";
+pub const VAULT_KEY_FILE: &str = "vault.key";
 
 /// Sets up an installation that nobody has claimed: issuers, people, registries, policies,
 /// packages and publishers, all of them or none. Prints an invitation for each person.
@@ -28,7 +29,7 @@ pub struct Apply {
     /// The set-up file.
     pub file: PathBuf,
     /// The configuration that the server has, too.
-    #[arg(long, default_value = "countersign.toml")]
+    #[arg(long, env = "COUNTERSIGN_CONFIG", default_value = "countersign.toml")]
     pub config: PathBuf,
     /// Print the invitations as a JSON array of names and addresses.
     #[arg(long)]
@@ -85,6 +86,12 @@ pub enum ApplyError {
 struct Printed<'a> {
     name: &'a str,
     url: &'a str,
+}
+
+/// Applies and prints to standard output.
+pub async fn run(arguments: Apply) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let now = Clock::default().now();
+    Ok(arguments.run(&mut std::io::stdout().lock(), now).await?)
 }
 
 impl Apply {

@@ -30,13 +30,14 @@ use crate::domain::package::{PackageName, Version};
 use crate::domain::release::State;
 use crate::domain::upstream::{Observation, Outcome, Seen, Upstream};
 use crate::entropy;
+use crate::pipeline::setup::{credential_context, credential_origin};
 use crate::pipeline::{Fault, Result};
 use crate::store::jobs::Lease;
 use crate::store::releases::{ArtifactRecord, ReleaseRecord};
 use crate::store::setup::StoredUpstream;
 use crate::store::{Store, Tx};
 use crate::upstream::{Client, ReadFault, Reading, SendFault, Sending};
-use crate::vault::{self, Context, OpeningKey, Purpose, Sealed};
+use crate::vault::{self, OpeningKey, Purpose, Sealed};
 
 /// Life of a lease. Longer than any pause between two renewals, shorter than anybody's patience
 /// when a worker died (R3).
@@ -45,6 +46,8 @@ pub const LEASE: SignedDuration = SignedDuration::from_secs(60);
 const RENEW_EVERY: Duration = Duration::from_secs(15);
 /// By how much.
 const RENEWAL: SignedDuration = SignedDuration::from_secs(15);
+/// How often the live page hears how far a file got.
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(250);
 /// How long a registry may take to show what it accepted: npm was seen to take 36 minutes (U15).
 const VISIBLE_WITHIN: SignedDuration = SignedDuration::from_mins(60);
 /// Longest pause between two looks or two tries.
@@ -550,6 +553,7 @@ async fn transmit(
     tokio::pin!(send);
     let mut renewal = tokio::time::interval(RENEW_EVERY);
     renewal.tick().await;
+    let mut announced = tokio::time::Instant::now();
     loop {
         tokio::select! {
             outcome = &mut send => return Ok(outcome),
@@ -569,9 +573,11 @@ async fn transmit(
                     bytes,
                     of: artifact.size_bytes,
                 }));
-                forwarder.progress.announce(work.record.id);
-                // A page cannot show more than a few steps a second.
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                // A page can show a few steps a second, and the body moves much faster.
+                if announced.elapsed() >= ANNOUNCE_EVERY {
+                    announced = tokio::time::Instant::now();
+                    forwarder.progress.announce(work.record.id);
+                }
             }
         }
     }
@@ -605,15 +611,8 @@ async fn open_credential(
         .publish_credential(upstream.id())
         .await?
         .ok_or_else(|| fault("the upstream has no publish credential"))?;
-    let origin = upstream.publish_origin();
-    let context = Context {
-        purpose: Purpose::Publish,
-        genesis: forwarder.genesis,
-        upstream: upstream.id(),
-        origin: &origin,
-        ecosystem: upstream.kind(),
-        scope: "*",
-    };
+    let origin = credential_origin(upstream, Purpose::Publish);
+    let context = credential_context(forwarder.genesis, upstream, &origin, Purpose::Publish);
     vault::open(forwarder.key, &context, &Sealed::from_bytes(sealed))
         .map_err(|error| Fault::new("opening a publish credential", error).into())
 }
@@ -676,7 +675,7 @@ fn cut(text: &str) -> String {
 }
 
 /// An error with everything that caused it, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,1 +1,334 @@
-//! Not written yet.
+//! Review: what people and clients are shown. Who may see what is decided here and nowhere else.
+//!
+//! The release page's numbers come from the same replay of the log that decides the publish.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::blobs::Blobs;
+use crate::domain::authorise::{Standing, standing};
+use crate::domain::claims::Claims;
+use crate::domain::event::LogEntry;
+use crate::domain::ids::{PersonId, PublisherId, ReleaseId};
+use crate::domain::manifest::Access;
+use crate::domain::package::{Ecosystem, PackageName};
+use crate::domain::quorum::{Tally, Verdict};
+use crate::domain::release::State;
+use crate::domain::statement::Statement;
+use crate::pipeline::approval::{CannotDecide, may_decide};
+use crate::pipeline::staging::Difference;
+use crate::pipeline::{Fault, Kind, Refusal, Result, refuse};
+use crate::store::Store;
+use crate::upstream::{Client, Conditions, ReadFault, Reading};
+
+pub use crate::store::jobs::AttemptRecord;
+pub use crate::store::releases::{ArtifactRecord, DecisionRecord, ReleaseFilter, ReleaseRecord};
+pub use crate::store::setup::StoredUpstream;
+
+/// Releases on one page of a list.
+pub const PAGE: u32 = 50;
+
+/// Everything the release page shows.
+#[derive(Debug)]
+pub struct ReleaseView {
+    /// The release.
+    pub record: ReleaseRecord,
+    /// The verified claims it was staged with.
+    pub claims: Claims,
+    /// Its files, in order of arrival.
+    pub artifacts: Vec<ArtifactRecord>,
+    /// What was claimed and differs from what the files say, by file name.
+    pub differences: BTreeMap<String, Vec<Difference>>,
+    /// Decisions so far.
+    pub decisions: Vec<DecisionRecord>,
+    /// Entries of the log about it.
+    pub history: Vec<LogEntry>,
+    /// Tries at sending.
+    pub attempts: Vec<AttemptRecord>,
+    /// Where it goes.
+    pub upstream: StoredUpstream,
+    /// The publisher's name.
+    pub publisher: String,
+    /// How it stands, once it is sealed.
+    pub standing: Option<Standing>,
+    /// What the viewer would sign, and whether they can.
+    pub mine: Option<std::result::Result<Statement, CannotDecide>>,
+    /// Whether the viewer can object.
+    pub may_reject: bool,
+    /// Names of everybody the page mentions.
+    pub names: BTreeMap<PersonId, String>,
+}
+
+/// Loads the release page for `viewer`.
+pub async fn release(
+    store: &Store,
+    id: ReleaseId,
+    viewer: PersonId,
+    now: Timestamp,
+) -> Result<ReleaseView> {
+    let mut tx = store.snapshot().await?;
+    let Some(record) = tx.release(id).await? else {
+        return refuse(Kind::NotFound, "no such release");
+    };
+    let missing = |what: &'static str| Fault::new("loading a release", what);
+    let package = tx.package(record.package).await?.ok_or_else(|| missing("no package"))?;
+    let upstream = tx.upstream(package.upstream).await?.ok_or_else(|| missing("no upstream"))?;
+    let publisher = tx.publisher_name(record.publisher).await?.unwrap_or_default();
+    let artifacts = tx.artifacts(id).await?;
+    let log = tx.log_for_release(id).await?;
+    let standing = match &record.seal {
+        Some(_) => {
+            Some(standing(&log, id, now).map_err(|why| Fault::new("replaying the log", why))?)
+        }
+        None => None,
+    };
+    let voted = tx.verdict_of(id, viewer).await?.is_some();
+    let mine = standing.as_ref().map(|standing| {
+        may_decide(&record, standing, viewer, Verdict::Approve, (voted, now))
+            .map(|()| standing.statement(viewer, Verdict::Approve, None))
+    });
+    let may_reject = standing.as_ref().is_some_and(|standing| {
+        may_decide(&record, standing, viewer, Verdict::Reject, (voted, now)).is_ok()
+    });
+    let claims = serde_json::from_str(&record.claims)
+        .map_err(|error| Fault::new("reading stored claims", error))?;
+    let people = tx.people().await?;
+    Ok(ReleaseView {
+        claims,
+        differences: differences(&artifacts)?,
+        decisions: tx.decisions(id).await?,
+        history: log.into_iter().filter(|e| e.event.release() == Some(id)).collect(),
+        attempts: tx.attempts(id).await?,
+        artifacts,
+        upstream,
+        publisher,
+        standing,
+        mine,
+        may_reject,
+        names: people.into_iter().map(|person| (person.id, person.name)).collect(),
+        record,
+    })
+}
+
+fn differences(artifacts: &[ArtifactRecord]) -> Result<BTreeMap<String, Vec<Difference>>> {
+    artifacts
+        .iter()
+        .map(|artifact| {
+            let differences = serde_json::from_str(&artifact.differences)
+                .map_err(|error| Fault::new("reading stored differences", error))?;
+            Ok((artifact.filename.clone(), differences))
+        })
+        .collect()
+}
+
+/// One row of a list of releases.
+#[derive(Debug)]
+pub struct ReleaseRow {
+    /// The release.
+    pub record: ReleaseRecord,
+    /// Approvals that count and approvals needed, once sealed.
+    pub count: Option<(u32, u32)>,
+    /// Whether the viewer could approve it now.
+    pub waits_for_viewer: bool,
+    /// Number of files.
+    pub files: usize,
+    /// Differences that people should look at.
+    pub differences: usize,
+    /// Who decided, with their verdicts.
+    pub decided_by: Vec<(String, Verdict)>,
+}
+
+/// A page of releases, newest first.
+pub async fn releases(
+    store: &Store,
+    filter: &ReleaseFilter,
+    viewer: PersonId,
+    now: Timestamp,
+) -> Result<Vec<ReleaseRow>> {
+    let mut tx = store.snapshot().await?;
+    let mut rows = Vec::new();
+    for record in tx.list_releases(filter).await? {
+        let artifacts = tx.artifacts(record.id).await?;
+        let differences = differences(&artifacts)?.values().map(Vec::len).sum();
+        let decisions = tx.decisions(record.id).await?;
+        let voted = decisions.iter().any(|decision| decision.decision.person == viewer);
+        let (mut count, mut waits_for_viewer) = (None, false);
+        if record.state == State::Awaiting {
+            let log = tx.log_for_release(record.id).await?;
+            let standing = standing(&log, record.id, now)
+                .map_err(|why| Fault::new("replaying the log", why))?;
+            count = Some(counted(&standing));
+            waits_for_viewer =
+                may_decide(&record, &standing, viewer, Verdict::Approve, (voted, now)).is_ok();
+        }
+        rows.push(ReleaseRow {
+            files: artifacts.len(),
+            differences,
+            decided_by: decisions
+                .into_iter()
+                .map(|decision| (decision.person_name, decision.decision.verdict))
+                .collect(),
+            count,
+            waits_for_viewer,
+            record,
+        });
+    }
+    Ok(rows)
+}
+
+/// Approvals that count, and approvals needed under the stricter policy.
+pub fn counted(standing: &Standing) -> (u32, u32) {
+    let have = u32::try_from(standing.counted.len()).unwrap_or(u32::MAX);
+    match &standing.tally {
+        Tally::Pending { missing, .. } => (have, have + missing),
+        Tally::Met(_) | Tally::Rejected { .. } => {
+            (have, standing.policy.required().max(standing.sealed_policy.required()))
+        }
+    }
+}
+
+/// A held file for download, verified while it is read.
+pub async fn download(
+    store: &Store,
+    blobs: &Blobs,
+    release: ReleaseId,
+    filename: &str,
+) -> Result<(ArtifactRecord, crate::blobs::BlobReader)> {
+    let artifact = artifact(store, release, filename).await?;
+    let reader = blobs
+        .open_blob(artifact.digests.sha256)
+        .await
+        .map_err(|error| Fault::new("opening a held file", error))?;
+    Ok((artifact, reader))
+}
+
+/// One file of a release.
+pub async fn artifact(store: &Store, release: ReleaseId, filename: &str) -> Result<ArtifactRecord> {
+    let artifacts = store.snapshot().await?.artifacts(release).await?;
+    artifacts
+        .into_iter()
+        .find(|artifact| artifact.filename == filename)
+        .ok_or_else(|| Refusal::new(Kind::NotFound, "no such file in this release").into())
+}
+
+/// A staged version as npm's client lists it (wire.md 3.7).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedItem {
+    /// Names it.
+    pub id: ReleaseId,
+    /// The package.
+    #[serde(rename = "packageName")]
+    pub package: String,
+    /// The version.
+    pub version: String,
+    /// The dist-tag.
+    pub tag: Option<String>,
+    /// When it was staged.
+    pub created_at: Timestamp,
+    /// Who started the run.
+    pub actor: String,
+    /// What sort of actor that is.
+    pub actor_type: &'static str,
+    /// SHA-1 of the tarball.
+    pub shasum: Option<String>,
+    /// Where it stands.
+    pub status: State,
+}
+
+/// What a publisher staged on npm and was not decided yet; one of them when `id` is given.
+pub async fn staged_of(
+    store: &Store,
+    publisher: PublisherId,
+    id: Option<ReleaseId>,
+) -> Result<Vec<StagedItem>> {
+    let mut tx = store.snapshot().await?;
+    let filter =
+        ReleaseFilter { states: vec![State::Awaiting], limit: PAGE, ..ReleaseFilter::default() };
+    let mut items = Vec::new();
+    for record in tx.list_releases(&filter).await? {
+        let mine = record.publisher == publisher && record.ecosystem == Ecosystem::Npm;
+        if !mine || id.is_some_and(|id| id != record.id) {
+            continue;
+        }
+        let artifacts = tx.artifacts(record.id).await?;
+        let shasum = artifacts.first().and_then(|a| a.digests.sha1).map(|sha1| sha1.to_string());
+        items.push(StagedItem {
+            id: record.id,
+            package: record.package_name,
+            version: record.version,
+            tag: record.dist_tag,
+            created_at: record.created_at,
+            actor: record.actor_name,
+            actor_type: "oidc",
+            shasum,
+            status: record.state,
+        });
+    }
+    Ok(items)
+}
+
+/// Whether npm clients may assume that everybody can read the package, which is what switches
+/// provenance on. What the owners configured, not what a client says.
+pub async fn npm_is_public(store: &Store, name: &PackageName) -> Result<bool> {
+    let package = store.snapshot().await?.package_named(name).await?;
+    match package {
+        Some(package) => Ok(package.access == Some(Access::Public)),
+        None => refuse(Kind::NotFound, format!("expected a package kept here, received `{name}`")),
+    }
+}
+
+/// A registry's own answer to a read.
+#[derive(Debug)]
+pub struct PassedThrough {
+    /// The status.
+    pub status: u16,
+    /// Safe headers only.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// What a client asked for besides the package.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Its `Accept`.
+    pub accept: Option<HeaderValue>,
+    /// Its `If-None-Match`.
+    pub if_none_match: Option<HeaderValue>,
+}
+
+/// Passes npm's packument or PyPI's simple page through from the package's upstream. Pending
+/// versions are never added: a client that saw one would skip its upload (wire.md 1.7, 3.1).
+pub async fn packument(
+    store: &Store,
+    upstreams: &Client,
+    name: &PackageName,
+    asked: &Asked,
+) -> Result<PassedThrough> {
+    let mut tx = store.snapshot().await?;
+    let Some(package) = tx.package_named(name).await? else {
+        return refuse(Kind::NotFound, format!("expected a package kept here, received `{name}`"));
+    };
+    let upstream = tx
+        .upstream(package.upstream)
+        .await?
+        .ok_or_else(|| Fault::new("reading from an upstream", "the package has no upstream"))?;
+    drop(tx);
+    let reading = Reading { upstream: &upstream.upstream, package: name, credential: None };
+    let conditions =
+        Conditions { accept: asked.accept.as_ref(), if_none_match: asked.if_none_match.as_ref() };
+    match upstreams.packument(reading, conditions).await {
+        Ok(passed) => {
+            Ok(PassedThrough { status: passed.status, headers: passed.headers, body: passed.body })
+        }
+        Err(ReadFault::Refused { status: 404, .. }) => {
+            refuse(Kind::NotFound, format!("the registry does not know `{name}`"))
+        }
+        Err(fault) => Err(Fault::new("reading from an upstream", fault).into()),
+    }
+}

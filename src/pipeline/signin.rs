@@ -463,6 +463,17 @@ pub async fn session(store: &Store, token: &str, now: Timestamp) -> Result<Optio
     Ok(Some(session))
 }
 
+/// Deletes sessions that are over.
+pub async fn sweep(store: &Store, now: Timestamp) -> Result<()> {
+    transaction(store, move |tx| {
+        Box::pin(async move {
+            tx.sweep_sessions(now - SESSION_IDLE, now).await?;
+            Ok(())
+        })
+    })
+    .await
+}
+
 /// Ends a session.
 pub async fn sign_out(store: &Store, session: &Session) -> Result<()> {
     let hash = session.hash;

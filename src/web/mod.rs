@@ -1,7 +1,8 @@
 //! The HTTP face: pages for people, registry paths for CI.
 //!
 //! `views` are the pages, `display` turns values into words, `assets` are the embedded files and
-//! `security` the headers of every answer.
+//! `security` the headers of every answer. `extract` is what handlers take from a request and
+//! `error` how refusals leave. `listen` accepts connections.
 
 pub mod assets;
 pub mod ceremonies;
@@ -9,6 +10,60 @@ pub mod client_error;
 pub mod display;
 pub mod error;
 pub mod extract;
+pub mod listen;
+pub mod pages;
+pub mod registry_npm;
+pub mod registry_pypi;
 pub mod security;
 pub mod token_exchange;
+pub mod upload;
 pub mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+
+use crate::app::App;
+use crate::web::security::SecurityHeaders;
+use crate::web::token_exchange::TokenExchange;
+
+/// Every route of the gateway.
+pub fn router(app: &Arc<App>) -> Router {
+    let exchange =
+        TokenExchange::new(app.exchange.clone(), &app.config.audience, app.clock.clone());
+    let headers = SecurityHeaders::new(app.config.origin.scheme() == "https");
+    // Uploads are bounded where they stream, by configuration; everything else reads its own body
+    // with its own bound.
+    let uploads = Router::new()
+        .merge(registry_npm::routes())
+        .merge(registry_pypi::routes())
+        .layer(DefaultBodyLimit::disable());
+    let pages = Router::new()
+        .merge(ceremonies::routes())
+        .merge(pages::routes())
+        .fallback(pages::not_found)
+        .layer(axum::middleware::from_fn(error::render))
+        .layer(axum::middleware::from_fn_with_state(headers, security::add));
+    Router::new()
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/static/{name}", get(assets::serve))
+        .merge(uploads)
+        .merge(pages)
+        .with_state(Arc::clone(app))
+        .merge(token_exchange::routes(exchange))
+}
+
+/// Ready means that the database answers.
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
+    match app.store.snapshot().await {
+        Ok(_) => (StatusCode::OK, "ready\n"),
+        Err(error) => {
+            tracing::warn!(%error, "not ready: the database does not answer");
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
+        }
+    }
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use countersign::app::Clock;
-use countersign::domain::ids::UploadSessionId;
 use countersign::domain::event::Actor;
+use countersign::domain::ids::UploadSessionId;
 use countersign::domain::package::{Ecosystem, PackageName};
 use countersign::oidc::Verifier;
 use countersign::oidc::http::HttpSettings;
@@ -284,7 +284,8 @@ async fn wrong_claims_are_named_in_the_form_each_client_prints() {
         let answer = world.npm(path, &token).await;
         assert_eq!(answer.status, 403);
         assert_eq!(answer.header("npm-notice"), Some(sentence));
-        let body = json!({ "message": sentence, "error": sentence, "body": { "message": sentence }});
+        let body =
+            json!({ "message": sentence, "error": sentence, "body": { "message": sentence }});
         assert_eq!(answer.json(), body);
         world.assert_nothing_opened().await;
         assert_eq!(count(&world.store, "refused_tokens").await, 2);
@@ -315,7 +316,8 @@ async fn claims_of_strangers_open_nothing() {
         for (claim, value, named) in cases {
             let mut claims = world.claims("run");
             claims[claim] = value;
-            let (code, description) = mint_error(&world.mint(&world.issuer.rsa.mint(&claims)).await);
+            let (code, description) =
+                mint_error(&world.mint(&world.issuer.rsa.mint(&claims)).await);
             assert_eq!(code, "invalid-publisher");
             assert!(description.contains(&format!("in the claim {named}, ")), "{description}");
         }

@@ -73,7 +73,10 @@ async fn a_file_founds_everything_with_its_events_and_invites_everybody() {
         let of = |kind| kinds.iter().filter(|known| **known == kind).count();
         assert_eq!(kinds[0], "genesis");
         assert_eq!((of("upstream_revised"), of("credential_sealed")), (2, 1));
-        assert_eq!((of("policy_revised"), of("package_revised"), of("publisher_revised")), (1, 4, 1));
+        assert_eq!(
+            (of("policy_revised"), of("package_revised"), of("publisher_revised")),
+            (1, 4, 1)
+        );
         let mut tx = store.snapshot().await.unwrap();
         assert!(tx.instance().await.unwrap().unwrap().claimed_at.is_some());
         let roster = tx.roster().await.unwrap().unwrap();
@@ -151,7 +154,11 @@ async fn a_bad_file_is_refused_by_key_and_leaves_nothing() {
         let rows = [
             ("role = \"owner\"", "role = \"maintainer\"", "`person`"),
             ("name = \"Mara Lindqvist\"\nrole", "name = \"Ines Duarte\"\nrole", "`person[1].name`"),
-            ("issuer = \"ci\", actor_id", "issuer = \"cx\", actor_id", "`person[0].ci_identities[0].issuer`"),
+            (
+                "issuer = \"ci\", actor_id",
+                "issuer = \"cx\", actor_id",
+                "`person[0].ci_identities[0].issuer`",
+            ),
             ("actor_id = \"9000\"", "actor_id = \"1001\"", "`bot[0].actor_id`"),
             ("url = \"https://ci.example\"", "url = \"http://ci.example\"", "`issuer[0]`"),
             ("name = \"Local index\"", "name = \"Local npm\"", "`upstream[1]`"),
@@ -164,15 +171,35 @@ async fn a_bad_file_is_refused_by_key_and_leaves_nothing() {
             ("\"Mara Lindqvist\"]", "\"Vera Oduya\"]", "`policy[0]`"),
             ("name = \"hello-core\"", "name = \"Hello Core\"", "`package[1].name`"),
             ("name = \"hello-core\"", "name = \"elsewhere\"", "`package[2]`"),
-            ("name = \"hello-core\"\nupstream = \"Local npm\"", "name = \"hello-core\"\nupstream = \"x\"", "`package[1].upstream`"),
-            ("name = \"hello-core\"\nupstream = \"Local npm\"", "name = \"hello-core\"\nupstream = \"Local index\"", "`package[1]`"),
+            (
+                "name = \"hello-core\"\nupstream = \"Local npm\"",
+                "name = \"hello-core\"\nupstream = \"x\"",
+                "`package[1].upstream`",
+            ),
+            (
+                "name = \"hello-core\"\nupstream = \"Local npm\"",
+                "name = \"hello-core\"\nupstream = \"Local index\"",
+                "`package[1]`",
+            ),
             ("policy = \"Two people\"\naccess", "policy = \"x\"\naccess", "`package[0].policy`"),
-            ("name = \"elsewhere\"", "name = \"elsewhere\"\naccess = \"restricted\"", "`package[2]`"),
-            ("name = \"Release workflow\"\nissuer = \"ci\"", "name = \"Release workflow\"\nissuer = \"x\"", "`publisher[0].issuer`"),
+            (
+                "name = \"elsewhere\"",
+                "name = \"elsewhere\"\naccess = \"restricted\"",
+                "`package[2]`",
+            ),
+            (
+                "name = \"Release workflow\"\nissuer = \"ci\"",
+                "name = \"Release workflow\"\nissuer = \"x\"",
+                "`publisher[0].issuer`",
+            ),
             ("\"npm:hello-core\"", "\"npm:hello-cora\"", "`publisher[0].packages`"),
             ("\"npm:hello-core\"", "\"hello-core\"", "`publisher[0].packages`"),
             ("repository_id = \"4242\"", "repository_id = \"octo\"", "`publisher[0]`"),
-            ("[publisher.github]", "[publisher.claims]\nteam = \"a\"\n[publisher.github]", "`publisher[0]`"),
+            (
+                "[publisher.github]",
+                "[publisher.claims]\nteam = \"a\"\n[publisher.github]",
+                "`publisher[0]`",
+            ),
             ("preset = \"github\"", "preset = \"gitlab\"", "`publisher[0]`"),
         ];
         let key = vault_key();
@@ -203,7 +230,8 @@ fn unknown_keys_and_wrong_types_are_named_with_their_line() {
         ("required = 2", "required = \"2\"", "required"),
     ];
     for (good, bad, named) in rows {
-        let error = setup::file::SetupFile::parse(&text(ISSUER).replacen(good, bad, 1)).unwrap_err();
+        let error =
+            setup::file::SetupFile::parse(&text(ISSUER).replacen(good, bad, 1)).unwrap_err();
         let error = error.to_string();
         assert!(error.contains(named) && error.contains("line"), "{bad}: {error}");
     }
@@ -264,15 +292,17 @@ async fn only_joined_owners_and_the_host_change_anything() {
         let viewer = joined(&store, "Joined Viewer", Role::Viewer).await;
         let mut tx = store.snapshot().await.unwrap();
         let invited = tx.person_named("Ines Duarte").await.unwrap().unwrap().id;
-        let (package, upstream) = (tx.packages().await.unwrap()[0].clone(), tx.upstreams().await.unwrap());
+        let (package, upstream) =
+            (tx.packages().await.unwrap()[0].clone(), tx.upstreams().await.unwrap());
         let publisher = tx.publishers().await.unwrap()[0].publisher.clone();
         drop(tx);
         let before = events(&store).await.len();
         let nobody = entropy::id(at(0)).unwrap();
-        for by in [mara, viewer, invited, nobody].map(Actor::Person).into_iter().chain([
-            Actor::Gateway,
-            Actor::Publisher(publisher.id()),
-        ]) {
+        for by in [mara, viewer, invited, nobody]
+            .map(Actor::Person)
+            .into_iter()
+            .chain([Actor::Gateway, Actor::Publisher(publisher.id())])
+        {
             let credential = Credential::parse(&"secret".into()).unwrap();
             let purpose = Purpose::Publish;
             let new = NewCredential { upstream: upstream[0].upstream.id(), purpose, credential };
@@ -393,7 +423,8 @@ async fn packages_move_between_policies_and_contradictions_are_refused() {
         let last = events(&store).await.pop().unwrap();
         assert!(matches!(last, Event::PackageRevised { package, .. } if package.policy == one));
         let before = events(&store).await.len();
-        let draft = |name, access| PackageDraft { name, upstream: wire.upstream, policy: one, access };
+        let draft =
+            |name, access| PackageDraft { name, upstream: wire.upstream, policy: one, access };
         let restricted = Some(Access::Restricted);
         for (draft, kind) in [
             (draft(name(Ecosystem::Npm, "@octo/hello-wire"), None), Kind::Conflict),
@@ -467,7 +498,9 @@ async fn publishers_have_a_rule_of_their_own_and_may_be_removed() {
         let again = setup::remove_publisher(&store, Actor::Host, known.id(), at(3)).await;
         assert_eq!(refused(again).0, Kind::NotFound);
         let last = events(&store).await.pop().unwrap();
-        assert!(matches!(last, Event::PublisherRemoved { publisher, .. } if publisher == known.id()));
+        assert!(
+            matches!(last, Event::PublisherRemoved { publisher, .. } if publisher == known.id())
+        );
         assert_eq!(setup::overview::packages(&store).await.unwrap()[1].publishers, 0);
         let again = draft("Release workflow", known.rule().clone(), &[elsewhere]);
         assert!(setup::add_publisher(&store, Actor::Host, again, at(4)).await.is_ok());

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use countersign::blobs::{Blobs, Wanted};
 use countersign::domain::artifact::{ArtifactKind, Digests, NpmFacts, PypiFacts};
 use countersign::domain::digest::{Sha1, Sha256, Sha512};
 use countersign::domain::document::{NpmOrder, PublishDocument, npm_document, pypi_form};
@@ -34,15 +35,14 @@ fn client() -> Client {
 }
 
 fn client_trusting(extra_roots: Vec<Vec<u8>>) -> Client {
-    let short = Duration::from_millis(400);
-    let settings = Settings {
-        extra_roots,
-        connect: Duration::from_secs(5),
-        idle: short,
-        answer: short,
-        read_total: 3 * short,
-    };
-    Client::new(settings).unwrap()
+    Client::new(Settings { extra_roots, ..Settings::default() }).unwrap()
+}
+
+/// Gives up soon. Only for requests that are meant to stall: a busy machine stalls others.
+fn impatient() -> Client {
+    let idle = Duration::from_secs(1);
+    Client::new(Settings { idle, answer: idle, read_total: 2 * idle, ..Settings::default() })
+        .unwrap()
 }
 
 fn upstream(kind: Ecosystem, url: &str, simple_url: Option<&str>, private: bool) -> Upstream {
@@ -312,20 +312,24 @@ async fn a_pypi_duplicate_is_a_success_only_with_the_same_bytes() {
 #[tokio::test]
 async fn unclear_answers_are_unknown_whether_or_not_the_artifact_was_stored() {
     for store in [false, true] {
-        let pause = Duration::from_secs(2);
+        let late = Fault::Late { pause: Duration::from_mins(1), store };
         let mut faults = vec![
             Fault::NoAnswer { store },
-            Fault::Late { pause, store },
+            late,
             Fault::answer(409, "Failed to save packument.", store),
             Fault::answer(409, "Cannot publish over previously staged version", store),
         ];
         faults.extend([408, 500, 502, 503, 504].map(|status| Fault::answer(status, "", store)));
         let expected = if store { Seen::Same } else { Seen::Absent };
         for fault in faults {
-            let npm = Npm::start().await;
+            let mut npm = Npm::start().await;
             npm.registry.fail_next_write(fault.clone());
+            if matches!(fault, Fault::Late { .. }) {
+                npm.client = impatient();
+            }
             let outcome = npm.send(b"tarball").await.unwrap();
             assert!(unknown(&outcome), "{fault:?}: {outcome:?}");
+            npm.client = client();
             assert_eq!(npm.seen(b"tarball").await, expected, "{fault:?}");
             let writes = npm.registry.listener.seen();
             let writes = writes.iter().filter(|seen| seen.method == "PUT").count();
@@ -395,6 +399,32 @@ async fn wrong_bytes_are_noticed_and_nothing_is_stored() {
         let seen = [npm.registry.listener.seen(), pypi.registry.listener.seen()].concat();
         assert!(seen.iter().all(|seen| !seen.complete), "{seen:?}");
     }
+}
+
+/// Invariant I5, fault U36: from the disk to the registry, good and gone bad.
+#[tokio::test]
+async fn a_stored_blob_is_sent_as_it_was_stored_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = Blobs::open(directory.path(), 2).unwrap();
+    let bytes = sample(300_000);
+    let mut writer = blobs.writer(Wanted::NPM).await.unwrap();
+    writer.push(&bytes).await.unwrap();
+    let stored = writer.finish().await.unwrap();
+    assert_eq!(stored.digests, digests(&bytes));
+    let npm = Npm::start().await;
+    let hex = stored.digests.sha256.to_string();
+    let path = directory.path().join(&hex[..2]).join(&hex[2..]);
+    let mut changed = bytes.clone();
+    changed[150_000] ^= 1;
+    std::fs::write(&path, &changed).unwrap();
+    let source = Box::new(blobs.file(stored.digests.sha256).await.unwrap());
+    let fault = npm.send_from(&bytes, source).await.unwrap_err();
+    assert!(matches!(fault, SendFault::Tampered(_)), "{fault:?}");
+    assert_eq!(npm.registry.count(), 0);
+    std::fs::write(&path, &bytes).unwrap();
+    let source = Box::new(blobs.file(stored.digests.sha256).await.unwrap());
+    assert!(published(&npm.send_from(&bytes, source).await.unwrap()));
+    assert_eq!(npm.seen(&bytes).await, Seen::Same);
 }
 
 /// Invariant I5: a registry that says yes early does not hide wrong bytes, and its yes counts for
@@ -490,10 +520,8 @@ async fn a_handshake_that_never_ends_is_tried_again_later() {
     let upstream = upstream(Ecosystem::Npm, &url, None, true);
     let source: Source = Box::new(std::io::Cursor::new(b"tarball".to_vec()));
     let document = npm_document_of(b"tarball", &upstream);
-    let began = Instant::now();
     let outcome = send(&client, &upstream, &document, (b"tarball", source)).await.unwrap();
     assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
-    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 /// Fault U04: no TLS behind an https address.
@@ -630,11 +658,14 @@ async fn endless_slow_and_huge_answers_to_a_publish_are_capped() {
             Fault::Drip { status },
             Fault::Huge { status, bytes: 5_000_000 },
         ] {
-            let npm = Npm::start().await;
+            let mut npm = Npm::start().await;
             npm.registry.fail_next_write(fault.clone());
+            if matches!(fault, Fault::Drip { .. }) {
+                npm.client = impatient();
+            }
             let began = Instant::now();
             let outcome = npm.send(b"tarball").await.unwrap();
-            assert!(began.elapsed() < Duration::from_secs(10), "{fault:?}");
+            assert!(began.elapsed() < Duration::from_secs(30), "{fault:?}");
             match status {
                 201 => assert!(published(&outcome), "{fault:?}: {outcome:?}"),
                 // A refusal whose words never end may be "already there".
@@ -649,19 +680,18 @@ async fn endless_slow_and_huge_answers_to_a_publish_are_capped() {
 /// Faults U28, U29.
 #[tokio::test]
 async fn endless_slow_huge_and_broken_reads_are_faults() {
-    let npm = Npm::start().await;
+    let mut npm = Npm::start().await;
     npm.send(b"tarball").await.unwrap();
     npm.registry.fail_next_read(Fault::Endless { status: 200 });
     assert!(matches!(npm.read_back().await, Err(ReadFault::TooLarge)));
+    npm.client = impatient();
     npm.registry.fail_next_read(Fault::Drip { status: 200 });
     assert!(matches!(npm.read_back().await, Err(ReadFault::TimedOut)));
-    let pause = Duration::from_secs(2);
-    npm.registry.fail_next_read(Fault::Late { pause, store: false });
-    let began = Instant::now();
-    // The wait for the first byte includes the time to connect.
+    let late = Fault::Late { pause: Duration::from_mins(1), store: false };
+    npm.registry.fail_next_read(late);
     let read = npm.read_back().await;
     assert!(matches!(read, Err(ReadFault::TimedOut)), "{read:?}");
-    assert!(began.elapsed() < pause);
+    npm.client = client();
     for body in ["", "garbage", "[]", r#"{"versions":{"1.0.0":{},"1.0.0":{}}}"#] {
         npm.registry.fail_next_read(Fault::answer(200, body, false));
         let read = npm.read_back().await;

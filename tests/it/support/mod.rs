@@ -2,9 +2,10 @@
 
 pub(crate) mod authenticator;
 pub(crate) mod database;
-pub(crate) mod issuer;
 pub(crate) mod faults;
+pub(crate) mod http;
+pub(crate) mod issuer;
 pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
-pub(crate) mod http;
 pub(crate) mod setup;
+pub(crate) mod site;

@@ -1,9 +1,9 @@
 //! A set-up file for tests, and what counts rows.
 
 use countersign::pipeline::Error;
+use countersign::pipeline::setup::Credential;
 use countersign::pipeline::setup::apply::{Invite, ReadySetup, UpstreamCredentials, apply};
 use countersign::pipeline::setup::file::SetupFile;
-use countersign::pipeline::setup::Credential;
 use countersign::store::{Store, Tx};
 use countersign::vault::{self, OpeningKey};
 use jiff::Timestamp;

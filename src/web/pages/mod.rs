@@ -1,0 +1,104 @@
+//! Handlers of the pages: extract, call one pipeline function, fill a view, render.
+//!
+//! `releases` is where people decide, `access` is how they get in, `admin` is what owners set up.
+
+pub mod access;
+pub mod admin;
+pub mod releases;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+
+use crate::app::App;
+use crate::domain::release::State as ReleaseState;
+use crate::pipeline::review::{self, ReleaseFilter};
+use crate::pipeline::{Error, Fault, Kind, Refusal};
+use crate::web::error::WebError;
+use crate::web::extract::{Now, SignedIn};
+use crate::web::views;
+use crate::web::views::shell::{self, Face, Layout, Section, Theme};
+
+/// A handler's answer.
+pub type Answer = Result<Response, WebError>;
+
+/// All pages.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().merge(releases::routes()).merge(access::routes()).merge(admin::routes())
+}
+
+/// Renders a page; a template that fails is a fault.
+pub fn show(status: StatusCode, page: &impl Template) -> Answer {
+    views::page(status, page)
+        .map_err(|error| WebError(Error::from(Fault::new("rendering a page", error))))
+}
+
+/// The frame of a page for somebody who is signed in.
+pub async fn layout(
+    app: &App,
+    viewer: &SignedIn,
+    headers: &HeaderMap,
+    (section, title): (Section, &str),
+    now: jiff::Timestamp,
+) -> Result<Layout, WebError> {
+    let filter = ReleaseFilter {
+        states: vec![ReleaseState::Awaiting],
+        limit: review::PAGE,
+        ..ReleaseFilter::default()
+    };
+    let waiting = review::releases(&app.store, &filter, viewer.person, now)
+        .await?
+        .iter()
+        .filter(|row| row.waits_for_viewer)
+        .count();
+    let keys = crate::pipeline::people::my_keys(&app.store, viewer.person).await?.len();
+    let person = shell::SignedIn {
+        face: Face::of(&viewer.name),
+        role: viewer.role.as_str().to_owned(),
+        keys: u32::try_from(keys).unwrap_or(u32::MAX),
+    };
+    Ok(Layout {
+        section,
+        person: Some(person),
+        waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
+        csrf: viewer.csrf.clone(),
+        ..outside(app, headers, title)
+    })
+}
+
+/// The frame of a page for anybody.
+pub fn outside(app: &App, headers: &HeaderMap, title: &str) -> Layout {
+    Layout {
+        title: title.to_owned(),
+        section: Section::None,
+        instance: "Countersign".to_owned(),
+        host: app.config.origin.host_str().unwrap_or_default().to_owned(),
+        person: None,
+        waiting: 0,
+        csrf: String::new(),
+        theme: theme(headers),
+        saved: None,
+    }
+}
+
+/// The colour scheme a person chose, from its cookie; the system's own otherwise.
+fn theme(headers: &HeaderMap) -> Theme {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let chosen = cookies
+        .flat_map(|value| value.split(';'))
+        .find_map(|pair| pair.trim().strip_prefix("theme="));
+    Theme::from_cookie(chosen.unwrap_or_default())
+}
+
+/// Any path that is not a route. On an unclaimed installation every page looks the same, so that
+/// nobody can scan for one.
+pub async fn not_found(State(app): State<Arc<App>>, Now(_): Now, headers: HeaderMap) -> Answer {
+    if let Some(neutral) = access::neutral(&app, &headers).await? {
+        return Ok(neutral);
+    }
+    Err(Refusal::new(Kind::NotFound, "there is nothing at this address").into())
+}

@@ -1,0 +1,115 @@
+//! What both upload endpoints take from a request: the credential, the declared length, a turn, and
+//! the body as a bounded stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use secrecy::SecretString;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::app::App;
+use crate::domain::ids::ReleaseId;
+use crate::domain::package::excerpt;
+use crate::pipeline::{Kind, Refusal, Result, refuse};
+
+/// Longest pause between two pieces of an upload; a slower client has lost its connection.
+const PIECE_WITHIN: Duration = Duration::from_secs(30);
+/// Longest user agent kept, in characters.
+const CLIENT_MAX: usize = 200;
+
+/// The token of `Authorization: Bearer`, or the password of `Basic` (wire.md 1.1, 3.2).
+pub fn bearer(headers: &HeaderMap) -> Result<SecretString> {
+    let missing = || {
+        Refusal::new(
+            Kind::NotAuthenticated,
+            "expected an upload token or the CI token itself in `Authorization`, received none",
+        )
+    };
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    if values.next().is_some() {
+        return refuse(Kind::BadInput, "expected one `Authorization` header, received two");
+    }
+    let (scheme, rest) = value.split_once(' ').ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(rest.trim().to_owned().into());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = STANDARD.decode(rest.trim()).ok().and_then(|b| String::from_utf8(b).ok());
+        let password =
+            decoded.as_deref().and_then(|text| text.split_once(':')).map(|(_, password)| password);
+        return password.map(|password| password.to_owned().into()).ok_or_else(|| {
+            Refusal::new(Kind::NotAuthenticated, "expected Basic credentials of user and password")
+                .into()
+        });
+    }
+    Err(missing().into())
+}
+
+/// Refuses a body that says beforehand that it is too long, before reading any of it.
+pub fn check_length(headers: &HeaderMap, max: u64) -> Result<()> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match length.map(str::parse::<u64>) {
+        Some(Ok(length)) if length > max => {
+            refuse(Kind::TooLarge, format!("expected at most {max} bytes, received `{length}`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One of the uploads that may run at once.
+pub fn turn(app: &App) -> Result<OwnedSemaphorePermit> {
+    Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| {
+        let message = "too many uploads at once, send the file again in a moment";
+        Refusal::new(Kind::TooMany, message).into()
+    })
+}
+
+/// Why a body stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection broke or the framing is wrong.
+    #[error(transparent)]
+    Broken(#[from] axum::Error),
+    /// Nothing came for too long.
+    #[error("nothing came for {} seconds", PIECE_WITHIN.as_secs())]
+    Slow,
+}
+
+/// The body's bytes, with an end when nothing comes for too long.
+pub fn body_stream(
+    body: Body,
+) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Unpin + Send {
+    paced(body.into_data_stream())
+}
+
+fn paced(
+    stream: BodyDataStream,
+) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Unpin + Send {
+    Box::pin(futures_util::stream::unfold(Some(stream), |stream| async {
+        let mut stream = stream?;
+        match tokio::time::timeout(PIECE_WITHIN, stream.next()).await {
+            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(stream))),
+            Ok(Some(Err(error))) => Some((Err(error.into()), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(BodyError::Slow), None)),
+        }
+    }))
+}
+
+/// The uploading client's user agent, for people.
+pub fn client(headers: &HeaderMap) -> String {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    excerpt(agent.unwrap_or("unknown client")).chars().take(CLIENT_MAX).collect()
+}
+
+/// Where people review a release.
+pub fn review_url(app: &App, release: ReleaseId) -> String {
+    format!("{}/releases/{release}", app.config.origin_text())
+}
