@@ -36,11 +36,13 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
-    let mut request = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    let headers: Vec<_> =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (headers, length) = (headers.concat(), body.len());
+    let request = format!(
+        "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\
+         content-length: {length}\r\n\r\n{body}"
+    );
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     // A server that refuses early may stop reading.
     let _ = stream.write_all(request.as_bytes()).await;
