@@ -1,7 +1,7 @@
 //! What a running installation holds: one value, made once, shared by every request and worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
@@ -48,6 +48,8 @@ pub struct App {
     pub progress: Progress,
     /// Uploads that may still be taken at once.
     pub uploads: Arc<Semaphore>,
+    /// Whether this process has seen that somebody claimed the installation; that never ends.
+    pub claimed: AtomicBool,
 }
 
 /// What opening an installation gives.
@@ -104,6 +106,7 @@ impl App {
             uploads: Arc::new(Semaphore::new(
                 usize::try_from(config.limits.uploads_at_once).unwrap_or(1),
             )),
+            claimed: AtomicBool::new(false),
             clock,
             config,
             store,
@@ -144,9 +147,8 @@ async fn pinned_genesis(config: &Config, store: &Store) -> pipeline::Result<Sha2
 }
 
 fn vault_key(config: &Config) -> pipeline::Result<OpeningKey> {
-    let path = config.data_dir.join("vault.key");
-    let key = if path.exists() { vault::load(&path) } else { vault::create(&path) };
-    key.map_err(|error| Fault::new("reading the vault key", error).into())
+    vault::load_or_create(&config.data_dir)
+        .map_err(|error| Fault::new("reading the vault key", error).into())
 }
 
 fn extra_roots(config: &Config) -> pipeline::Result<Vec<Vec<u8>>> {

@@ -241,6 +241,18 @@ pub fn load(path: &Path) -> Result<OpeningKey, VaultError> {
     PrivateKey::from_bytes(&bytes).map(OpeningKey).map_err(|_| refused())
 }
 
+/// The key file's name in the data directory.
+const KEY_FILE: &str = "vault-key";
+
+/// Reads the installation's key, making it at the first start.
+pub fn load_or_create(data_dir: &Path) -> Result<OpeningKey, VaultError> {
+    let path = data_dir.join(KEY_FILE);
+    match create(&path) {
+        Err(VaultError::KeyFileExists(_)) => load(&path),
+        created => created,
+    }
+}
+
 /// Seals a secret for one use.
 pub fn seal(
     key: &SealingKey,

@@ -10,15 +10,23 @@ const policy = globalThis.trustedTypes?.createPolicy("countersign-fragment", { c
 /** Keeps what our fragments use; scripts, handlers and styles are removed whatever is allowed here. */
 function sanitizer() {
   const allowed = new Sanitizer();
-  for (const name of ["class", "id", "role", "href", "datetime", "title", "max", "value", "tabindex",
-    "aria-hidden", "aria-label", "aria-labelledby", "aria-live", "aria-current", "data-relative"]) {
+  for (const name of ["class", "id", "role", "datetime", "title", "max", "value", "tabindex", "data-relative",
+    "data-icon", "aria-hidden", "aria-label", "aria-labelledby", "aria-live", "aria-current"]) {
     allowed.allowAttribute(name);
   }
-  for (const name of ["svg", "use"]) {
-    allowed.allowElement({ name, namespace: "http://www.w3.org/2000/svg", attributes: ["class", "href", "aria-hidden"] });
-  }
-  allowed.allowElement("progress");
+  for (const name of ["progress", { name: "svg", namespace: "http://www.w3.org/2000/svg" }]) allowed.allowElement(name);
   return allowed;
+}
+
+/** `setHTML` removes every <use>, so icons are drawn again: the sprite is the one this page uses. */
+function drawIcons(root) {
+  const sprite = document.querySelector("svg.icon > use")?.getAttribute("href")?.split("#")[0];
+  for (const icon of root.querySelectorAll("svg[data-icon]")) {
+    if (!sprite || icon.firstElementChild || !/^[a-z-]+$/.test(icon.dataset.icon)) continue;
+    const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+    use.setAttribute("href", `${sprite}#i-${icon.dataset.icon}`);
+    icon.replaceChildren(use);
+  }
 }
 
 function put(target, html) {
@@ -29,6 +37,7 @@ function put(target, html) {
     template.innerHTML = policy ? policy.createHTML(html) : html;
     target.replaceChildren(template.content);
   }
+  drawIcons(target);
   refreshTimes(target);
 }
 

@@ -10,17 +10,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::app::Clock;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::setup::apply::{Invite, ReadySetup, UpstreamCredentials, apply};
 use crate::pipeline::setup::file::{FILE_MAX_BYTES, FileError, SetupFile};
 use crate::pipeline::setup::{CREDENTIAL_MAX_BYTES, Credential};
 use crate::pipeline::{Error, Result as PipelineResult};
 use crate::store::{Store, StoreError};
-use crate::vault::{self, OpeningKey, VaultError};
-
-/// The file below the data folder with the key that opens credentials.
-pub const VAULT_KEY_FILE: &str = "vault.key";
+use crate::vault::{self, VaultError};
 
 /// Sets up an installation that nobody has claimed: issuers, people, registries, policies,
 /// packages and publishers, all of them or none. Prints an invitation for each person.
@@ -88,12 +84,6 @@ struct Printed<'a> {
     url: &'a str,
 }
 
-/// Applies and prints to standard output.
-pub async fn run(arguments: Apply) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let now = Clock::default().now();
-    Ok(arguments.run(&mut std::io::stdout().lock(), now).await?)
-}
-
 impl Apply {
     /// Does it, and prints the invitations to `out`.
     pub async fn run(&self, out: &mut impl Write, now: Timestamp) -> Result<(), ApplyError> {
@@ -101,7 +91,7 @@ impl Apply {
         let setup = self.read()?;
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| ApplyError::Read { path: config.data_dir.clone(), source })?;
-        let key = opening_key(&config.data_dir)?.sealing_key();
+        let key = vault::load_or_create(&config.data_dir)?.sealing_key();
         let store = Store::open(&config.database_url, &config.base).await?;
         let origin = config.origin_text();
         let invites = apply(&store, &key, &origin, setup, now).await;
@@ -145,15 +135,6 @@ impl Apply {
             writeln!(out, "invite\t{}\t{}", invite.name, url(invite))?;
         }
         Ok(())
-    }
-}
-
-/// The key that opens credentials: read, or made at the first start of whatever comes first.
-pub fn opening_key(data_dir: &Path) -> Result<OpeningKey, VaultError> {
-    let path = data_dir.join(VAULT_KEY_FILE);
-    match vault::create(&path) {
-        Err(VaultError::KeyFileExists(_)) => vault::load(&path),
-        created => created,
     }
 }
 

@@ -15,8 +15,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Set up an installation that nobody has claimed from a reviewed file
-    Apply(apply::Apply),
     /// Run the gateway
     Serve(serve::Serve),
+    /// Set up an unclaimed installation from a reviewed file and print the invitations
+    Apply(apply::Apply),
 }

@@ -20,6 +20,7 @@ use crate::domain::roster::ActorIs;
 use crate::domain::statement::{REASON_MAX, Statement};
 use crate::entropy;
 use crate::passkeys::{AssertState, Passkeys, PresentedAssertion, StoredPasskey};
+use crate::pipeline::signin::suspend_on_alarm;
 use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
 use crate::store::releases::ReleaseRecord;
 use crate::store::signin::{Ceremony, CeremonyPurpose, PasskeyRecord};
@@ -131,6 +132,8 @@ pub async fn finish(
 ) -> Result<Decided> {
     let mut tx = store.begin().await?;
     let Some(taken) = tx.take_ceremony(ceremony, purpose(verdict), now).await? else {
+        // One begun for another purpose is used up by the attempt all the same.
+        tx.commit().await?;
         return refuse(Kind::Gone, "this ceremony is over or was never begun; start again");
     };
     let bound = taken.person == Some(signer.person)
@@ -244,15 +247,7 @@ async fn verify(
     match passkeys.finish_assert(&state, &intent, &stored(&key)?, &presented) {
         Ok(accepted) => Ok((key, accepted)),
         Err(refusal) => {
-            if refusal.alarms() {
-                tx.suspend_passkey(key.id, now).await?;
-                crate::pipeline::people::revise_roster(
-                    tx,
-                    now,
-                    crate::domain::event::Actor::Gateway,
-                )
-                .await?;
-            }
+            suspend_on_alarm(tx, &key, &refusal, now).await?;
             refuse(Kind::Forbidden, refusal.to_string())
         }
     }

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::{Fault, Kind, Result, detached, refuse};
+use super::{Fault, Kind, Result, detached, refuse, transaction};
 use crate::domain::claims::Claims;
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{IssuerId, PackageId, PublisherId, UploadSessionId};
@@ -194,14 +194,13 @@ pub async fn burn(store: &Store, token: &SecretString, now: Timestamp) -> Result
     .await
 }
 
-/// Forgets CI tokens and upload sessions that nothing accepts any more.
+/// Forgets CI tokens nothing accepts any more, and their sessions. For the clock's driver.
 pub async fn sweep(store: &Store, now: Timestamp) -> Result<()> {
-    let store = store.clone();
-    detached(async move {
-        let mut tx = store.begin().await?;
-        tx.sweep_upload_sessions(now).await?;
-        tx.commit().await?;
-        Ok(())
+    transaction(store, move |tx| {
+        Box::pin(async move {
+            tx.sweep_upload_sessions(now).await?;
+            Ok(())
+        })
     })
     .await
 }

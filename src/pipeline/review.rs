@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::blobs::Blobs;
+use crate::domain::artifact::ArtifactKind;
 use crate::domain::authorise::{Standing, standing};
 use crate::domain::claims::Claims;
 use crate::domain::event::LogEntry;
@@ -19,6 +20,7 @@ use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::quorum::{Tally, Verdict};
 use crate::domain::release::State;
 use crate::domain::statement::Statement;
+use crate::inspect;
 use crate::pipeline::approval::{CannotDecide, may_decide};
 use crate::pipeline::staging::Difference;
 use crate::pipeline::{Fault, Kind, Refusal, Result, refuse};
@@ -331,4 +333,65 @@ pub async fn packument(
         }
         Err(fault) => Err(Fault::new("reading from an upstream", fault).into()),
     }
+}
+
+/// What is inside one archive.
+#[derive(Debug)]
+pub struct Contents {
+    /// The file.
+    pub artifact: ArtifactRecord,
+    /// Path and size in bytes, in the archive's own order, at most [`ENTRIES_SHOWN`].
+    pub entries: Vec<(String, u64)>,
+    /// Entries beyond those.
+    pub left_off: u64,
+}
+
+/// Entries listed on one page.
+pub const ENTRIES_SHOWN: usize = 5_000;
+
+/// Lists what is inside a held file, with the same strict readers that let it in.
+pub async fn contents(
+    store: &Store,
+    blobs: &Blobs,
+    limits: &inspect::Limits,
+    release: ReleaseId,
+    filename: &str,
+) -> Result<Contents> {
+    let artifact = artifact(store, release, filename).await?;
+    let file = blobs
+        .file(artifact.digests.sha256)
+        .await
+        .map_err(|error| Fault::new("opening a held file", error))?;
+    let (kind, limits) = (artifact.kind, limits.clone());
+    let all = tokio::task::spawn_blocking(move || list_entries(kind, file, &limits))
+        .await
+        .map_err(|error| Fault::new("listing an archive", error))?
+        .map_err(|error| Fault::new("listing an archive", error))?;
+    let left_off = all.len().saturating_sub(ENTRIES_SHOWN) as u64;
+    let entries = all.into_iter().take(ENTRIES_SHOWN).collect();
+    Ok(Contents { artifact, entries, left_off })
+}
+
+fn list_entries(
+    kind: ArtifactKind,
+    file: std::fs::File,
+    limits: &inspect::Limits,
+) -> std::result::Result<Vec<(String, u64)>, inspect::Failure> {
+    let mut all = Vec::new();
+    match kind {
+        ArtifactKind::Wheel => {
+            let archive = inspect::zip::Archive::open(file, limits)?;
+            all.extend(archive.entries().iter().map(|e| (e.path().to_owned(), e.size())));
+        }
+        ArtifactKind::NpmTarball | ArtifactKind::Sdist => {
+            let member = inspect::gzip::Member::new(std::io::BufReader::new(file), limits);
+            let mut reader = inspect::tar::Reader::new(member, limits);
+            while let Some(entry) = reader.next_entry()? {
+                if !entry.is_directory() {
+                    all.push((entry.path().to_owned(), entry.size()));
+                }
+            }
+        }
+    }
+    Ok(all)
 }

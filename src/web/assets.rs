@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::future::ready;
 use std::sync::OnceLock;
 
 use axum::extract::Path;
@@ -36,7 +38,11 @@ pub fn url(name: &str) -> &'static str {
 }
 
 /// Answers `GET /static/{name}` with an immutable copy, or 404.
-pub async fn serve(Path(name): Path<String>) -> Response {
+pub fn serve(Path(name): Path<String>) -> impl Future<Output = Response> {
+    ready(answer(&name))
+}
+
+fn answer(name: &str) -> Response {
     let wanted = name.split_once('-').and_then(|(_, plain)| table().get(plain));
     match wanted {
         Some(asset) if asset.url.ends_with(&format!("/{name}")) => (
@@ -93,9 +99,12 @@ fn content_type(name: &str) -> Option<&'static str> {
 }
 
 fn short_hash(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.chars().take(HASH_DIGITS).collect()
+    let mut hex = String::with_capacity(HASH_DIGITS);
+    for byte in Sha256::digest(bytes).iter().take(HASH_DIGITS / 2) {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 fn with_hashed_names(css: &[u8], others: &BTreeMap<String, Asset>) -> Vec<u8> {

@@ -109,6 +109,7 @@ impl When {
             ..=-60 => format!("in {}", span(gap.abs())),
             -59..0 => "in under a minute".to_owned(),
             0..60 => "just now".to_owned(),
+            86_400.. => format!("{} ago", count(gap.as_secs().unsigned_abs() / 86_400, "day")),
             _ => format!("{} ago", span(gap)),
         };
         let utc = at.to_zoned(jiff::tz::TimeZone::UTC);
@@ -221,7 +222,7 @@ mod tests {
         let say = |at: &str| When::new(at.parse().unwrap(), now).relative;
         assert_eq!(say("2026-11-22T16:02:00Z"), "just now");
         assert_eq!(say("2026-11-22T15:56:00Z"), "6 min ago");
-        assert_eq!(say("2026-11-20T15:56:00Z"), "2 days ago");
+        assert_eq!(say("2026-11-20T10:56:00Z"), "2 days ago");
         assert_eq!(say("2026-11-25T15:30:00Z"), "in 2 days 23 h");
         assert_eq!(say("2026-11-22T16:02:40Z"), "in under a minute");
         let exact = When::new(now, now).exact;

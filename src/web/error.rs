@@ -10,10 +10,15 @@ use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 
 use crate::entropy;
 use crate::pipeline::{Error, Fault, Kind};
+use crate::web::display;
+use crate::web::pages::theme;
+use crate::web::views;
+use crate::web::views::access::ProblemPage;
+use crate::web::views::shell::{Badge, Layout, Link, Theme, Tone};
 
 /// Names one request in answers and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -89,8 +94,14 @@ impl Problem {
         response
     }
 
-    fn page(&self, id: &str) -> Response {
-        (self.status, Html(problem_page(self, id))).into_response()
+    fn page(&self, theme: Theme, id: &str) -> Response {
+        match views::page(self.status, &problem_page(self, theme, id)) {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(request = %id, %error, "the page of a problem could not be rendered");
+                (self.status, self.title).into_response()
+            }
+        }
     }
 }
 
@@ -131,7 +142,7 @@ pub async fn render(mut request: Request, next: Next) -> Response {
     };
     let id: Arc<str> = id.to_string().into();
     request.extensions_mut().insert(RequestId(id.clone()));
-    let page = wants_page(request.headers());
+    let page = wants_page(request.headers()).then(|| theme(request.headers()));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -139,7 +150,7 @@ pub async fn render(mut request: Request, next: Next) -> Response {
             let cause = chain(fault);
             tracing::error!(request = %id, %method, path, cause, "a request failed");
         }
-        let written = if page { problem.page(&id) } else { problem.json(&id) };
+        let written = page.map_or_else(|| problem.json(&id), |theme| problem.page(theme, &id));
         // What the handler set, such as a cookie that ends, stays.
         for (name, value) in written.headers() {
             response.headers_mut().insert(name, value.clone());
@@ -163,34 +174,55 @@ pub fn wants_page(headers: &HeaderMap) -> bool {
     accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with("text/html"))
 }
 
-/// The page that shows a problem to a person.
-pub fn problem_page(problem: &Problem, id: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title></head>\
-         <body><main><h1>{title}</h1><p>{detail}</p><p>Request {id}</p></main></body></html>\n",
-        title = escape(problem.title),
-        detail = escape(&problem.detail),
-        id = escape(id),
-    )
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
+/// The page that shows a problem to a person. It knows nothing of who asked.
+pub fn problem_page(problem: &Problem, theme: Theme, id: &str) -> ProblemPage {
+    let (badge, can) = match problem.status {
+        StatusCode::NOT_FOUND => (
+            Badge::new(Tone::Plain, "search", "Not found"),
+            vec!["Check the address for a missing letter."],
+        ),
+        StatusCode::UNAUTHORIZED => {
+            (Badge::new(Tone::Warn, "lock", "Not signed in"), vec!["Sign in and try again."])
         }
+        StatusCode::FORBIDDEN => (
+            Badge::new(Tone::Bad, "octagon-x", "Refused"),
+            vec!["Ask an owner of this installation if you should be able to do this."],
+        ),
+        StatusCode::TOO_MANY_REQUESTS => {
+            (Badge::new(Tone::Warn, "hourglass", "Wait"), vec!["Wait a minute and try again."])
+        }
+        status if status.is_server_error() => (
+            Badge::new(Tone::Bad, "circle-alert", "Countersign could not finish"),
+            vec!["Load the page again to see how things stand.", "Hand on the request number."],
+        ),
+        _ => (
+            Badge::new(Tone::Bad, "octagon-x", "Refused"),
+            vec!["Go back, correct it and send it again."],
+        ),
+    };
+    let did = if problem.fault.is_some() {
+        "The cause is in the log under the number of this request."
+    } else {
+        "Nothing was changed."
+    };
+    let way_out = match problem.status {
+        StatusCode::UNAUTHORIZED => Link::new("/login", "Sign in"),
+        _ => Link::new("/", "Go to the inbox"),
+    };
+    ProblemPage {
+        layout: Layout { title: problem.title.to_owned(), theme, ..Layout::default() },
+        badge,
+        happened: problem.title.to_owned(),
+        detail: display::visible(&problem.detail),
+        did: did.to_owned(),
+        can: can.into_iter().map(str::to_owned).collect(),
+        request: id.to_owned(),
+        way_out: Some(way_out),
     }
-    out
 }
 
 /// A refusal's message with a capital letter and a full stop.
-fn sentence(message: &str) -> String {
+pub fn sentence(message: &str) -> String {
     let mut rest = message.chars();
     match rest.next() {
         Some(first) => format!("{}{}.", first.to_uppercase(), rest.as_str()),
@@ -232,8 +264,10 @@ mod tests {
     #[test]
     fn pages_show_details_as_text() {
         let refusal = crate::pipeline::Refusal::new(Kind::BadInput, "received `<img src=\"x\">`");
-        let page = problem_page(&Problem::of(refusal.into()), "7");
-        assert!(page.contains("<p>Received `&lt;img src=&quot;x&quot;&gt;`.</p>"), "{page}");
+        let page = problem_page(&Problem::of(refusal.into()), Theme::Auto, "7");
+        let page = views::html(&page).unwrap();
+        assert!(!page.contains("<img"), "{page}");
+        assert!(page.contains("Received `&#60;img src=&#34;x&#34;&#62;`."), "{page}");
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(ceremonies::routes())
         .merge(pages::routes())
         .fallback(pages::not_found)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(app), pages::access::gate))
         .layer(axum::middleware::from_fn(error::render))
         .layer(axum::middleware::from_fn_with_state(headers, security::add));
     Router::new()

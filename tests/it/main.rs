@@ -8,6 +8,8 @@ mod people;
 mod readers;
 mod schema;
 mod setup;
+mod statement;
 mod store_people;
 mod support;
+mod tidy;
 mod upstream;

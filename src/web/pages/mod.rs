@@ -1,10 +1,12 @@
 //! Handlers of the pages: extract, call one pipeline function, fill a view, render.
 //!
-//! `releases` is where people decide, `access` is how they get in, `admin` is what owners set up.
+//! `releases` is where people decide, `access` is how they get in, `admin` is what owners set
+//! up. `visit` is what they have in common.
 
 pub mod access;
 pub mod admin;
 pub mod releases;
+pub mod visit;
 
 use std::sync::Arc;
 
@@ -86,7 +88,7 @@ pub fn outside(app: &App, headers: &HeaderMap, title: &str) -> Layout {
 }
 
 /// The colour scheme a person chose, from its cookie; the system's own otherwise.
-fn theme(headers: &HeaderMap) -> Theme {
+pub fn theme(headers: &HeaderMap) -> Theme {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let chosen = cookies
         .flat_map(|value| value.split(';'))

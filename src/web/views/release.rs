@@ -374,7 +374,7 @@ pub struct StatementView {
 }
 
 /// Rows of the statement shown at once; the others are one press away and in the page all the same.
-const STATEMENT_ROWS: usize = 6;
+const STATEMENT_ROWS: usize = 5;
 
 impl StatementView {
     /// The rows everybody reads.

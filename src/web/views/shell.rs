@@ -116,7 +116,7 @@ impl Face {
         let mut words = name.split_whitespace().filter_map(|word| word.chars().next());
         let first = words.next();
         let initials = first.into_iter().chain(words.next_back()).flat_map(char::to_uppercase);
-        let sum = name.bytes().fold(0_u8, u8::wrapping_add);
+        let sum = name.bytes().fold(7_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
         Self {
             name: name.to_owned(),
             initials: initials.collect(),

@@ -7,13 +7,16 @@ const KINDS = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=
 
 /** Starts on a port of the system's choice: {address, pages, close}. */
 export async function serve(folder) {
-  const { pages, headers } = JSON.parse(fs.readFileSync(path.join(folder, "index.json"), "utf8"));
+  const { pages, headers, live } = JSON.parse(fs.readFileSync(path.join(folder, "index.json"), "utf8"));
   const server = http.createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
     for (const [name, value] of headers) response.setHeader(name, value);
     if (pathname.endsWith("/live")) {
-      // A stream that says nothing: the page must stand by itself.
+      // One fragment, as the product sends it, or what a test wants in its place; then silence. Late enough
+      // that a test can tell the page's own steps from the new ones.
       response.writeHead(200, { "content-type": "text/event-stream" });
+      const data = (site.fragment ?? live).split("\n").map((line) => `data: ${line}\n`).join("");
+      setTimeout(() => response.write(`event: fragment\n${data}\n`), 700);
       return;
     }
     const file = path.join(folder, path.normalize(pathname));
@@ -25,11 +28,12 @@ export async function serve(folder) {
     response.end(fs.readFileSync(file));
   });
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-  return {
+  const site = {
     address: `http://127.0.0.1:${server.address().port}`,
     pages,
     close: () => { server.closeAllConnections(); server.close(); },
   };
+  return site;
 }
 
 /** Chromium from the system, without its own network habits. */

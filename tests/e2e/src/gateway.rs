@@ -67,7 +67,7 @@ impl Gateway {
         let origin = format!("http://localhost:{plain}");
         let Settings { database, limits } = settings;
         let config = format!(
-            "origin = \"{origin}\"\ndata_dir = \"data\"\naudience = \"localhost\"\n\n\
+            "origin = \"{origin}\"\ndata_dir = \"data\"\naudience = \"localhost\"\nallow_test_authenticators = true\n\n\
              [database]\nurl = \"{database}\"\n\n\
              [[listen]]\naddress = \"127.0.0.1:{plain}\"\n\n\
              [[listen]]\naddress = \"127.0.0.1:{secret}\"\ncertificate = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n\n\

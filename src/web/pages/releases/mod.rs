@@ -1,0 +1,352 @@
+//! Where people decide: the inbox, the list, a release, its files, approve and reject.
+//!
+//! `view` turns what the pipeline knows about a release into the words of the page.
+
+mod lists;
+mod view;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::app::App;
+use crate::domain::event::SealedBecause;
+use crate::domain::ids::{CeremonyId, ReleaseId};
+use crate::domain::quorum::Verdict;
+use crate::domain::release::State as ReleaseState;
+use crate::pipeline::approval::{self, Signer};
+use crate::pipeline::{Error, Fault, Kind, Refusal, detached, review, staging};
+use crate::web::error::WebError;
+use crate::web::extract::{Now, ProtectedForm, ProtectedJson, SignedIn};
+use crate::web::pages::{Answer, layout, show};
+use crate::web::security::DOWNLOAD_POLICY;
+use crate::web::views;
+use crate::web::views::form::{Choice, Field};
+use crate::web::views::release::{ContentsPage, EntryRow, RejectPage, RunFragment};
+use crate::web::views::shell::Section;
+
+/// Longest life of one live stream; the browser reconnects by itself.
+const LIVE_FOR: Duration = Duration::from_secs(30 * 60);
+
+/// These routes.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(lists::inbox))
+        .route("/releases", get(lists::releases))
+        .route("/releases/{id}", get(release))
+        .route("/releases/{id}/live", get(live))
+        .route("/releases/{id}/seal", post(seal))
+        .route("/releases/{id}/reject", get(reject_page))
+        .route("/releases/{id}/approve/begin", post(begin_approve))
+        .route("/releases/{id}/approve/finish", post(finish_approve))
+        .route("/releases/{id}/reject/begin", post(begin_reject))
+        .route("/releases/{id}/reject/finish", post(finish_reject))
+        .route("/releases/{id}/artifacts/{filename}", get(download))
+        .route("/releases/{id}/artifacts/{filename}/contents", get(contents))
+}
+
+async fn release(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    headers: HeaderMap,
+) -> Answer {
+    let release = review::release(&app.store, id, viewer.person, now).await?;
+    let title = format!("{} {}", release.record.package_name, release.record.version);
+    let layout = layout(&app, &viewer, &headers, (Section::Releases, &title), now).await?;
+    show(StatusCode::OK, &view::page(&app, layout, &viewer, &release, now))
+}
+
+/// Server-sent events: the publishing steps whenever they change, then `done`.
+async fn live(
+    State(app): State<Arc<App>>,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+) -> Result<Response, WebError> {
+    let changes = app.progress.subscribe();
+    let started = tokio::time::Instant::now();
+    let first = LiveState { app, viewer, id, changes, over: false, first: true };
+    let events = stream::unfold(first, move |mut state| async move {
+        if state.over || started.elapsed() > LIVE_FOR {
+            return None;
+        }
+        let event = state.next().await?;
+        Some((Ok::<_, Infallible>(event), state))
+    });
+    let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
+    Ok(Sse::new(events).keep_alive(keep_alive).into_response())
+}
+
+struct LiveState {
+    app: Arc<App>,
+    viewer: SignedIn,
+    id: ReleaseId,
+    changes: tokio::sync::broadcast::Receiver<ReleaseId>,
+    over: bool,
+    first: bool,
+}
+
+impl LiveState {
+    /// The next thing to tell the page. `None` ends the stream; the browser tries again.
+    async fn next(&mut self) -> Option<Event> {
+        use tokio::sync::broadcast::error::RecvError;
+        while !self.first {
+            match self.changes.recv().await {
+                Ok(id) if id == self.id => break,
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => break,
+                Err(RecvError::Closed) => return None,
+            }
+        }
+        self.first = false;
+        let now = self.app.clock.now();
+        let release =
+            review::release(&self.app.store, self.id, self.viewer.person, now).await.ok()?;
+        let settled = release.record.state.is_final()
+            || matches!(release.record.state, ReleaseState::Partial | ReleaseState::Failed);
+        match view::run(&self.app, &release) {
+            Some(run) if !settled => {
+                let html = views::html(&RunFragment { run }).ok()?;
+                Some(Event::default().event("fragment").data(html))
+            }
+            _ => {
+                self.over = settled;
+                Some(Event::default().event(if settled { "done" } else { "waiting" }).data(""))
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Nothing {}
+
+/// The first reviewer may start before the quiet period is over.
+async fn seal(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    ProtectedForm(Nothing {}): ProtectedForm<Nothing>,
+) -> Answer {
+    if !viewer.role.may_sign() {
+        return Err(Refusal::new(Kind::Forbidden, "your role reads and does not sign").into());
+    }
+    let (store, progress) = (app.store.clone(), app.progress.clone());
+    detached(async move {
+        staging::seal_now(&store, id, SealedBecause::ReviewBegan, now).await?;
+        progress.announce(id);
+        Ok(())
+    })
+    .await?;
+    Ok(Redirect::to(&format!("/releases/{id}")).into_response())
+}
+
+async fn reject_page(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    headers: HeaderMap,
+) -> Answer {
+    let release = review::release(&app.store, id, viewer.person, now).await?;
+    let Some(standing) = release.standing.as_ref().filter(|_| release.may_reject) else {
+        return Err(Refusal::new(Kind::Gone, "you cannot reject this release now").into());
+    };
+    let title = format!("Reject {} {}", release.record.package_name, release.record.version);
+    let layout = layout(&app, &viewer, &headers, (Section::Releases, &title), now).await?;
+    let statement = standing.statement(viewer.person, Verdict::Reject, None);
+    let preset = |text: &str| Choice {
+        value: text.to_owned(),
+        text: text.to_owned(),
+        hint: String::new(),
+        chosen: false,
+    };
+    show(
+        StatusCode::OK,
+        &RejectPage {
+            layout,
+            release: view::name(&release.record, &release.upstream),
+            ceremony: format!("/releases/{id}/reject"),
+            presets: [
+                "Wrong content",
+                "Wrong version",
+                "Not ready",
+                "I did not expect this release",
+            ]
+            .map(preset)
+            .into(),
+            reason: Field::default(),
+            statement: view::statement(&statement, standing),
+        },
+    )
+}
+
+#[derive(Deserialize)]
+struct ApproveFields {
+    #[serde(default)]
+    note: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RejectFields {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+async fn begin_approve(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    ProtectedJson(fields): ProtectedJson<ApproveFields>,
+) -> Answer {
+    begin(app, viewer, id, (Verdict::Approve, fields.note), now).await
+}
+
+async fn begin_reject(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    ProtectedJson(fields): ProtectedJson<RejectFields>,
+) -> Answer {
+    begin(app, viewer, id, (Verdict::Reject, fields.reason), now).await
+}
+
+async fn begin(
+    app: Arc<App>,
+    viewer: SignedIn,
+    id: ReleaseId,
+    decision: (Verdict, Option<String>),
+    now: jiff::Timestamp,
+) -> Answer {
+    let (ceremony, options) = detached(async move {
+        approval::begin(&app.store, &app.passkeys, &signer(&viewer), id, decision, now).await
+    })
+    .await?;
+    Ok(Json(json!({ "ceremony": ceremony, "publicKey": options })).into_response())
+}
+
+#[derive(Deserialize)]
+struct Finish {
+    ceremony: CeremonyId,
+    credential: serde_json::Value,
+}
+
+async fn finish_approve(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    ProtectedJson(answer): ProtectedJson<Finish>,
+) -> Answer {
+    finish(app, viewer, (id, Verdict::Approve), answer, now).await
+}
+
+async fn finish_reject(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    ProtectedJson(answer): ProtectedJson<Finish>,
+) -> Answer {
+    finish(app, viewer, (id, Verdict::Reject), answer, now).await
+}
+
+async fn finish(
+    app: Arc<App>,
+    viewer: SignedIn,
+    subject: (ReleaseId, Verdict),
+    answer: Finish,
+    now: jiff::Timestamp,
+) -> Answer {
+    let decided = detached(async move {
+        let answer = (answer.ceremony, answer.credential);
+        let signer = signer(&viewer);
+        let decided =
+            approval::finish(&app.store, &app.passkeys, &signer, answer, subject, now).await?;
+        app.progress.announce(decided.release);
+        Ok(decided)
+    })
+    .await?;
+    Ok(Json(json!({ "location": format!("/releases/{}", decided.release) })).into_response())
+}
+
+fn signer(viewer: &SignedIn) -> Signer {
+    Signer { person: viewer.person, session: viewer.session.hash }
+}
+
+/// A held file, verified while it is read; the browser may store it and nothing else (S7).
+async fn download(
+    State(app): State<Arc<App>>,
+    _viewer: SignedIn,
+    Path((id, filename)): Path<(ReleaseId, String)>,
+) -> Answer {
+    let (artifact, reader) = review::download(&app.store, &app.intake.blobs, id, &filename).await?;
+    let mut response = Response::new(Body::from_stream(reader.into_stream()));
+    let headers = response.headers_mut();
+    // The name is one that intake accepted, so it holds no quote and no control character.
+    let disposition = format!("attachment; filename=\"{}\"", artifact.filename);
+    let disposition = HeaderValue::from_str(&disposition)
+        .map_err(|error| Error::from(Fault::new("naming a download", error)))?;
+    headers.insert(header::CONTENT_DISPOSITION, disposition);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(artifact.size_bytes));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DOWNLOAD_POLICY));
+    Ok(response)
+}
+
+async fn contents(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path((id, filename)): Path<(ReleaseId, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    let release = review::release(&app.store, id, viewer.person, now).await?;
+    let intake = &app.intake;
+    let contents =
+        review::contents(&app.store, &intake.blobs, &intake.limits, id, &filename).await?;
+    let layout = layout(&app, &viewer, &headers, (Section::Releases, &filename), now).await?;
+    let files = contents.entries.len() as u64 + contents.left_off;
+    let bytes: u64 = contents.entries.iter().map(|(_, size)| size).sum();
+    let row = |(path, size): &(String, u64)| {
+        let (folder, name) = path.rsplit_once('/').map_or(("", path.as_str()), |(f, n)| (f, n));
+        EntryRow {
+            folder: if folder.is_empty() { String::new() } else { format!("{folder}/") },
+            name: name.to_owned(),
+            size: crate::web::display::size(*size),
+            mark: String::new(),
+        }
+    };
+    show(
+        StatusCode::OK,
+        &ContentsPage {
+            layout,
+            release: view::name(&release.record, &release.upstream),
+            sha256: contents.artifact.digests.sha256.to_string(),
+            download: format!("/releases/{id}/artifacts/{filename}"),
+            entries: contents.entries.iter().map(row).collect(),
+            summary: format!(
+                "{} in {}, unpacked",
+                crate::web::display::size(bytes),
+                crate::web::display::count(files, "file")
+            ),
+            left_off: contents.left_off,
+            unreadable: None,
+            filename,
+        },
+    )
+}

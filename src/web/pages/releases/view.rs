@@ -1,0 +1,667 @@
+//! A release in the words of its page. The decision panel is made from the statement that is
+//! signed, so that nothing can be signed that was not shown.
+
+use jiff::Timestamp;
+
+use crate::app::App;
+use crate::domain::artifact::{ArtifactKind, Facts};
+use crate::domain::authorise::Standing;
+use crate::domain::event::{Event, LogEntry, SealedBecause};
+use crate::domain::ids::{PersonId, ReleaseId};
+use crate::domain::package::Ecosystem;
+use crate::domain::quorum::Verdict;
+use crate::domain::release::State;
+use crate::domain::roster::ActorIs;
+use crate::domain::statement::Statement;
+use crate::domain::words::check_words;
+use crate::pipeline::approval::CannotDecide;
+use crate::pipeline::review::{
+    ArtifactRecord, ReleaseRecord, ReleaseView, StoredUpstream, counted,
+};
+use crate::web::display::{When, clock, count, list, size, visible};
+use crate::web::extract::SignedIn;
+use crate::web::views::home::{Progress, ReleaseName};
+use crate::web::views::release::{
+    Action, Attention, ChainLink, Difference, FileRow, Quorum, ReleasePage, Run, Settling, Signing,
+    Slot, StatementView, Status, Step, StepState,
+};
+use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
+
+/// The whole page.
+pub(super) fn page(
+    app: &App,
+    layout: Layout,
+    viewer: &SignedIn,
+    release: &ReleaseView,
+    now: Timestamp,
+) -> ReleasePage {
+    let record = &release.record;
+    let unknown_actor = release.standing.as_ref().is_some_and(|s| s.started_by == ActorIs::Unknown);
+    let registry = release.upstream.upstream.name();
+    ReleasePage {
+        release: name(record, &release.upstream),
+        package_href: format!("/packages/{}", record.package),
+        status: status(record, release.standing.as_ref().map(counted), unknown_actor, registry),
+        submitter: visible(&release.publisher),
+        submitted: When::new(record.created_at, now),
+        expires: expires(record, now),
+        outcome: outcome(release),
+        run: run(app, release),
+        attention: attention(release),
+        metadata: metadata(&release.artifacts),
+        differences: differences(release),
+        chain: chain(release),
+        chain_badge: Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher"),
+        files: release.artifacts.iter().map(|artifact| file(record.id, artifact)).collect(),
+        history: history(release, now),
+        quorum: quorum(release, viewer, now),
+        statement: shown_statement(release, viewer),
+        action: action(release, viewer, now),
+        hold: None,
+        layout,
+    }
+}
+
+/// How lists and headings name a release.
+pub(super) fn name(record: &ReleaseRecord, upstream: &StoredUpstream) -> ReleaseName {
+    ReleaseName {
+        href: format!("/releases/{}", record.id),
+        ecosystem: record.ecosystem.label().to_owned(),
+        package: visible(&record.package_name),
+        version: visible(&record.version),
+        registry: upstream.upstream.name().to_owned(),
+    }
+}
+
+/// The state in the words of the status vocabulary.
+pub(super) fn status(
+    record: &ReleaseRecord,
+    count: Option<(u32, u32)>,
+    unknown_actor: bool,
+    registry: &str,
+) -> Status {
+    match record.state {
+        State::Open => Status::Receiving,
+        State::Awaiting if unknown_actor => Status::NeedsActor,
+        State::Awaiting => {
+            let (have, needed) = count.unwrap_or_default();
+            Status::Needs(needed.saturating_sub(have))
+        }
+        State::Approved | State::Forwarding => Status::Publishing,
+        State::Confirming => Status::Confirming,
+        State::Published => {
+            let at = record.finished_at.map(|at| format!("{} UTC", clock(at)));
+            Status::Published(at.unwrap_or_default())
+        }
+        State::Partial => Status::Partly(0, 0, registry.to_owned()),
+        State::Failed => Status::Failed,
+        State::Rejected => Status::Rejected(String::new()),
+        State::Expired => Status::Expired,
+        State::Superseded => Status::Superseded(String::new()),
+    }
+}
+
+/// How far the file that is being sent got.
+pub(super) fn progress(app: &App, release: ReleaseId) -> Option<Progress> {
+    let sent = app.progress.of(release)?;
+    Some(Progress {
+        text: format!("Uploading {}", sent.filename),
+        percent: percent(sent.bytes, sent.of),
+    })
+}
+
+fn percent(part: u64, whole: u64) -> u8 {
+    u8::try_from(part.saturating_mul(100) / whole.max(1)).unwrap_or(100).min(100)
+}
+
+fn expires(record: &ReleaseRecord, now: Timestamp) -> Option<When> {
+    let open = matches!(record.state, State::Awaiting | State::Approved);
+    record.seal.as_ref().filter(|_| open).map(|seal| When::new(seal.expires_at, now))
+}
+
+fn outcome(release: &ReleaseView) -> Option<Notice> {
+    let record = &release.record;
+    let notice = |tone, icon, title: String, text: String| {
+        Some(Notice { tone, icon, title, text, link: None })
+    };
+    let words = record.message.as_deref().map(visible).unwrap_or_default();
+    let registry = release.upstream.upstream.name();
+    match record.state {
+        State::Published => notice(
+            Tone::Ok,
+            "circle-check",
+            format!("Published on {registry}"),
+            "Countersign read it back: the registry holds exactly the approved bytes.".to_owned(),
+        ),
+        State::Failed => notice(
+            Tone::Bad,
+            "octagon-x",
+            "Nothing was published".to_owned(),
+            format!("{registry} or Countersign said: {words}"),
+        ),
+        State::Partial => {
+            let have = release.artifacts.iter().filter(|a| a.forwarded_at.is_some()).count();
+            notice(
+                Tone::Bad,
+                "triangle-alert",
+                format!("{have} of {} files are on {registry}", release.artifacts.len()),
+                format!("The rest was refused: {words}"),
+            )
+        }
+        State::Rejected => {
+            let by = release.decisions.iter().find(|d| d.decision.verdict == Verdict::Reject);
+            let who = by.map_or("Somebody", |d| d.person_name.as_str());
+            let why = by.and_then(|d| d.reason.as_deref()).map(visible).unwrap_or_default();
+            notice(
+                Tone::Bad,
+                "ban",
+                format!("{who} rejected this release"),
+                format!("“{why}” To try again, upload it again from CI."),
+            )
+        }
+        State::Superseded => Some(Notice {
+            tone: Tone::Info,
+            icon: "replace",
+            title: "A newer candidate took its place".to_owned(),
+            text: "A file of the same CI run came later. This one can no longer be signed."
+                .to_owned(),
+            link: record.superseded_by.map(|newer| Link {
+                href: format!("/releases/{newer}"),
+                text: "Open the newer one".to_owned(),
+            }),
+        }),
+        State::Expired => notice(
+            Tone::Plain,
+            "timer-off",
+            "Nobody decided in time".to_owned(),
+            "Upload it again from CI to ask again.".to_owned(),
+        ),
+        State::Open | State::Awaiting | State::Approved | State::Forwarding | State::Confirming => {
+            None
+        }
+    }
+}
+
+/// The steps of publishing, once there are any.
+pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
+    let record = &release.record;
+    let on_its_way = matches!(
+        record.state,
+        State::Approved | State::Forwarding | State::Confirming | State::Published | State::Partial
+    ) || (record.state == State::Failed && !release.attempts.is_empty());
+    if !on_its_way {
+        return None;
+    }
+    let registry = release.upstream.upstream.name();
+    let step = |state, title: String, subject: &str| Step {
+        state,
+        title,
+        subject: subject.to_owned(),
+        detail: String::new(),
+        percent: None,
+        time: String::new(),
+    };
+    let mut steps = vec![step(StepState::Done, "Enough people approved".to_owned(), "")];
+    let sending = app.progress.of(record.id);
+    let total = release.artifacts.len();
+    for (number, artifact) in release.artifacts.iter().enumerate() {
+        let title = format!("Upload {} of {total}:", number + 1);
+        let attempt = release.attempts.iter().rfind(|a| a.artifact == artifact.id);
+        let now = sending.as_ref().filter(|sent| sent.filename == artifact.filename);
+        let state = match (artifact.forwarded_at, attempt, record.state) {
+            (Some(_), _, _) => StepState::Done,
+            (None, _, State::Partial | State::Failed) => StepState::Failed,
+            (None, Some(_), _) => StepState::Now,
+            (None, None, _) => StepState::Later,
+        };
+        steps.push(Step {
+            percent: now.map(|sent| percent(sent.bytes, sent.of)),
+            detail: attempt.and_then(|a| a.message.as_deref()).map(visible).unwrap_or_default(),
+            time: artifact.forwarded_at.map(clock).unwrap_or_default(),
+            ..step(state, title, &artifact.filename)
+        });
+    }
+    let read_back = match record.state {
+        State::Published => StepState::Done,
+        State::Confirming => StepState::Now,
+        State::Partial | State::Failed => StepState::Failed,
+        _ => StepState::Later,
+    };
+    steps.push(Step {
+        detail: record.message.as_deref().map(visible).unwrap_or_default(),
+        ..step(read_back, format!("Read back from {registry} and compare digests"), "")
+    });
+    let moving = matches!(record.state, State::Approved | State::Forwarding | State::Confirming);
+    Some(Run {
+        heading: if moving {
+            format!("On its way to {registry}")
+        } else {
+            format!("How it went to {registry}")
+        },
+        steps,
+        live: moving.then(|| format!("/releases/{}/live", record.id)),
+        aside: if moving { "You can close this page.".to_owned() } else { String::new() },
+    })
+}
+
+fn attention(release: &ReleaseView) -> Vec<Attention> {
+    let mut items: Vec<Attention> = release
+        .differences
+        .iter()
+        .flat_map(|(file, differences)| differences.iter().map(move |d| (file, d)))
+        .map(|(file, difference)| Attention {
+            tone: Tone::Warn,
+            title: "CI and the file disagree about".to_owned(),
+            subject: visible(&difference.field),
+            detail: format!("In {}. What is published is what the file says.", visible(file)),
+            link: Some(Link { href: "#differences".to_owned(), text: "Compare".to_owned() }),
+        })
+        .collect();
+    items.extend(release.artifacts.iter().filter_map(install_time_code));
+    items
+}
+
+/// Code that npm runs on every machine that installs the package; a fact, not a judgement.
+fn install_time_code(artifact: &ArtifactRecord) -> Option<Attention> {
+    let Facts::Npm(facts) = &artifact.facts else { return None };
+    let scripts = facts.package_json.get("scripts").and_then(serde_json::Value::as_object);
+    let hooks: Vec<String> = ["preinstall", "install", "postinstall"]
+        .into_iter()
+        .filter(|hook| scripts.is_some_and(|scripts| scripts.contains_key(*hook)))
+        .map(str::to_owned)
+        .chain(facts.has_binding_gyp.then(|| "binding.gyp".to_owned()))
+        .collect();
+    (!hooks.is_empty()).then(|| Attention {
+        tone: Tone::Warn,
+        title: "Runs code when it is installed:".to_owned(),
+        subject: list(&hooks, "and"),
+        detail: "Everyone who installs or upgrades runs it.".to_owned(),
+        link: None,
+    })
+}
+
+fn metadata(artifacts: &[ArtifactRecord]) -> Vec<Fact> {
+    let fact =
+        |label: &str, value: String, code: bool| Fact { label: label.to_owned(), value, code };
+    match artifacts.first().map(|artifact| &artifact.facts) {
+        Some(Facts::Npm(facts)) => {
+            let json = &facts.package_json;
+            let text = |key: &str| json.get(key).and_then(serde_json::Value::as_str);
+            let keys = |key: &str| {
+                let map = json.get(key).and_then(serde_json::Value::as_object)?;
+                let all: Vec<String> = map
+                    .iter()
+                    .map(|(name, range)| format!("{name} {}", range.as_str().unwrap_or("?")))
+                    .collect();
+                (!all.is_empty()).then(|| all.join(", "))
+            };
+            let mut facts_shown = Vec::new();
+            for (label, value) in [
+                ("Description", text("description").map(str::to_owned)),
+                ("License", text("license").map(str::to_owned)),
+                ("Dependencies", keys("dependencies")),
+                ("Optional dependencies", keys("optionalDependencies")),
+                ("Peer dependencies", keys("peerDependencies")),
+                ("Scripts", keys("scripts")),
+            ] {
+                if let Some(value) = value {
+                    facts_shown.push(fact(label, visible(&value), label.contains("ependencies")));
+                }
+            }
+            facts_shown.push(fact("Files inside", facts.file_count.to_string(), false));
+            facts_shown
+        }
+        Some(Facts::Pypi(facts)) => ["Summary", "License-Expression", "License", "Requires-Python"]
+            .into_iter()
+            .filter_map(|field| Some(fact(field, visible(facts.value(field)?), false)))
+            .chain(facts.values("Requires-Dist").map(|v| fact("Requires", visible(v), true)))
+            .collect(),
+        None => Vec::new(),
+    }
+}
+
+fn differences(release: &ReleaseView) -> Vec<Difference> {
+    release
+        .differences
+        .iter()
+        .flat_map(|(file, differences)| {
+            differences.iter().map(move |difference| Difference {
+                field: visible(&difference.field),
+                file: visible(file),
+                claimed: visible(&difference.claimed),
+                embedded: visible(&difference.embedded),
+            })
+        })
+        .collect()
+}
+
+fn chain(release: &ReleaseView) -> Vec<ChainLink> {
+    let ok = |text: &str| Badge::new(Tone::Ok, "circle-check", text);
+    let mut links: Vec<ChainLink> = release
+        .claims
+        .summary()
+        .into_iter()
+        .map(|(label, value)| ChainLink {
+            icon: "workflow",
+            title: label,
+            subject: visible(&value),
+            detail: String::new(),
+            verdict: Badge::new(Tone::Plain, "info", "From the token"),
+        })
+        .collect();
+    links.insert(
+        0,
+        ChainLink {
+            icon: "shield-check",
+            title: "Token of".to_owned(),
+            subject: visible(release.claims.issuer_url()),
+            detail: format!(
+                "Signature, audience and lifetime verified; every claim that the publisher “{}” \
+                 names matched.",
+                visible(&release.publisher)
+            ),
+            verdict: ok("As configured"),
+        },
+    );
+    let sealed = release.record.seal.is_some();
+    links.push(ChainLink {
+        icon: "package",
+        title: format!("{} held here", count(release.artifacts.len() as u64, "file")),
+        subject: String::new(),
+        detail: format!("Uploaded with {}.", visible(&release.record.client)),
+        verdict: if sealed {
+            Badge::new(Tone::Ok, "lock", "Sealed")
+        } else {
+            Badge::new(Tone::Info, "loader", "Still open")
+        },
+    });
+    links
+}
+
+fn file(release: ReleaseId, artifact: &ArtifactRecord) -> FileRow {
+    let download = format!("/releases/{release}/artifacts/{}", artifact.filename);
+    FileRow {
+        name: visible(&artifact.filename),
+        kind: match artifact.kind {
+            ArtifactKind::NpmTarball => "npm package",
+            ArtifactKind::Wheel => "Wheel",
+            ArtifactKind::Sdist => "Source archive",
+        }
+        .to_owned(),
+        sha256: artifact.digests.sha256.to_string(),
+        size: size(artifact.size_bytes),
+        contents: format!("{download}/contents"),
+        download,
+    }
+}
+
+fn quorum(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Quorum {
+    let Some(standing) = &release.standing else {
+        return Quorum {
+            signed: 0,
+            required: 0,
+            met: String::new(),
+            slots: Vec::new(),
+            excluded: vec!["Files may still arrive; nobody can sign yet.".to_owned()],
+            eligible: Vec::new(),
+            policy: Link { href: "/policies".to_owned(), text: "Policies".to_owned() },
+        };
+    };
+    let (signed, required) = counted(standing);
+    let named = |id: &PersonId| release.names.get(id).cloned().unwrap_or_default();
+    let waiting: Vec<String> =
+        standing.may_count.difference(&standing.counted).map(named).collect();
+    let mut slots: Vec<Slot> = release
+        .decisions
+        .iter()
+        .filter(|d| standing.counted.contains(&d.decision.person))
+        .map(|d| {
+            let how =
+                format!("{} with {}", When::new(d.at, now).relative, visible(&d.passkey_name));
+            Slot::Signed(Face::of(&d.person_name), how)
+        })
+        .collect();
+    if release.record.state == State::Awaiting {
+        let can_sign = matches!(release.mine, Some(Ok(_)));
+        let others: Vec<String> =
+            waiting.iter().filter(|name| **name != viewer.name).cloned().collect();
+        for empty in 0..required.saturating_sub(signed) {
+            slots.push(if empty == 0 && can_sign {
+                let or = if others.is_empty() {
+                    String::new()
+                } else {
+                    format!("or {}", list(&others, "or"))
+                };
+                Slot::Yours(or)
+            } else {
+                Slot::Open(list(&others, "or"))
+            });
+        }
+    }
+    Quorum {
+        signed,
+        required,
+        met: String::new(),
+        slots,
+        excluded: excluded(release, standing),
+        eligible: waiting,
+        policy: Link {
+            href: format!("/policies/{}", standing.policy.id()),
+            text: format!("{}, revision {}", standing.policy.name(), standing.policy.revision()),
+        },
+    }
+}
+
+fn excluded(release: &ReleaseView, standing: &Standing) -> Vec<String> {
+    let named = |id: &PersonId| release.names.get(id).cloned().unwrap_or_default();
+    let mut sentences = Vec::new();
+    if let ActorIs::Person(person) = standing.started_by
+        && !standing.may_count.contains(&person)
+        && standing.policy.members().contains(&person)
+    {
+        let who = named(&person);
+        sentences.push(format!("{who} started the CI run, so that approval does not count."));
+    }
+    for discounted in &standing.discounted {
+        let who = named(&discounted.person);
+        sentences.push(format!("The decision by {who} does not count: {}.", discounted.why));
+    }
+    sentences
+}
+
+/// The statement as the viewer signs it, signed it, or would have signed it.
+fn shown_statement(release: &ReleaseView, viewer: &SignedIn) -> Option<StatementView> {
+    let standing = release.standing.as_ref()?;
+    let signed = release
+        .decisions
+        .iter()
+        .find(|d| d.decision.person == viewer.person)
+        .and_then(|d| Statement::from_bytes(d.decision.statement.as_bytes()));
+    let own = signed.unwrap_or_else(|| standing.statement(viewer.person, Verdict::Approve, None));
+    Some(statement(&own, standing))
+}
+
+/// Every field of the statement as rows; the digest is that of the manifest, which the check words
+/// stand for.
+pub(super) fn statement(statement: &Statement, standing: &Standing) -> StatementView {
+    let verb = match statement.decision {
+        Verdict::Approve => "Approve",
+        Verdict::Reject => "Reject",
+    };
+    let bytes: u64 = statement.files.iter().map(|file| file.size_bytes).sum();
+    let files = count(statement.files.len() as u64, "file");
+    let registry = match statement.ecosystem {
+        Ecosystem::Npm => "npm",
+        Ecosystem::Pypi => "PyPI",
+    };
+    let manifest = statement.manifest_sha256.to_string();
+    let policy = &statement.policy;
+    let mut rows = vec![
+        (verb.to_owned(), format!("{} {}", statement.package, statement.version)),
+        ("Publish to".to_owned(), statement.destination.url.clone()),
+        ("Exactly".to_owned(), format!("{files}, {}", size(bytes))),
+        ("Manifest".to_owned(), format!("sha256 {manifest}")),
+        (
+            "Policy".to_owned(),
+            format!(
+                "{}, revision {}, {} required",
+                standing.policy.name(),
+                policy.revision,
+                policy.required
+            ),
+        ),
+    ];
+    let optional = [
+        ("Dist-tag", statement.dist_tag.clone()),
+        ("Access", statement.access.map(|access| access.as_str().to_owned())),
+        ("Reason", statement.reason.clone()),
+    ];
+    rows.extend(optional.into_iter().filter_map(|(l, v)| Some((l.to_owned(), visible(&v?)))));
+    for file in &statement.files {
+        let value = format!("{}, {} bytes, sha256 {}", file.name, file.size_bytes, file.sha256);
+        rows.push(("File".to_owned(), visible(&value)));
+    }
+    rows.extend(
+        [
+            ("Ecosystem", registry.to_owned()),
+            ("Release", statement.release.to_string()),
+            ("You", statement.person.to_string()),
+            ("Upstream", statement.destination.upstream.to_string()),
+            ("Policy id", policy.id.to_string()),
+            ("Policy digest", format!("sha256 {}", policy.sha256)),
+            ("Roster", format!("revision {}", statement.roster.revision)),
+            ("Roster digest", format!("sha256 {}", statement.roster.sha256)),
+            ("Not after", statement.not_after.to_string()),
+            ("Origin", statement.origin.clone()),
+            ("Format", statement.format.clone()),
+        ]
+        .map(|(label, value)| (label.to_owned(), value)),
+    );
+    StatementView {
+        rows,
+        digest: manifest,
+        words: check_words(&statement.manifest_sha256).map(str::to_owned),
+    }
+}
+
+fn action(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Action {
+    let id = release.record.id;
+    let reject = format!("/releases/{id}/reject");
+    let may_reject = release.may_reject.then(|| reject.clone());
+    let Some(mine) = &release.mine else {
+        return Action::Closed(
+            "Files may still arrive. Signing begins when it is sealed.".to_owned(),
+        );
+    };
+    let why = match mine {
+        Ok(_) => {
+            let approve = format!("/releases/{id}/approve");
+            return Action::Sign(Signing { approve, reject, note_because: String::new() });
+        }
+        Err(why) => why,
+    };
+    match why {
+        CannotDecide::AlreadyDecided => {
+            let own = release.decisions.iter().find(|d| d.decision.person == viewer.person);
+            let when = own.map(|d| When::new(d.at, now).relative).unwrap_or_default();
+            Action::Signed(when, None)
+        }
+        CannotDecide::ActorUnknown => Action::Settle(Settling {
+            actor: visible(&release.record.actor.actor_id),
+            login: visible(&release.record.actor_name),
+            issuer: visible(&release.record.actor.issuer),
+            link: (viewer.role == crate::domain::roster::Role::Owner).then(|| {
+                let mut query = url::form_urlencoded::Serializer::new(String::new());
+                query
+                    .append_pair("issuer", &release.record.actor.issuer)
+                    .append_pair("actor", &release.record.actor.actor_id)
+                    .append_pair("login", &release.record.actor_name)
+                    .append_pair("release", &id.to_string());
+                format!("/people/identities/new?{}", query.finish())
+            }),
+            reject,
+        }),
+        CannotDecide::State(_) | CannotDecide::Expired => Action::Closed(String::new()),
+        CannotDecide::NoKey => Action::Cannot(
+            "You have no passkey that counts yet.".to_owned(),
+            Some(Link { href: "/me/keys".to_owned(), text: "Your keys".to_owned() }),
+            None,
+        ),
+        CannotDecide::NotNamed => Action::Cannot(
+            "The package's policy does not name you as somebody who signs.".to_owned(),
+            None,
+            None,
+        ),
+        CannotDecide::StartedIt => Action::Cannot(
+            "You started the CI run, and this policy does not count that person.".to_owned(),
+            None,
+            may_reject,
+        ),
+    }
+}
+
+fn history(release: &ReleaseView, now: Timestamp) -> Vec<HistoryItem> {
+    release.history.iter().rev().filter_map(|entry| happened(release, entry, now)).collect()
+}
+
+fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<HistoryItem> {
+    let registry = release.upstream.upstream.name();
+    let named = |id: &PersonId| release.names.get(id).cloned().unwrap_or_default();
+    let (icon, who, what, note) = match &entry.event {
+        Event::ReleaseOpened { .. } => {
+            ("upload", visible(&release.publisher), "began to upload".to_owned(), None)
+        }
+        Event::ArtifactStaged { name, .. } => {
+            ("upload", String::new(), format!("{} arrived", visible(name)), None)
+        }
+        Event::ReleaseSealed { because, .. } => {
+            let why = match because {
+                SealedBecause::SingleFile => "npm releases are one file",
+                SealedBecause::CiAsked => "CI said that it is complete",
+                SealedBecause::Quiet => "no further file came",
+                SealedBecause::ReviewBegan => "a reviewer began",
+            };
+            ("lock", String::new(), format!("Sealed: {why}"), None)
+        }
+        Event::Decided { decision, .. } => {
+            let reason = Statement::from_bytes(decision.statement.as_bytes())
+                .and_then(|statement| statement.reason);
+            let (icon, what) = match decision.verdict {
+                Verdict::Approve => ("badge-check", "approved"),
+                Verdict::Reject => ("ban", "rejected"),
+            };
+            (icon, named(&decision.person), what.to_owned(), reason.as_deref().map(visible))
+        }
+        Event::ReleaseApproved { .. } => {
+            ("circle-check", String::new(), "Enough people approved".to_owned(), None)
+        }
+        Event::ReleaseRejected { .. } => ("ban", String::new(), "Rejected".to_owned(), None),
+        Event::ReleaseExpired { .. } => ("timer-off", String::new(), "Expired".to_owned(), None),
+        Event::ReleaseSuperseded { .. } => {
+            ("replace", String::new(), "Replaced by a newer candidate".to_owned(), None)
+        }
+        Event::ForwardStarted { name, .. } => {
+            ("upload", String::new(), format!("Sending {} to {registry}", visible(name)), None)
+        }
+        Event::ForwardEnded { name, outcome, message, .. } => (
+            "workflow",
+            String::new(),
+            format!("{} for {}", outcome.replace('_', " "), visible(name)),
+            (!message.is_empty()).then(|| visible(message)),
+        ),
+        Event::ReleasePublished { .. } => (
+            "circle-check",
+            String::new(),
+            format!("Published: {registry} holds exactly the approved bytes"),
+            None,
+        ),
+        Event::ReleasePartlyPublished { message, .. } => {
+            ("triangle-alert", String::new(), "Partly published".to_owned(), Some(visible(message)))
+        }
+        Event::ReleaseFailed { message, .. } => {
+            ("octagon-x", String::new(), "Not published".to_owned(), Some(visible(message)))
+        }
+        _ => return None,
+    };
+    Some(HistoryItem { icon, who, what, note, when: When::new(entry.at, now) })
+}

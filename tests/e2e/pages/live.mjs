@@ -1,0 +1,86 @@
+// live.js and passkey.js in a real browser under the real headers: node live.mjs <target/pages>
+import assert from "node:assert/strict";
+import path from "node:path";
+import { CHROMIUM, libraries, serve } from "./serve.mjs";
+
+const { chromium } = await libraries();
+const site = await serve(path.resolve(process.argv[2]));
+const browser = await chromium.launch(CHROMIUM);
+
+async function open(page, prepare) {
+  const context = await browser.newContext();
+  const tab = await context.newPage();
+  const said = [];
+  tab.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
+  tab.on("pageerror", (error) => said.push(String(error)));
+  if (prepare) await prepare(tab);
+  await tab.goto(`${site.address}/${page}.html`, { waitUntil: "domcontentloaded" });
+  return { tab, said, close: () => context.close() };
+}
+
+// A fragment replaces the steps and looks like what the page itself had.
+for (const withoutSanitizer of [false, true]) {
+  const { tab, said, close } = await open("release-publishing", withoutSanitizer ? ((tab) => tab.addInitScript(() => { delete Element.prototype.setHTML; })) : undefined);
+  const before = await tab.locator("[data-live]").innerText();
+  await tab.evaluate(() => { document.querySelector("[data-live] ol").dataset.old = ""; });
+  await tab.waitForSelector("[data-live] ol:not([data-old])");
+  assert.equal(await tab.locator("[data-live]").innerText(), before);
+  assert.equal(await tab.locator("[data-live] .dot use").count(), 4, "every step has its icon");
+  assert.equal(await tab.locator("[data-live] li.done").count(), 2, "classes stay");
+  assert.equal(await tab.locator("[data-live] progress").getAttribute("value"), "62");
+  assert.deepEqual(said, []);
+  await close();
+}
+
+// Markup that slipped into a fragment does nothing.
+site.fragment = `<ol class="run"><li id="evil" onclick="window.ran=1"><script>window.ran=1</script><img src="/ran" onerror="window.ran=1"><p hx-post="/ran" hx-trigger="load" style="color:red">x</p><iframe src="/ran"></iframe></li></ol>`;
+{
+  const { tab, close } = await open("release-publishing");
+  const asked = [];
+  tab.on("request", (request) => asked.push(request.url()));
+  await tab.waitForSelector("#evil");
+  await tab.click("#evil");
+  await tab.waitForTimeout(300);
+  assert.equal(await tab.evaluate(() => window.ran), undefined);
+  assert.equal(await tab.locator("#evil script, #evil iframe, #evil [style], [onclick], [onerror]").count(), 0);
+  assert.deepEqual(asked.filter((url) => url.includes("ran")), []);
+  await close();
+}
+
+// Passkey: a refusal is said in the form, with role alert, and the button has the focus again.
+for (const [status, body, sentence, alert] of [
+  [409, { title: "The statement changed", detail: "Open the release again" }, "The statement changed. Open the release again", true],
+  [200, { ceremony: "c", publicKey: { challenge: "AAAA", rpId: "127.0.0.1", timeout: 1000 } }, "", null],
+]) {
+  const { tab, close } = await open("release-needs-approvals");
+  const sent = [];
+  await tab.route("**/approve/begin", (route) => {
+    sent.push([route.request().headers()["x-csrf-token"], route.request().postDataJSON()]);
+    route.fulfill({ status, contentType: "application/problem+json", body: JSON.stringify(body) });
+  });
+  await tab.fill("#note", "looked at it");
+  await tab.click("text=Approve with passkey");
+  await tab.waitForFunction(() => !document.querySelector("form[data-passkey] button[type=submit]").disabled);
+  const message = tab.locator("[data-passkey-message]");
+  assert.deepEqual(sent, [["c3JmLXRva2Vu", { note: "looked at it" }]]);
+  if (sentence) assert.equal(await message.innerText(), sentence);
+  else assert.match(await message.innerText(), /Nothing happened|Passkeys do not work/);
+  if (alert !== null) assert.equal(await message.getAttribute("role"), alert ? "alert" : null);
+  assert.equal(await tab.evaluate(() => document.activeElement.innerText), "Approve with passkey");
+  await close();
+}
+
+// The slash finds; the copy button copies the exact line; a preset fills the reason.
+{
+  const { tab, close } = await open("releases");
+  await tab.keyboard.press("/");
+  assert.equal(await tab.evaluate(() => document.activeElement.id), "q");
+  await close();
+  const reject = await open("reject");
+  await reject.tab.click("text=Wrong version");
+  assert.equal(await reject.tab.inputValue("#reason"), "Wrong version: ");
+  await reject.close();
+}
+await browser.close();
+site.close();
+console.log("ok");
