@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use countersign::app::Clock;
 use countersign::cli::{self, Cli, Command};
 use tracing_subscriber::EnvFilter;
 
@@ -25,10 +24,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Serve(arguments) => cli::serve::run(arguments).await,
-            Command::Apply(arguments) => {
-                let now = Clock::default().now();
-                arguments.run(&mut std::io::stdout(), now).await.map_err(Into::into)
-            }
+            Command::Apply(arguments) => cli::apply::run(arguments).await,
         }
     });
     match result {

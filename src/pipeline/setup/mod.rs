@@ -598,7 +598,8 @@ async fn insert_publisher(
     if issuer.preset() != draft.rule.preset() {
         let (wanted, received) = (issuer.preset().as_str(), draft.rule.preset().as_str());
         let message = format!(
-            "expected a {wanted} rule, which is what this issuer's tokens carry, received `{received}`"
+            "expected a {wanted} rule, which is what this issuer's tokens carry, received \
+             `{received}`"
         );
         return refuse(Kind::BadInput, message);
     }
