@@ -48,7 +48,7 @@ pub enum ApplyError {
         source: std::io::Error,
     },
     /// The set-up file is not one.
-    #[error("`{path}`: {source}")]
+    #[error("`{path}` is not a set-up file")]
     File {
         /// Which file.
         path: PathBuf,
@@ -56,12 +56,12 @@ pub enum ApplyError {
         source: Box<FileError>,
     },
     /// A credential file does not hold a credential.
-    #[error("`{key}`: {source}")]
+    #[error("`{key}`: {why}")]
     Credential {
         /// The key in the set-up file.
         key: String,
-        /// Why; says nothing of the content.
-        source: Error,
+        /// Says nothing of the content.
+        why: Error,
     },
     /// The data folder or its key is not usable.
     #[error("cannot use the vault key")]
@@ -145,7 +145,7 @@ fn read_credential(key: String, path: &Path) -> Result<Credential, ApplyError> {
     // One byte more than allowed, and a line end: the parser says what is too long.
     let text = read_bounded(path, CREDENTIAL_MAX_BYTES + 3)?;
     let parsed: PipelineResult<Credential> = Credential::parse(&text);
-    parsed.map_err(|source| ApplyError::Credential { key, source })
+    parsed.map_err(|why| ApplyError::Credential { key, why })
 }
 
 /// Reads at most `limit` bytes and one more, which the parsers refuse.
