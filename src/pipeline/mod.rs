@@ -21,6 +21,7 @@ pub mod review;
 pub mod setup;
 pub mod signin;
 pub mod staging;
+pub mod submission;
 
 /// What sort of mistake the caller made. `web::error` maps each to a status and a problem type;
 /// each is a heading in `docs/problems.md`.

@@ -53,6 +53,7 @@ macro_rules! row {
 }
 
 pub mod ci;
+pub mod idempotency;
 pub mod instance;
 pub mod jobs;
 pub mod log;

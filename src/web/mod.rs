@@ -4,6 +4,7 @@
 //! `security` the headers of every answer. `extract` is what handlers take from a request and
 //! `error` how refusals leave. `listen` accepts connections.
 
+pub mod api;
 pub mod assets;
 pub mod ceremonies;
 pub mod client_error;
@@ -41,6 +42,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(registry_npm::routes())
         .merge(registry_pypi::routes())
         .layer(DefaultBodyLimit::disable());
+    let api = api::routes(headers.clone());
     let pages = Router::new()
         .merge(ceremonies::routes())
         .merge(pages::routes())
@@ -53,6 +55,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/readyz", get(ready))
         .route("/static/{name}", get(assets::serve))
         .merge(uploads)
+        .merge(api)
         .merge(pages)
         .with_state(Arc::clone(app))
         .merge(token_exchange::routes(exchange))
