@@ -43,8 +43,8 @@ const LAYERS: &[Layer] = &[
     Layer {
         module: "cli",
         may_name: &[
-            "domain", "entropy", "config", "store", "vault", "inspect", "upstream", "pipeline", "app",
-            "web", "workers",
+            "domain", "entropy", "config", "store", "vault", "inspect", "upstream", "pipeline",
+            "app", "web", "workers",
         ],
     },
     Layer { module: "main", may_name: &["cli", "pipeline"] },
