@@ -1,12 +1,12 @@
 # Everything a contributor runs. `make test` is the one command: it installs what it needs and checks everything.
 .DEFAULT_GOAL := help
-.PHONY: help test demo bench fmt tools
+.PHONY: help test demo bench bench-quick fmt tools
 
 help:
 	@printf '%s\n' \
 	  'make test   install the tools, check format, lints, spelling and licences, run every test' \
 	  'make demo   one release from CI to two registries; AUTO=1 lets headless browsers approve' \
-	  'make bench  the benchmarks' \
+	  'make bench  measure against the limit of this machine, Verdaccio and pypiserver; bench-quick: a look' \
 	  'make fmt    format the code' \
 	  'make tools  install what the tests need under .tools/'
 
@@ -18,6 +18,9 @@ demo:
 
 bench:
 	@scripts/bench.sh
+
+bench-quick:
+	@scripts/bench.sh quick
 
 fmt:
 	cargo fmt --all

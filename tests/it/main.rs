@@ -4,6 +4,7 @@
 mod api;
 mod exchange;
 mod oidc;
+mod pages;
 mod passkeys;
 mod people;
 mod readers;

@@ -119,6 +119,8 @@ pub struct PublisherCard {
     pub claims: Vec<Fact>,
     /// Last token that matched.
     pub last_used: Option<When>,
+    /// Where the form posts that removes it; none for those who may not.
+    pub remove: Option<String>,
 }
 
 /// `/packages/new`.

@@ -37,10 +37,16 @@ pub struct PersonRow {
     pub keys: Badge,
     /// Linked CI accounts.
     pub identities: Vec<CiIdentity>,
-    /// `/people/{id}/identities/new`, when the reader may link one.
+    /// `/people/identities/new?person={id}`, when the reader may link one.
     pub link: Option<String>,
     /// Last request; none before the first.
     pub seen: Option<When>,
+    /// `/people/{id}`, below which the forms for owners post; none for others.
+    pub manage: Option<String>,
+    /// Field `role` of one of them.
+    pub roles: Vec<Choice>,
+    /// Whether they have a passkey; otherwise they can be invited again.
+    pub joined: bool,
 }
 
 /// A CI account.
@@ -63,6 +69,8 @@ pub struct InvitationRow {
     pub expires: When,
     /// The address, only on the page right after inviting: it is not kept.
     pub address: Option<String>,
+    /// Where the form posts that takes it back; none for those who may not.
+    pub revoke: Option<String>,
 }
 
 /// `/people/invite`.

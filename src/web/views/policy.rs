@@ -42,6 +42,8 @@ pub struct PolicyPage {
     pub name: String,
     /// "revision 3".
     pub revision: String,
+    /// `/policies/{id}/edit`; none for those who may not.
+    pub revise: Option<String>,
     /// "A release needs 2 of these 3 people, not counting whoever started the run."
     pub sentence: String,
     /// Standing warnings: one person is enough; no spare signer.
@@ -63,12 +65,14 @@ pub struct PolicyPerson {
     pub keys: Badge,
 }
 
-/// `/policies/new`.
+/// `/policies/new`, and `/policies/{id}/edit` for the next revision of one.
 #[derive(Clone, Debug, Template)]
 #[template(path = "pages/policy_new.html")]
 pub struct NewPolicyPage {
     /// The frame.
     pub layout: Layout,
+    /// The policy that gets another revision.
+    pub revises: Option<Link>,
     /// Field `name`.
     pub name: Field,
     /// Field `required`: digits.

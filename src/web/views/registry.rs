@@ -32,6 +32,8 @@ pub struct UpstreamCard {
     pub facts: Vec<Fact>,
     /// Its address is on this machine or this network (ruling Q15).
     pub private: bool,
+    /// Where the form posts that replaces the credential; none for those who may not.
+    pub credential: Option<String>,
 }
 
 /// One issuer.

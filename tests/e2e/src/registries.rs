@@ -111,7 +111,9 @@ impl PythonRegistry {
             "-a",
             "update",
         ]);
-        command.args(["--hash-algo", "sha256", "packages"]);
+        // Without its fallback: an unknown project would redirect to another index, which says
+        // nothing about what this registry holds.
+        command.args(["--disable-fallback", "--hash-algo", "sha256", "packages"]);
         let mut server = Server::spawn(command, &dir.path().join("log"));
         let upload_url = format!("http://127.0.0.1:{port}/");
         let simple_url = format!("{upload_url}simple/");

@@ -9,8 +9,8 @@ use countersign::app::{App, Clock, Opened};
 use countersign::config::Config;
 use countersign::pipeline::signin::ClaimCode;
 use countersign::store::Store;
+use countersign::web::error;
 use countersign::web::extract::SignedIn;
-use countersign::web::{ceremonies, error};
 use reqwest::header::{HeaderMap, SET_COOKIE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -57,9 +57,9 @@ impl Site {
         };
         let router = Router::new()
             .route("/me", get(me))
-            .merge(ceremonies::routes())
             .layer(middleware::from_fn(error::render))
-            .with_state(app.clone());
+            .with_state(app.clone())
+            .merge(countersign::web::router(&app));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { app, origin, code: code.unwrap(), address, folder, server }
     }

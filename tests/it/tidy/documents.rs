@@ -112,18 +112,18 @@ pub(super) fn rules(files: &[File]) -> Vec<Complaint> {
     for file in files.iter().filter(|file| file.is_rust()) {
         let code = rust::code_only(file.text());
         let all: Vec<(usize, &str)> = rust::words(&code).collect();
-        let named = all.windows(2).filter(|pair| pair[0].1 == "fn").map(|pair| pair[1].1);
-        tests.extend(named.map(str::to_owned));
+        let defined = all.windows(2).filter(|pair| pair[0].1 == "fn").map(|pair| pair[1].1);
+        tests.extend(defined.map(str::to_owned));
     }
     let mut complaints = Vec::new();
     for (number, line) in page.lines().filter(|(_, line)| line.starts_with("| ")) {
         let columns: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [rule, _, named] = columns[..] else { continue };
-        if rule == "Rule" || rule.starts_with("--") || named.contains(NO_TEST) {
+        let [rule, _, column] = columns[..] else { continue };
+        if rule == "Rule" || rule.starts_with("--") || column.contains(NO_TEST) {
             continue;
         }
-        let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
-        if names.is_empty() && !named.starts_with(LATER) {
+        let names: Vec<&str> = column.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() && !column.starts_with(LATER) {
             let what = format!("{rule} names no test: name one, or say `{NO_TEST}`");
             complaints.push(Complaint::new(&page.path, number, what));
         }

@@ -126,28 +126,28 @@ pub(super) fn confined_crates(file: &File) -> Vec<Complaint> {
 
 /// Top-level modules that name each other in a circle.
 pub(super) fn cycles(files: &[File]) -> Vec<Complaint> {
-    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in files.iter().filter(|file| file.is_product()) {
         let module = module_path(&file.path).swap_remove(0);
         if module == "lib" {
             continue;
         }
         let named = modules_named(&rust::code_only(file.text())).into_iter().map(|(_, name)| name);
-        names.entry(module.clone()).or_default().extend(named.filter(|name| *name != module));
+        graph.entry(module.clone()).or_default().extend(named.filter(|name| *name != module));
     }
     // Take away modules that name nothing left; what cannot be taken away is a circle.
-    while let Some(leaf) = names.iter().find(|(_, named)| named.is_empty()).map(|(m, _)| m.clone())
+    while let Some(leaf) = graph.iter().find(|(_, named)| named.is_empty()).map(|(m, _)| m.clone())
     {
-        names.remove(&leaf);
-        for named in names.values_mut() {
+        graph.remove(&leaf);
+        for named in graph.values_mut() {
             named.remove(&leaf);
         }
     }
-    names.retain(|_, named| !named.is_empty());
+    graph.retain(|_, named| !named.is_empty());
     let what = |(module, named): (&String, &BTreeSet<String>)| {
         Complaint::new("src", 1, format!("`{module}` is in or above a circle through {named:?}"))
     };
-    names.iter().map(what).collect()
+    graph.iter().map(what).collect()
 }
 
 /// `src/a/b.rs` and `src/a/b/mod.rs` are both `["a", "b"]`.

@@ -151,7 +151,7 @@ fn moving_row(app: &App, row: &ReleaseRow) -> MovingRow {
     }
 }
 
-fn decided_row(row: &ReleaseRow, now: jiff::Timestamp) -> DecidedRow {
+pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp) -> DecidedRow {
     let approved: Vec<String> = row
         .decided_by
         .iter()

@@ -5,6 +5,8 @@
 mod lists;
 mod view;
 
+pub(super) use lists::decided_row;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,75 @@
+"""configure.py WORK PORT: writes countersign.toml and setup.toml for a benchmark installation into WORK."""
+
+import pathlib
+import sys
+
+PACKAGES = 256
+work, port = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+issuer = (work / "issuer.url").read_text()
+
+(work / "countersign.toml").write_text(f"""\
+origin = "http://localhost:{port}"
+audience = "localhost"
+
+[[listen]]
+address = "127.0.0.1:{port}"
+
+[limits]
+npm_tarball_mib = 512
+upload_session_minutes = 60
+quiet_seconds = 3600
+""")
+
+# Nothing listens at the upstreams: nobody approves, so nothing is forwarded.
+setup = [f"""\
+[[issuer]]
+name = "ci"
+preset = "generic"
+url = "{issuer}"
+allow_private = true
+
+[[person]]
+name = "Bench Owner"
+role = "owner"
+
+[[bot]]
+issuer = "ci"
+actor_id = "1"
+
+[[upstream]]
+name = "npm"
+kind = "npm"
+url = "http://127.0.0.1:9/"
+allow_private = true
+
+[[upstream]]
+name = "pypi"
+kind = "pypi"
+url = "http://127.0.0.1:9/"
+simple_url = "http://127.0.0.1:9/simple/"
+allow_private = true
+
+[[policy]]
+name = "One person"
+required = 1
+people = ["Bench Owner"]
+"""]
+names = [(kind, f"bench-{number:03}") for kind in ("npm", "pypi") for number in range(PACKAGES)]
+for kind, name in names:
+    setup.append(f"""\
+[[package]]
+ecosystem = "{kind}"
+name = "{name}"
+upstream = "{kind}"
+policy = "One person"
+""")
+packages = ", ".join(f'"{kind}:{name}"' for kind, name in names)
+setup.append(f"""\
+[[publisher]]
+name = "Bench"
+issuer = "ci"
+packages = [{packages}]
+[publisher.claims]
+repository_id = "4242"
+""")
+(work / "setup.toml").write_text("\n".join(setup))

@@ -1,0 +1,26 @@
+//! What owners set up: packages, publishers, policies, registries, issuers, people.
+//!
+//! A form that is refused for what was typed comes back with the reason and the fields as they
+//! were, with status 422; after a success the browser is sent to the thing that was made.
+
+mod packages;
+mod people;
+mod policies;
+mod publishers;
+mod registries;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::app::App;
+
+/// These routes.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .merge(packages::routes())
+        .merge(publishers::routes())
+        .merge(policies::routes())
+        .merge(registries::routes())
+        .merge(people::routes())
+}

@@ -1,0 +1,236 @@
+//! `/registries` and `/issuers/new`: where releases go, and whose CI tokens are accepted.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use secrecy::SecretString;
+
+use crate::app::App;
+use crate::domain::ids::UpstreamId;
+use crate::domain::issuer::{Issuer, IssuerConfig, Preset};
+use crate::domain::package::{Ecosystem, excerpt};
+use crate::pipeline::setup::overview::{self, UpstreamOverview};
+use crate::pipeline::setup::{self, Credential, NewCredential, Purpose, UpstreamDraft};
+use crate::pipeline::{Error, Kind, Refusal};
+use crate::web::display::{When, count};
+use crate::web::extract::ProtectedForm;
+use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
+use crate::web::pages::{Answer, show};
+use crate::web::views::form::Choice;
+use crate::web::views::registry as views;
+use crate::web::views::shell::{Badge, Fact, Link, Section, Tone};
+
+/// These routes.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/registries", get(list))
+        .route("/registries/new", get(new_form).post(add))
+        .route("/registries/{id}/credential", post(replace_credential))
+        .route("/issuers/new", get(new_issuer_form).post(add_issuer))
+}
+
+async fn list(visit: Visit) -> Answer {
+    let upstreams = overview::upstreams(&visit.app.store).await?;
+    let issuers = overview::issuers(&visit.app.store).await?;
+    let page = views::RegistriesPage {
+        layout: visit.layout(Section::Registries, "Registries").await?,
+        upstreams: upstreams.iter().map(|known| card(&visit, known)).collect(),
+        issuers: issuers.iter().map(issuer_row).collect(),
+        may_add: visit.is_owner(),
+    };
+    show(StatusCode::OK, &page)
+}
+
+fn card(visit: &Visit, known: &UpstreamOverview) -> views::UpstreamCard {
+    let (stored, upstream) = (&known.stored, &known.stored.upstream);
+    let badge = if stored.can_publish {
+        Badge::new(Tone::Ok, "circle-check", "Can publish")
+    } else {
+        Badge::new(Tone::Warn, "circle-dashed", "No credential yet")
+    };
+    let mut facts = vec![Fact::code("Address", upstream.url().as_str())];
+    if let Some(simple) = upstream.simple_url() {
+        facts.push(Fact::code("Simple index", simple.as_str()));
+    }
+    let secret = match (upstream.kind(), stored.sealed_at) {
+        (_, None) => "nothing".to_owned(),
+        (Ecosystem::Npm, Some(at)) => format!("a token, sealed {}", sealed(visit, at)),
+        (Ecosystem::Pypi, Some(at)) => {
+            format!("{} and a password, sealed {}", stored.username, sealed(visit, at))
+        }
+    };
+    facts.push(Fact::words("Signs in with", secret));
+    facts.push(Fact::words("Used by", count(known.packages.len() as u64, "package")));
+    views::UpstreamCard {
+        name: upstream.name().to_owned(),
+        kind: upstream.kind().label().to_owned(),
+        badge,
+        facts,
+        private: upstream.allow_private(),
+        credential: visit.is_owner().then(|| format!("/registries/{}/credential", upstream.id())),
+    }
+}
+
+fn sealed(visit: &Visit, at: jiff::Timestamp) -> String {
+    When::new(at, visit.now).relative
+}
+
+fn issuer_row(issuer: &Issuer) -> views::IssuerRow {
+    views::IssuerRow {
+        name: issuer.name().to_owned(),
+        preset: preset_label(issuer.preset()).to_owned(),
+        url: issuer.url().to_owned(),
+        badge: Badge::new(Tone::Ok, "circle-check", "Accepted"),
+        private: issuer.allow_private(),
+    }
+}
+
+const fn preset_label(preset: Preset) -> &'static str {
+    match preset {
+        Preset::GitHub => "GitHub Actions",
+        Preset::GitLab => "GitLab CI/CD",
+        Preset::Generic => "Other",
+    }
+}
+
+async fn new_form(visit: Visit) -> Answer {
+    visit.owners_only()?;
+    form(&visit, &Fields::default(), None).await
+}
+
+async fn form(visit: &Visit, fields: &Fields, message: Option<&str>) -> Answer {
+    let kind = |kind: Ecosystem, hint: &str| {
+        let choice = Choice::new(kind.as_str(), kind.label(), hint);
+        let chosen = fields.chose("kind", kind.as_str(), kind == Ecosystem::Npm);
+        if chosen { choice.chosen() } else { choice }
+    };
+    let names = ["name", "kind", "url", "simple_url", "username", "credential"];
+    let about_secret = message.filter(|text| text.contains("credential"));
+    let page = views::NewRegistryPage {
+        layout: visit.layout(Section::Registries, "Add a registry").await?,
+        name: fields.field("name", ""),
+        kinds: vec![
+            kind(Ecosystem::Npm, "npm, pnpm and Yarn publish to it."),
+            kind(Ecosystem::Pypi, "twine, uv, Poetry, Hatch and Flit upload to it."),
+        ],
+        url: fields.field("url", ""),
+        simple_url: fields.field("simple_url", ""),
+        username: fields.field("username", ""),
+        credential_error: about_secret.unwrap_or_default().to_owned(),
+        allow_private: fields.ticked("allow_private"),
+        errors: listed(message, &names),
+    };
+    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    show(status, &page)
+}
+
+async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+    match save(&visit, &fields).await {
+        Ok(()) => Ok(see("/registries")),
+        Err(error) => form(&visit, &fields, Some(&correctable(error)?)).await,
+    }
+}
+
+/// Adds the registry, then seals its credential, which is bound to the registry's id. What could be
+/// refused about the credential is refused before either.
+async fn save(visit: &Visit, fields: &Fields) -> Result<(), Error> {
+    let credential = match fields.optional("credential") {
+        Some(text) => Some(Credential::parse(&SecretString::from(text))?),
+        None => None,
+    };
+    let kind = Ecosystem::parse(fields.text("kind")).ok_or_else(|| {
+        let received = excerpt(fields.text("kind"));
+        Refusal::new(Kind::BadInput, format!("expected npm or pypi as kind, received `{received}`"))
+    })?;
+    let draft = UpstreamDraft {
+        name: fields.text("name").to_owned(),
+        kind,
+        url: fields.text("url").to_owned(),
+        simple_url: fields.optional("simple_url"),
+        allow_private: fields.ticked("allow_private"),
+        username: fields.optional("username"),
+    };
+    let id = setup::add_upstream(&visit.app.store, visit.actor(), draft, visit.now).await?;
+    match credential {
+        Some(credential) => seal(visit, id, credential).await,
+        None => Ok(()),
+    }
+}
+
+async fn seal(visit: &Visit, upstream: UpstreamId, credential: Credential) -> Result<(), Error> {
+    let new = NewCredential { upstream, purpose: Purpose::Publish, credential };
+    let app = &visit.app;
+    setup::seal_credential(&app.store, &app.sealing, visit.actor(), new, visit.now).await
+}
+
+async fn replace_credential(
+    visit: Visit,
+    Path(upstream): Path<String>,
+    ProtectedForm(fields): ProtectedForm<Fields>,
+) -> Answer {
+    let credential = Credential::parse(&SecretString::from(fields.text("credential")))?;
+    seal(&visit, id(&upstream)?, credential).await?;
+    Ok(see("/registries"))
+}
+
+async fn new_issuer_form(visit: Visit) -> Answer {
+    visit.owners_only()?;
+    issuer_form(&visit, &Fields::default(), None).await
+}
+
+async fn issuer_form(visit: &Visit, fields: &Fields, message: Option<&str>) -> Answer {
+    let preset = |preset: Preset, hint: &str| {
+        let choice = Choice::new(preset.as_str(), preset_label(preset), hint);
+        let chosen = fields.chose("preset", preset.as_str(), preset == Preset::GitHub);
+        if chosen { choice.chosen() } else { choice }
+    };
+    let audiences = visit.app.config.audiences().into_iter().map(|audience| {
+        let asked_by = if audience.starts_with("npm:") { "npm clients" } else { "PyPI clients" };
+        Fact::code(asked_by, audience)
+    });
+    let page = views::NewIssuerPage {
+        layout: visit.layout(Section::Registries, "Add an issuer").await?,
+        name: fields.field("name", ""),
+        presets: vec![
+            preset(Preset::GitHub, "github.com or an enterprise server."),
+            preset(Preset::GitLab, "gitlab.com or an instance of your own."),
+            preset(Preset::Generic, "Any OpenID Connect issuer."),
+        ],
+        url: fields.field("url", ""),
+        allow_private: fields.ticked("allow_private"),
+        audiences: audiences.collect(),
+        errors: listed(message, &["name", "preset", "url"]),
+        back: Link::new("/registries", "Registries"),
+    };
+    let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    show(status, &page)
+}
+
+async fn add_issuer(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+    let saved = async {
+        let config = issuer_config(&fields)?;
+        setup::add_issuer(&visit.app.store, visit.actor(), config, visit.now).await
+    };
+    match saved.await {
+        Ok(_) => Ok(see("/registries")),
+        Err(error) => issuer_form(&visit, &fields, Some(&correctable(error)?)).await,
+    }
+}
+
+/// What the form does not ask for is as it is without a word in a set-up file.
+fn issuer_config(fields: &Fields) -> Result<IssuerConfig, Error> {
+    let config = serde_json::json!({
+        "name": fields.text("name"),
+        "preset": fields.text("preset"),
+        "url": fields.text("url"),
+        "allow_private": fields.ticked("allow_private"),
+    });
+    serde_json::from_value(config).map_err(|_| {
+        let received = excerpt(fields.text("preset"));
+        let expected = "expected github, gitlab or generic as preset";
+        Refusal::new(Kind::BadInput, format!("{expected}, received `{received}`")).into()
+    })
+}
