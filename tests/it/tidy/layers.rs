@@ -44,7 +44,7 @@ const LAYERS: &[Layer] = &[
         module: "cli",
         may_name: &["domain", "entropy", "config", "vault", "pipeline", "app", "web", "workers"],
     },
-    Layer { module: "main", may_name: &["cli", "pipeline"] },
+    Layer { module: "main", may_name: &["pipeline", "app", "cli"] },
 ];
 
 /// A crate from outside and the modules that may name it.
