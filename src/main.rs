@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use countersign::app::Clock;
+use countersign::cli::submit::SubmitError;
 use countersign::cli::{self, Cli, Command};
 use tracing_subscriber::EnvFilter;
 
@@ -29,11 +30,21 @@ fn main() -> ExitCode {
                 let now = Clock::default().now();
                 arguments.run(&mut std::io::stdout(), now).await.map_err(Into::into)
             }
+            Command::Submit(arguments) => {
+                let now = Clock::default().now();
+                arguments.run(&mut std::io::stdout(), now).await.map_err(Into::into)
+            }
         }
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&*error),
+        Err(error) => match error.downcast_ref::<SubmitError>() {
+            Some(ended) => {
+                failed(ended);
+                ExitCode::from(ended.exit_code())
+            }
+            None => failed(&*error),
+        },
     }
 }
 

@@ -16,7 +16,7 @@ use crate::pipeline::setup::file::{FILE_MAX_BYTES, FileError, SetupFile};
 use crate::pipeline::setup::{CREDENTIAL_MAX_BYTES, Credential};
 use crate::pipeline::{Error, Result as PipelineResult};
 use crate::store::{Store, StoreError};
-use crate::vault::{self, OpeningKey, VaultError};
+use crate::vault::{self, VaultError};
 
 /// Sets up an installation that nobody has claimed: issuers, people, registries, policies,
 /// packages and publishers, all of them or none. Prints an invitation for each person.

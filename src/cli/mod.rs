@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod serve;
+pub mod submit;
 
 /// Nothing reaches a registry until your maintainers sign it with a passkey.
 #[derive(Debug, clap::Parser)]
@@ -19,4 +20,6 @@ pub enum Command {
     Serve(serve::Serve),
     /// Set up an unclaimed installation from a reviewed file and print the invitations
     Apply(apply::Apply),
+    /// Stage built files from CI and ask for their review
+    Submit(submit::Submit),
 }

@@ -324,6 +324,7 @@ fn existing(record: Option<ReleaseRecord>) -> Result<ReleaseRecord> {
     record.ok_or_else(|| Refusal::new(Kind::NotFound, "no such release").into())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 fn forbidden(why: CannotDecide) -> Error {
     let kind = match why {
         CannotDecide::State(_) | CannotDecide::Expired => Kind::Gone,

@@ -28,7 +28,7 @@ use crate::domain::ids::{AttemptId, ReleaseId};
 use crate::domain::manifest::SealedManifest;
 use crate::domain::package::{PackageName, Version};
 use crate::domain::release::State;
-use crate::domain::upstream::{Observation, Outcome, Seen, Upstream};
+use crate::domain::upstream::{Observation, Outcome, Seen};
 use crate::entropy;
 use crate::pipeline::setup::{credential_context, credential_origin};
 use crate::pipeline::{Fault, Result};
@@ -412,13 +412,16 @@ async fn send(
         Ok(document) => document,
         Err(message) => return Ok(Some(Next::End(ended(work), message))),
     };
-    let (attempt, authorised) = match begin(forwarder, lease, work, artifact, now).await? {
-        Begun::Sending(attempt, authorised) => (attempt, authorised),
+    let (attempt, proof) = match begin(forwarder, lease, work, artifact, now).await? {
+        Begun::Sending(attempt, proof) => (attempt, proof),
         Begun::LostLease => return Ok(Some(Next::LostLease)),
         Begun::NotAuthorised(why) => return Ok(Some(refused_by_log(work, &why))),
     };
     // If we stop here the attempt has no end: whoever continues reads back before sending.
-    let outcome = transmit(forwarder, lease, work, artifact, &document, &authorised).await?;
+    let began = tokio::time::Instant::now();
+    let outcome = transmit(forwarder, lease, work, artifact, &document, &proof).await?;
+    // An upload may take minutes; what follows happens when it ended.
+    let now = SignedDuration::try_from(began.elapsed()).map_or(now, |took| now + took);
     let (word, message, next) = judge(lease, work, artifact, outcome);
     let mut tx = forwarder.store.begin().await?;
     tx.end_attempt(attempt, word, &message, now).await?;
@@ -538,8 +541,8 @@ async fn transmit(
         .blobs
         .std_file(&artifact.digests.sha256)
         .map_err(|error| Fault::new("opening a blob to send", error))?;
-    let (bytes, mut sent) = watch::channel(0);
-    let sending = Sending {
+    let (bytes, mut moved) = watch::channel(0);
+    let parcel = Sending {
         upstream: &work.upstream.upstream,
         credential: &credential,
         username: &work.upstream.username,
@@ -549,7 +552,7 @@ async fn transmit(
         sha256: artifact.digests.sha256,
         progress: Some(bytes),
     };
-    let send = forwarder.client.send(&work.package, sending);
+    let send = forwarder.client.send(&work.package, parcel);
     tokio::pin!(send);
     let mut renewal = tokio::time::interval(RENEW_EVERY);
     renewal.tick().await;
@@ -565,8 +568,8 @@ async fn transmit(
                     return Ok(Ok(Outcome::Unknown { message }));
                 }
             }
-            Ok(()) = sent.changed() => {
-                let bytes = *sent.borrow_and_update();
+            Ok(()) = moved.changed() => {
+                let bytes = *moved.borrow_and_update();
                 forwarder.progress.sending.send_replace(Some(Sent {
                     release: work.record.id,
                     filename: artifact.filename.clone(),

@@ -108,7 +108,7 @@ pub async fn npm(
     }
     publish.check_digests(held.digests()).map_err(envelope)?;
     let facts =
-        read_held(&held, &intake.limits, |file, limits| inspect::npm::read(file, limits)).await?;
+        read_held(&held, &intake.limits, inspect::npm::read).await?;
     let comparison = inspect::npm::compare::compare_manifest(&publish.manifest, &facts);
     refuse_differences(&comparison)?;
     let differences = npm_rules(intake, package, &publish, &facts)?
@@ -498,6 +498,7 @@ fn shown(difference: inspect::Difference) -> Difference {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 fn envelope(refusal: EnvelopeRefusal) -> Error {
     let kind = if refusal.is_too_large() { Kind::TooLarge } else { Kind::BadInput };
     Refusal::new(kind, refusal.to_string()).into()

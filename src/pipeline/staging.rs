@@ -89,17 +89,12 @@ impl Stager {
     /// Who started the run. A CI system that does not say is represented by the token's subject,
     /// which an owner links to a person or declares a bot like any other (Q16).
     fn actor(&self) -> (CiIdentity, String) {
-        match self.claims.actor() {
-            Some(actor) => {
-                let issuer = self.claims.issuer_url().to_owned();
-                (CiIdentity { issuer, actor_id: actor.id }, actor.name)
-            }
-            None => {
-                let issuer = self.claims.issuer_url().to_owned();
-                let subject = self.claims.subject().to_owned();
-                (CiIdentity { issuer, actor_id: subject.clone() }, subject)
-            }
+        let issuer = self.claims.issuer_url().to_owned();
+        if let Some(actor) = self.claims.actor() {
+            return (CiIdentity { issuer, actor_id: actor.id }, actor.name);
         }
+        let subject = self.claims.subject().to_owned();
+        (CiIdentity { issuer, actor_id: subject.clone() }, subject)
     }
 }
 
@@ -128,7 +123,7 @@ pub async fn stage(
 ) -> Result<Staged> {
     let mut tx = store.begin().await?;
     let holding = tx.release_holding(package.id, candidate.version.as_str()).await?;
-    let staged = match holding {
+    let mut result = match holding {
         None => {
             let release = open(&mut tx, package, stager, &candidate, now + quiet, now).await?;
             add(&mut tx, release, &candidate, now).await?;
@@ -138,16 +133,14 @@ pub async fn stage(
             join(&mut tx, package, stager, &release, &candidate, (quiet, files_max, now)).await?
         }
     };
-    let staged = if staged.new && package.name.ecosystem() == Ecosystem::Npm {
-        seal(&mut tx, staged.release, SealedBecause::SingleFile, now).await?;
-        Staged { state: State::Awaiting, ..staged }
-    } else {
-        staged
-    };
+    if result.new && package.name.ecosystem() == Ecosystem::Npm {
+        seal(&mut tx, result.release, SealedBecause::SingleFile, now).await?;
+        result.state = State::Awaiting;
+    }
     // If we stop before this line nothing happened and the client sends the file again; its bytes
     // lie in the blob store and are swept if nobody refers to them.
     tx.commit().await?;
-    Ok(staged)
+    Ok(result)
 }
 
 /// Adds a file to the release that holds its version, or says why not.

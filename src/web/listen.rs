@@ -36,7 +36,7 @@ const HEADERS_MAX: usize = 64 * 1024;
 /// Header fields of one request.
 const HEADER_COUNT_MAX: usize = 100;
 /// How often certificate files are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
+const CERTIFICATE_CHECK: Duration = Duration::from_mins(1);
 /// How long open requests may go on after shutdown began.
 const DRAIN: Duration = Duration::from_secs(25);
 

@@ -79,7 +79,7 @@ async fn package(
             }
             Method::PUT => {
                 let staged = publish(&app, &name, request, now).await?;
-                Ok(accepted(&app, &name, staged))
+                Ok(accepted(&app, &name, &staged))
             }
             _ => refuse(Kind::Unsupported, UNSUPPORTED),
         }
@@ -146,7 +146,7 @@ pub fn upload(session: UploadSession, client: String) -> Upload {
     Upload { stager, packages: session.packages }
 }
 
-fn accepted(app: &App, name: &PackageName, staged: Staged) -> Response {
+fn accepted(app: &App, name: &PackageName, staged: &Staged) -> Response {
     let url = review_url(app, staged.release);
     let body = json!({ "ok": true, "success": true, "id": staged.release, "review": url });
     with_notice((StatusCode::CREATED, Json(body)).into_response(), &notice(name, &url))

@@ -294,11 +294,10 @@ fn refuse_query(request: &Request) -> Result<()> {
 fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return match headers.contains_key(header::AUTHORIZATION) {
-            true => {
-                refuse(Kind::Unsupported, "expected one authorization header, received several")
-            }
-            false => Ok(None),
+        return if headers.contains_key(header::AUTHORIZATION) {
+            refuse(Kind::Unsupported, "expected one authorization header, received several")
+        } else {
+            Ok(None)
         };
     };
     let text = value.to_str().unwrap_or_default();

@@ -3,6 +3,7 @@
 
 mod exchange;
 mod oidc;
+mod pages;
 mod passkeys;
 mod people;
 mod readers;

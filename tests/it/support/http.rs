@@ -1,5 +1,6 @@
 //! A client that shows an HTTP/1.1 answer as it came, reason phrase included.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,8 +10,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 pub(crate) struct Answer {
     /// The status code.
     pub(crate) status: u16,
-    /// The rest of the status line.
-    pub(crate) reason: String,
     /// Names in lower case, in order.
     pub(crate) headers: Vec<(String, String)>,
     /// The body as text.
@@ -38,9 +37,9 @@ pub(crate) async fn send(
 ) -> Answer {
     let mut request = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        write!(request, "{name}: {value}\r\n").unwrap();
     }
-    request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    write!(request, "content-length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     // A server that refuses early may stop reading.
     let _ = stream.write_all(request.as_bytes()).await;

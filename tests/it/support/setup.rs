@@ -12,6 +12,7 @@ use jiff::Timestamp;
 pub(crate) const ORIGIN: &str = "http://localhost:8080";
 
 /// Three people, two packages on npm, one on PyPI, and one publisher of all of them.
+#[expect(clippy::too_many_lines, reason = "one set-up file")]
 pub(crate) fn text(issuer: &str) -> String {
     format!(
         r#"

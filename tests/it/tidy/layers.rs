@@ -42,7 +42,10 @@ const LAYERS: &[Layer] = &[
     Layer { module: "workers", may_name: &["domain", "vault", "pipeline", "app"] },
     Layer {
         module: "cli",
-        may_name: &["domain", "entropy", "config", "vault", "pipeline", "app", "web", "workers"],
+        may_name: &[
+            "domain", "entropy", "config", "store", "vault", "inspect", "upstream", "pipeline",
+            "app", "web", "workers",
+        ],
     },
     Layer { module: "main", may_name: &["pipeline", "app", "cli"] },
 ];

@@ -56,7 +56,7 @@ async fn list(visit: Visit) -> Answer {
     let page = views::PeoplePage {
         layout: visit.layout(Section::People, "People & keys").await?,
         notices: notices(signers),
-        people: all.people.into_iter().map(|row| person_row(&visit, row, &issuers)).collect(),
+        people: all.people.iter().map(|row| person_row(&visit, row, &issuers)).collect(),
         invitations: invitations.collect(),
         bots: all.bots.iter().map(|linked| identity_row(linked, &issuers)).collect(),
         may_invite: owner,
@@ -81,7 +81,7 @@ fn notices(signers: usize) -> Vec<Notice> {
     }]
 }
 
-fn person_row(visit: &Visit, row: PersonOverview, issuers: &[Issuer]) -> views::PersonRow {
+fn person_row(visit: &Visit, row: &PersonOverview, issuers: &[Issuer]) -> views::PersonRow {
     let you = row.person.id == visit.viewer.person;
     let keys = match row.keys.len() {
         0 => Badge::new(Tone::Warn, "circle-dashed", "No passkey yet"),

@@ -39,7 +39,7 @@ use crate::web::views::release::{ContentsPage, EntryRow, RejectPage, RunFragment
 use crate::web::views::shell::Section;
 
 /// Longest life of one live stream; the browser reconnects by itself.
-const LIVE_FOR: Duration = Duration::from_secs(30 * 60);
+const LIVE_FOR: Duration = Duration::from_mins(30);
 
 /// These routes.
 pub fn routes() -> Router<Arc<App>> {

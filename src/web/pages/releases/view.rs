@@ -553,12 +553,9 @@ fn action(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Action {
             "Files may still arrive. Signing begins when it is sealed.".to_owned(),
         );
     };
-    let why = match mine {
-        Ok(_) => {
-            let approve = format!("/releases/{id}/approve");
-            return Action::Sign(Signing { approve, reject, note_because: String::new() });
-        }
-        Err(why) => why,
+    let Err(why) = mine else {
+        let approve = format!("/releases/{id}/approve");
+        return Action::Sign(Signing { approve, reject, note_because: String::new() });
     };
     match why {
         CannotDecide::AlreadyDecided => {
