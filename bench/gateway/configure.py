@@ -54,22 +54,25 @@ name = "One person"
 required = 1
 people = ["Bench Owner"]
 """]
-names = [(kind, f"bench-{number:03}") for kind in ("npm", "pypi") for number in range(PACKAGES)]
-for kind, name in names:
-    setup.append(f"""\
+# One publisher for each kind: a publisher names at most 500 packages.
+for kind in ("npm", "pypi"):
+    names = [f"bench-{number:03}" for number in range(PACKAGES)]
+    for name in names:
+        setup.append(f"""\
 [[package]]
 ecosystem = "{kind}"
 name = "{name}"
 upstream = "{kind}"
 policy = "One person"
 """)
-packages = ", ".join(f'"{kind}:{name}"' for kind, name in names)
-setup.append(f"""\
+    packages = ", ".join(f'"{kind}:{name}"' for name in names)
+    setup.append(f"""\
 [[publisher]]
-name = "Bench"
+name = "Bench {kind}"
 issuer = "ci"
 packages = [{packages}]
 [publisher.claims]
 repository_id = "4242"
+job = "{kind}"
 """)
 (work / "setup.toml").write_text("\n".join(setup))

@@ -1,6 +1,6 @@
 """issuer.py WORK: an OIDC issuer on a free loopback port, until its parent ends.
 
-`/token?audience=A` gives a token that lives for an hour. The address is left in WORK/issuer.url.
+`/token?audience=A&job=J` gives a token with these claims that lives for an hour. The address is left in WORK/issuer.url.
 """
 
 import base64
@@ -31,11 +31,11 @@ def number(value):
     return base64url(value.to_bytes((value.bit_length() + 7) // 8, "big"))
 
 
-def token(issuer, audience):
+def token(issuer, audience, job):
     now = int(time.time())
     header = {"alg": "RS256", "typ": "JWT", "kid": "bench"}
-    claims = {"iss": issuer, "aud": audience, "sub": "bench", "repository_id": "4242", "actor_id": "1",
-              "jti": str(uuid.uuid4()), "iat": now, "nbf": now, "exp": now + LIFE_SECONDS}
+    claims = {"iss": issuer, "aud": audience, "sub": "bench", "repository_id": "4242", "job": job,
+              "actor_id": "1", "jti": str(uuid.uuid4()), "iat": now, "nbf": now, "exp": now + LIFE_SECONDS}
     signed = ".".join(base64url(json.dumps(part).encode()) for part in (header, claims))
     return f"{signed}.{base64url(KEY.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
@@ -53,7 +53,8 @@ class Issuer(http.server.BaseHTTPRequestHandler):
             document = {"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "bench",
                                   "n": number(public.n), "e": number(public.e)}]}
         else:
-            document = {"value": token(issuer, urllib.parse.parse_qs(url.query)["audience"][0])}
+            query = urllib.parse.parse_qs(url.query)
+            document = {"value": token(issuer, query["audience"][0], query["job"][0])}
         body = json.dumps(document).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")

@@ -22,7 +22,7 @@ def call(url, body=None, headers=None):
 
 
 def ci_token(audience):
-    return call(f"{issuer}/token?audience={audience}")["value"]
+    return call(f"{issuer}/token?audience={audience}&job={kind}")["value"]
 
 
 if kind == "pypi":

@@ -47,7 +47,7 @@ const LAYERS: &[Layer] = &[
             "app", "web", "workers",
         ],
     },
-    Layer { module: "main", may_name: &["cli", "pipeline"] },
+    Layer { module: "main", may_name: &["pipeline", "app", "cli"] },
 ];
 
 /// A crate from outside and the modules that may name it.
