@@ -4,3 +4,4 @@
 mod harness_browser;
 mod harness_clients;
 mod harness_registries;
+mod release_walk;
