@@ -4,4 +4,6 @@
 mod harness_browser;
 mod harness_clients;
 mod harness_registries;
+mod release_browser;
+mod release_pages;
 mod release_walk;
