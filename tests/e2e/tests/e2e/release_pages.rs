@@ -94,7 +94,8 @@ async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
         ("identity-new", "/people/identities/new", ""),
         ("keys", "/me/keys", "My keys"),
         ("health", "/health-page", ""),
-        ("problem", "/releases/none", ""),
+        ("problem", "/nowhere", "nothing at this address"),
+        ("problem-id", "/releases/none", "nothing at this address"),
     ];
     for (name, path, words) in pages {
         findings.look_at(&ines, name, &format!("{origin}{path}"), words).await;
@@ -114,6 +115,15 @@ async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
     let mara = world.enrol(MARA).await;
     assert_eq!(mara.reject(&python, "the changelog names another version").await, Ok(()));
     findings.look_at(&mara, "release-rejected", &python, "Rejected").await;
+
+    // The two instruments work on these pages: they see what is broken on purpose.
+    mara.go(&origin).await;
+    let broken = "document.documentElement.removeAttribute('lang'); \
+        document.querySelector('h1').style.width = '900px'; \
+        document.querySelector('h1').style.maxWidth = 'none'";
+    mara.evaluate(broken).await;
+    assert!(mara.axe().await.iter().any(|violation| violation.id == "html-has-lang"));
+    assert!(mara.overflows_on_a_phone().await);
 
     let Findings(found) = findings;
     assert!(found.is_empty(), "{} findings:\n{}", found.len(), found.join("\n"));
