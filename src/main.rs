@@ -26,10 +26,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Serve(arguments) => cli::serve::run(arguments).await,
-            Command::Apply(arguments) => {
-                let now = Clock::default().now();
-                arguments.run(&mut std::io::stdout(), now).await.map_err(Into::into)
-            }
+            Command::Apply(arguments) => cli::apply::run(arguments).await,
             Command::Submit(arguments) => {
                 let now = Clock::default().now();
                 arguments.run(&mut std::io::stdout(), now).await.map_err(Into::into)

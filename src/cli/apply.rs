@@ -10,12 +10,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::app::Clock;
 use crate::config::{Config, ConfigError};
-use crate::pipeline::setup::apply::{Invite, ReadySetup, UpstreamCredentials, apply};
+use crate::pipeline::setup::apply::{Invite, ReadySetup, Target, UpstreamCredentials, apply_to};
 use crate::pipeline::setup::file::{FILE_MAX_BYTES, FileError, SetupFile};
 use crate::pipeline::setup::{CREDENTIAL_MAX_BYTES, Credential};
 use crate::pipeline::{Error, Result as PipelineResult};
-use crate::store::{Store, StoreError};
 use crate::vault::{self, VaultError};
 
 /// Sets up an installation that nobody has claimed: issuers, people, registries, policies,
@@ -25,7 +25,7 @@ pub struct Apply {
     /// The set-up file.
     pub file: PathBuf,
     /// The configuration that the server has, too.
-    #[arg(long, default_value = "countersign.toml")]
+    #[arg(long, env = "COUNTERSIGN_CONFIG", default_value = "countersign.toml")]
     pub config: PathBuf,
     /// Print the invitations as a JSON array of names and addresses.
     #[arg(long)]
@@ -48,7 +48,7 @@ pub enum ApplyError {
         source: std::io::Error,
     },
     /// The set-up file is not one.
-    #[error("`{path}`: {source}")]
+    #[error("`{path}` is not a set-up file")]
     File {
         /// Which file.
         path: PathBuf,
@@ -56,19 +56,16 @@ pub enum ApplyError {
         source: Box<FileError>,
     },
     /// A credential file does not hold a credential.
-    #[error("`{key}`: {source}")]
+    #[error("`{key}`: {why}")]
     Credential {
         /// The key in the set-up file.
         key: String,
-        /// Why; says nothing of the content.
-        source: Error,
+        /// Says nothing of the content.
+        why: Error,
     },
     /// The data folder or its key is not usable.
     #[error("cannot use the vault key")]
     Vault(#[from] VaultError),
-    /// The database is not usable.
-    #[error("cannot use the database")]
-    Store(#[from] StoreError),
     /// The file was understood and refused, or something failed on the way.
     #[error(transparent)]
     Apply(#[from] Error),
@@ -84,6 +81,12 @@ struct Printed<'a> {
     url: &'a str,
 }
 
+/// Applies and prints to standard output.
+pub async fn run(arguments: Apply) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let now = Clock::default().now();
+    Ok(arguments.run(&mut std::io::stdout().lock(), now).await?)
+}
+
 impl Apply {
     /// Does it, and prints the invitations to `out`.
     pub async fn run(&self, out: &mut impl Write, now: Timestamp) -> Result<(), ApplyError> {
@@ -92,11 +95,11 @@ impl Apply {
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| ApplyError::Read { path: config.data_dir.clone(), source })?;
         let key = vault::load_or_create(&config.data_dir)?.sealing_key();
-        let store = Store::open(&config.database_url, &config.base).await?;
         let origin = config.origin_text();
-        let invites = apply(&store, &key, &origin, setup, now).await;
-        store.close().await;
-        self.print(out, &origin, &invites?).map_err(ApplyError::Print)
+        let target =
+            Target { database_url: &config.database_url, base: &config.base, origin: &origin };
+        let invites = apply_to(target, &key, setup, now).await?;
+        self.print(out, &origin, &invites).map_err(ApplyError::Print)
     }
 
     fn read(&self) -> Result<ReadySetup, ApplyError> {
@@ -142,7 +145,7 @@ fn read_credential(key: String, path: &Path) -> Result<Credential, ApplyError> {
     // One byte more than allowed, and a line end: the parser says what is too long.
     let text = read_bounded(path, CREDENTIAL_MAX_BYTES + 3)?;
     let parsed: PipelineResult<Credential> = Credential::parse(&text);
-    parsed.map_err(|source| ApplyError::Credential { key, source })
+    parsed.map_err(|why| ApplyError::Credential { key, why })
 }
 
 /// Reads at most `limit` bytes and one more, which the parsers refuse.

@@ -420,7 +420,8 @@ fn rejoin(session: StoredSession, claims: &Claims, now: Timestamp) -> Result<Sto
         return refuse(
             Kind::Gone,
             format!(
-                "expected a CI token that was not used up, received one whose uploads ended at `{at}`"
+                "expected a CI token that was not used up, received one whose uploads ended at \
+                 `{at}`"
             ),
         );
     }

@@ -107,8 +107,7 @@ pub async fn npm(
         );
     }
     publish.check_digests(held.digests()).map_err(envelope)?;
-    let facts =
-        read_held(&held, &intake.limits, inspect::npm::read).await?;
+    let facts = read_held(&held, &intake.limits, inspect::npm::read).await?;
     let comparison = inspect::npm::compare::compare_manifest(&publish.manifest, &facts);
     refuse_differences(&comparison)?;
     let differences = npm_rules(intake, package, &publish, &facts)?

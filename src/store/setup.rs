@@ -669,7 +669,7 @@ impl Tx {
             sqlx::query_as(
                 "-- setup: every publisher
                 select id, issuer_id, name, rule, last_used_at from publishers
-                where removed_at is null order by created_at, id",
+                where removed_at is null order by created_at, name",
             )
             .fetch_all(c)
             .await?
@@ -694,7 +694,7 @@ impl Tx {
             sqlx::query_as(
                 "-- setup: one issuer's publishers
                 select id, issuer_id, name, rule, last_used_at from publishers
-                where removed_at is null and issuer_id = $1 order by created_at, id",
+                where removed_at is null and issuer_id = $1 order by created_at, name",
             )
             .bind(issuer.as_bytes().to_vec())
             .fetch_all(c)

@@ -293,12 +293,13 @@ fn refuse_query(request: &Request) -> Result<()> {
 
 fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return if headers.contains_key(header::AUTHORIZATION) {
-            refuse(Kind::Unsupported, "expected one authorization header, received several")
-        } else {
-            Ok(None)
-        };
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value,
+        (Some(_), Some(_)) => {
+            let message = "expected one authorization header, received several";
+            return refuse(Kind::Unsupported, message);
+        }
     };
     let text = value.to_str().unwrap_or_default();
     Ok(text

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
 use countersign::app::Clock;
 use countersign::domain::event::Actor;
 use countersign::domain::ids::UploadSessionId;
@@ -12,6 +15,7 @@ use countersign::oidc::http::HttpSettings;
 use countersign::pipeline::ci::{self, Exchange, Scope, UploadSession};
 use countersign::pipeline::{Error, Kind, setup};
 use countersign::store::Store;
+use countersign::web::client_error::pypi_refusal;
 use countersign::web::token_exchange::{TokenExchange, routes};
 use jiff::SignedDuration;
 use secrecy::SecretString;
@@ -490,6 +494,28 @@ async fn refused_tokens_are_kept_up_to_a_hundred_per_issuer() {
         assert_eq!(count(&world.store, "refused_tokens").await, 100);
     })
     .await;
+}
+
+/// What twine and uv print of a refused upload (wire.md 1.5).
+#[tokio::test]
+async fn a_refusal_reaches_python_clients_in_status_line_and_body() {
+    let handler = async |headers: HeaderMap| {
+        pypi_refusal(&headers, StatusCode::BAD_REQUEST, "File already exists: caf\u{e9} \u{2713}\n")
+    };
+    let routes = Router::new().route("/", post(handler));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let uv = "application/json;q=0.9, text/plain;q=0.8, text/html;q=0.7";
+    for (accept, kind) in [("*/*", "text/plain; charset=utf-8"), (uv, "application/json")] {
+        let answer = send(address, "POST /", &[("accept", accept)], "").await;
+        assert_eq!(answer.status, 400);
+        // The client of these tests reads ISO-8859-1 as broken UTF-8, as it should.
+        assert_eq!(answer.reason, "File already exists: caf\u{fffd} ? ");
+        assert_eq!(answer.header("content-type"), Some(kind));
+        assert!(answer.body.contains("File already exists: caf\u{e9} \u{2713} "), "{answer:?}");
+    }
+    server.abort();
 }
 
 /// Rule O25.

@@ -1,6 +1,7 @@
 //! The integration tests: one binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod api;
 mod exchange;
 mod oidc;
 mod pages;

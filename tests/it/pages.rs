@@ -326,8 +326,8 @@ async fn owners_invite_once_and_take_invitations_back() {
     assert_eq!(owner.post_form(&revoke, &[]).await.status, 303);
     assert_eq!(owner.get(&format!("/invite/{address}"), HTML).await.status, 410);
 
-    let forms = list.text.split("action=\"/people/").filter_map(|rest| rest.split('"').next());
-    let person = forms.filter_map(|place| place.strip_suffix("/invite")).next().unwrap().to_owned();
+    let mut forms = list.text.split("action=\"/people/").filter_map(|rest| rest.split('"').next());
+    let person = forms.find_map(|place| place.strip_suffix("/invite")).unwrap().to_owned();
     let fields = [("role", "maintainer")];
     assert_eq!(owner.post_form(&format!("/people/{person}/role"), &fields).await.status, 303);
     let again = owner.post_form(&format!("/people/{person}/invite"), &[]).await;

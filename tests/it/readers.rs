@@ -1,6 +1,6 @@
 //! The archive and document readers against real packages, hostile rows and Python's own readers.
 
-mod build;
+pub(crate) mod build;
 mod differential;
 mod envelope_rows;
 mod npm_rows;

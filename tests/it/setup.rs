@@ -535,10 +535,12 @@ fn a_credential_is_one_line_of_bounded_length() {
     for good in ["npm_x", "npm_x\n", "npm_x\r\n"] {
         assert!(Credential::parse(&good.into()).is_ok(), "{good:?}");
     }
-    let long = "x".repeat(setup::CREDENTIAL_MAX_BYTES + 1);
-    for bad in ["", "\n", "two\nlines", "a b", "a\tb", "a\n\n", "caf\u{e9}", &long] {
+    let long = "canary".repeat(setup::CREDENTIAL_MAX_BYTES / 6 + 1);
+    for bad in
+        ["", "\n", "canary\none", "canary one", "canary\t", "canary\n\n", "canary\u{e9}", &long]
+    {
         let (_, message) = refused(Credential::parse(&SecretString::from(bad)));
-        assert!(bad.trim().is_empty() || !message.contains(bad.trim()), "{message}");
+        assert!(message.starts_with("expected a credential") && !message.contains("canary"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::path::Path;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -47,6 +48,30 @@ pub struct Invite {
     pub name: String,
     /// The secret of the invitation; the address is the origin, `/invite/` and this.
     pub token: SecretString,
+}
+
+/// Which installation a set-up file is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Where its database is.
+    pub database_url: &'a str,
+    /// The folder that a relative path in the URL starts from.
+    pub base: &'a Path,
+    /// Origin as browsers see it.
+    pub origin: &'a str,
+}
+
+/// Opens an installation's database, applies a file as [`apply`] does, and closes it.
+pub async fn apply_to(
+    target: Target<'_>,
+    key: &SealingKey,
+    setup: ReadySetup,
+    now: Timestamp,
+) -> Result<Vec<Invite>> {
+    let store = Store::open(target.database_url, target.base).await?;
+    let invites = apply(&store, key, target.origin, setup, now).await;
+    store.close().await;
+    invites
 }
 
 /// Applies a file as the host, in one transaction that also claims the installation. Refused when

@@ -23,7 +23,7 @@ pub const FILE_MAX_BYTES: usize = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// Not TOML of the documented shape.
-    #[error("expected a set-up file: {0}")]
+    #[error(transparent)]
     Shape(#[from] toml::de::Error),
     /// Larger than any real one.
     #[error("expected at most {FILE_MAX_BYTES} bytes, received `{0}`")]

@@ -121,7 +121,7 @@ pub struct PolicySaved {
     pub id: PolicyId,
     /// The revision now in force.
     pub revision: u32,
-    /// Members who were counted as able to sign although they have no passkey yet.
+    /// Members who were counted as able to sign although they have no passkey yet, by name.
     pub not_joined: Vec<String>,
 }
 
@@ -520,6 +520,8 @@ async fn check_members(tx: &mut Tx, policy: &Policy) -> Result<Vec<String>> {
             able += 1;
         }
     }
+    // Ids made in one millisecond have no order of their own.
+    not_joined.sort();
     let required = policy.required();
     if usize::try_from(required).unwrap_or(usize::MAX) > able {
         return Err(bad_input(PolicyRefusal::Unsatisfiable { required, able }));
@@ -596,7 +598,8 @@ async fn insert_publisher(
     if issuer.preset() != draft.rule.preset() {
         let (wanted, received) = (issuer.preset().as_str(), draft.rule.preset().as_str());
         let message = format!(
-            "expected a {wanted} rule, which is what this issuer's tokens carry, received `{received}`"
+            "expected a {wanted} rule, which is what this issuer's tokens carry, received \
+             `{received}`"
         );
         return refuse(Kind::BadInput, message);
     }

@@ -121,7 +121,8 @@ pub struct PersonList {
     get, path = "/api/v1/packages", tag = "catalog", security(("session" = [])),
     responses(
         (status = 200, body = PackageList),
-        (status = "4XX", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        (status = "4XX", body = super::openapi::ProblemDocument,
+         content_type = "application/problem+json"),
     )
 )]
 pub async fn packages(
@@ -150,7 +151,8 @@ pub async fn packages(
     get, path = "/api/v1/policies", tag = "catalog", security(("session" = [])),
     responses(
         (status = 200, body = PolicyList),
-        (status = "4XX", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        (status = "4XX", body = super::openapi::ProblemDocument,
+         content_type = "application/problem+json"),
     )
 )]
 pub async fn policies(
@@ -193,7 +195,8 @@ pub async fn policies(
     get, path = "/api/v1/people", tag = "catalog", security(("session" = [])),
     responses(
         (status = 200, body = PersonList),
-        (status = "4XX", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        (status = "4XX", body = super::openapi::ProblemDocument,
+         content_type = "application/problem+json"),
     )
 )]
 pub async fn people(

@@ -96,7 +96,8 @@ fn ci_release(app: &App, record: ReleaseRecord) -> CiRelease {
     security(("upload_credential" = [])),
     responses(
         (status = 200, body = CiReleaseList),
-        (status = "4XX", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        (status = "4XX", body = super::openapi::ProblemDocument,
+         content_type = "application/problem+json"),
     )
 )]
 pub async fn list(
@@ -138,7 +139,8 @@ pub async fn list(
     security(("upload_credential" = [])),
     responses(
         (status = 200, body = CiRelease),
-        (status = "4XX", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        (status = "4XX", body = super::openapi::ProblemDocument,
+         content_type = "application/problem+json"),
     )
 )]
 pub async fn seal(

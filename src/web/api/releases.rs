@@ -345,8 +345,10 @@ pub fn parse_package(text: &str) -> Result<PackageName, Refusal> {
     get, path = "/api/v1/releases", tag = "releases", params(ReleaseQuery),
     security(("session" = [])),
     responses(
-        (status = 200, body = ReleaseList, headers(("Link" = String, description = "The next page"))),
-        (status = "4XX", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, body = ReleaseList,
+         headers(("Link" = String, description = "The next page"))),
+        (status = "4XX", body = super::openapi::ProblemDocument,
+         content_type = "application/problem+json"),
     )
 )]
 pub async fn list(
@@ -462,7 +464,8 @@ fn item(app: &App, row: ReleaseRow) -> ReleaseItem {
     security(("session" = [])),
     responses(
         (status = 200, body = ReleaseDetails),
-        (status = "4XX", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        (status = "4XX", body = super::openapi::ProblemDocument,
+         content_type = "application/problem+json"),
     )
 )]
 pub async fn one(

@@ -10,14 +10,14 @@ use flate2::{Compression, Crc};
 use sha2::Digest as _;
 
 /// One gzip member around `bytes`.
-pub(super) fn gz(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// A ustar header with a right checksum.
-pub(super) fn header(name: &[u8], kind: u8, size: usize) -> [u8; 512] {
+pub(crate) fn header(name: &[u8], kind: u8, size: usize) -> [u8; 512] {
     let mut block = [0; 512];
     block[..name.len()].copy_from_slice(name);
     block[100..108].copy_from_slice(b"0000644\0");
@@ -32,14 +32,14 @@ pub(super) fn header(name: &[u8], kind: u8, size: usize) -> [u8; 512] {
 }
 
 /// Writes the checksum a header should have.
-pub(super) fn sum(block: &mut [u8]) {
+pub(crate) fn sum(block: &mut [u8]) {
     block[148..156].fill(b' ');
     let total: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     block[148..156].copy_from_slice(format!("{total:06o}\0 ").as_bytes());
 }
 
 /// A header changed by `change`, with the checksum made right again.
-pub(super) fn header_with(
+pub(crate) fn header_with(
     name: &[u8],
     kind: u8,
     size: usize,
@@ -52,24 +52,24 @@ pub(super) fn header_with(
 }
 
 /// Content filled up to whole blocks.
-pub(super) fn padded(body: &[u8]) -> Vec<u8> {
+pub(crate) fn padded(body: &[u8]) -> Vec<u8> {
     let mut out = body.to_vec();
     out.resize(body.len().next_multiple_of(512), 0);
     out
 }
 
 /// A header and its content.
-pub(super) fn entry(name: &str, kind: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn entry(name: &str, kind: u8, body: &[u8]) -> Vec<u8> {
     [header(name.as_bytes(), kind, body.len()).to_vec(), padded(body)].concat()
 }
 
 /// A regular file.
-pub(super) fn file(name: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn file(name: &str, body: &[u8]) -> Vec<u8> {
     entry(name, b'0', body)
 }
 
 /// A pax extension header with records whose lengths are right.
-pub(super) fn pax(records: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn pax(records: &[(&str, &str)]) -> Vec<u8> {
     let mut body = String::new();
     for (key, value) in records {
         let rest = key.len() + value.len() + 3;
@@ -83,34 +83,34 @@ pub(super) fn pax(records: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// The two zero blocks.
-pub(super) fn end() -> Vec<u8> {
+pub(crate) fn end() -> Vec<u8> {
     vec![0; 1024]
 }
 
 /// A gzipped tar of whole entries.
-pub(super) fn tgz(entries: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn tgz(entries: &[Vec<u8>]) -> Vec<u8> {
     gz(&[entries.concat(), end()].concat())
 }
 
 /// One file of a ZIP archive and everything the two records say about it.
 #[derive(Clone)]
-pub(super) struct Zipped {
-    pub(super) name: Vec<u8>,
-    pub(super) local_name: Option<Vec<u8>>,
-    pub(super) packed: Vec<u8>,
-    pub(super) size: u32,
-    pub(super) local_size: Option<u32>,
-    pub(super) crc: u32,
-    pub(super) flags: u16,
-    pub(super) method: u16,
-    pub(super) extra: Vec<u8>,
-    pub(super) comment: Vec<u8>,
-    pub(super) attributes: u32,
-    pub(super) disk: u16,
+pub(crate) struct Zipped {
+    pub(crate) name: Vec<u8>,
+    pub(crate) local_name: Option<Vec<u8>>,
+    pub(crate) packed: Vec<u8>,
+    pub(crate) size: u32,
+    pub(crate) local_size: Option<u32>,
+    pub(crate) crc: u32,
+    pub(crate) flags: u16,
+    pub(crate) method: u16,
+    pub(crate) extra: Vec<u8>,
+    pub(crate) comment: Vec<u8>,
+    pub(crate) attributes: u32,
+    pub(crate) disk: u16,
 }
 
 /// A stored file.
-pub(super) fn stored(name: &str, body: &[u8]) -> Zipped {
+pub(crate) fn stored(name: &str, body: &[u8]) -> Zipped {
     let mut crc = Crc::new();
     crc.update(body);
     Zipped {
@@ -130,14 +130,14 @@ pub(super) fn stored(name: &str, body: &[u8]) -> Zipped {
 }
 
 /// A deflated file.
-pub(super) fn deflated(name: &str, body: &[u8]) -> Zipped {
+pub(crate) fn deflated(name: &str, body: &[u8]) -> Zipped {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(body).unwrap();
     Zipped { packed: encoder.finish().unwrap(), method: 8, ..stored(name, body) }
 }
 
 impl Zipped {
-    pub(super) fn local(&self) -> Vec<u8> {
+    pub(crate) fn local(&self) -> Vec<u8> {
         let name = self.local_name.as_ref().unwrap_or(&self.name);
         let size = self.local_size.unwrap_or(self.size);
         let mut out = b"PK\x03\x04\x14\0".to_vec();
@@ -153,7 +153,7 @@ impl Zipped {
         [&out[..], name, &self.extra, &self.packed].concat()
     }
 
-    pub(super) fn central(&self, offset: usize) -> Vec<u8> {
+    pub(crate) fn central(&self, offset: usize) -> Vec<u8> {
         let mut out = b"PK\x01\x02\x14\x03\x14\0".to_vec();
         for field in [self.flags, self.method, 0, 0x21] {
             out.extend(field.to_le_bytes());
@@ -173,7 +173,7 @@ impl Zipped {
 }
 
 /// The record at the end.
-pub(super) fn end_record(entries: u16, directory: usize, offset: usize) -> Vec<u8> {
+pub(crate) fn end_record(entries: u16, directory: usize, offset: usize) -> Vec<u8> {
     let mut out = b"PK\x05\x06\0\0\0\0".to_vec();
     out.extend(entries.to_le_bytes());
     out.extend(entries.to_le_bytes());
@@ -184,7 +184,7 @@ pub(super) fn end_record(entries: u16, directory: usize, offset: usize) -> Vec<u
 }
 
 /// A ZIP archive of the given files in order.
-pub(super) fn zip(files: &[Zipped]) -> Vec<u8> {
+pub(crate) fn zip(files: &[Zipped]) -> Vec<u8> {
     let (mut locals, mut directory) = (Vec::new(), Vec::new());
     for file in files {
         directory.extend(file.central(locals.len()));
@@ -195,7 +195,7 @@ pub(super) fn zip(files: &[Zipped]) -> Vec<u8> {
 }
 
 /// The files of a small good wheel of `hello_wire` 1.0.0, RECORD left out.
-pub(super) fn wheel_files() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn wheel_files() -> Vec<(String, Vec<u8>)> {
     let info = "hello_wire-1.0.0.dist-info";
     let text = |name: &str, body: &str| (name.to_owned(), body.as_bytes().to_vec());
     vec![
@@ -211,7 +211,7 @@ pub(super) fn wheel_files() -> Vec<(String, Vec<u8>)> {
 }
 
 /// RECORD lines for the given files, and one for itself.
-pub(super) fn record(files: &[(String, Vec<u8>)]) -> String {
+pub(crate) fn record(files: &[(String, Vec<u8>)]) -> String {
     let mut out = String::new();
     for (name, body) in files {
         let hash = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(body));
@@ -221,7 +221,7 @@ pub(super) fn record(files: &[(String, Vec<u8>)]) -> String {
 }
 
 /// A wheel of the given files with the given RECORD.
-pub(super) fn wheel(files: &[(String, Vec<u8>)], record: &str) -> Vec<u8> {
+pub(crate) fn wheel(files: &[(String, Vec<u8>)], record: &str) -> Vec<u8> {
     let mut all: Vec<Zipped> = files.iter().map(|(name, body)| deflated(name, body)).collect();
     all.push(deflated("hello_wire-1.0.0.dist-info/RECORD", record.as_bytes()));
     zip(&all)

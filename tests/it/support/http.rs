@@ -1,6 +1,5 @@
 //! A client that shows an HTTP/1.1 answer as it came, reason phrase included.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,6 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 pub(crate) struct Answer {
     /// The status code.
     pub(crate) status: u16,
+    /// The rest of the status line.
+    pub(crate) reason: String,
     /// Names in lower case, in order.
     pub(crate) headers: Vec<(String, String)>,
     /// The body as text.
@@ -35,11 +36,13 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
-    let mut request = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        write!(request, "{name}: {value}\r\n").unwrap();
-    }
-    write!(request, "content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let headers: Vec<_> =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (headers, length) = (headers.concat(), body.len());
+    let request = format!(
+        "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\
+         content-length: {length}\r\n\r\n{body}"
+    );
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     // A server that refuses early may stop reading.
     let _ = stream.write_all(request.as_bytes()).await;

@@ -61,7 +61,7 @@ pub(super) fn spare(known: &PolicyOverview) -> Badge {
     let required = usize::try_from(known.policy.required()).unwrap_or(usize::MAX);
     match able.checked_sub(required) {
         None => Badge::new(Tone::Bad, "users", format!("{able} of {required} can sign")),
-        Some(_) if required == 1 => Badge::new(Tone::Warn, "user", "One person"),
+        Some(_) if required == 1 => Badge::new(Tone::Warn, "triangle-alert", "One person"),
         Some(0) => Badge::new(Tone::Warn, "users", "No spare"),
         Some(more) => Badge::new(Tone::Ok, "users", format!("{more} spare")),
     }
