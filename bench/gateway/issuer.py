@@ -1,6 +1,7 @@
 """issuer.py WORK: an OIDC issuer on a free loopback port, until its parent ends.
 
-`/token?audience=A&job=J` gives a token with these claims that lives for an hour. The address is left in WORK/issuer.url.
+`/token?audience=A&job=J` gives a token with these claims that lives for an hour. The address is left in
+WORK/issuer.url.
 """
 
 import base64

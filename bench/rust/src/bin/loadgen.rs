@@ -4,8 +4,8 @@
 //!         [--warmup 4] [--timeout 120] [--header 'Name: value']… [--headers-by-package FILE]
 //!         [--first-package 0] [--packages 256] [--ready FILE]
 //!
-//! `--headers-by-package` has lines of package, tab, header. With `--ready FILE` it writes that file
-//! after warming up and waits for `FILE.go`, so that somebody can take the server's measures.
+//! `--headers-by-package` has lines of package, tab, header. With `--ready FILE` it writes the file
+//! after warming up, then waits for `FILE.go`, so that somebody can take the server's measures.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
