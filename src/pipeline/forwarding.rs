@@ -422,14 +422,14 @@ async fn send(
     let outcome = transmit(forwarder, lease, work, artifact, &document, &proof).await?;
     // An upload may take minutes; what follows happens when it ended.
     let now = SignedDuration::try_from(began.elapsed()).map_or(now, |took| now + took);
-    let (word, message, after) = judge(lease, work, artifact, outcome);
+    let (outcome, message, after) = judge(lease, work, artifact, outcome);
     let mut tx = forwarder.store.begin().await?;
-    tx.end_attempt(attempt, word, &message, now).await?;
+    tx.end_attempt(attempt, outcome, &message, now).await?;
     let event = Event::ForwardEnded {
         release: work.record.id,
         attempt,
         name: artifact.filename.clone(),
-        outcome: word.to_owned(),
+        outcome: outcome.to_owned(),
         message,
     };
     tx.append(now, event).await?;

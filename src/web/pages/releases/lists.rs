@@ -76,7 +76,7 @@ pub(super) async fn inbox(
                 value: format!(
                     "{} on {}",
                     count(packages.len() as u64, "package"),
-                    count(upstreams.len() as u64, "registry").replace("registrys", "registries")
+                    count(upstreams.len() as u64, "upstream")
                 ),
             }],
             next_steps: steps,
