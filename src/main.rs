@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use countersign::app::Clock;
 use countersign::cli::submit::SubmitError;
 use countersign::cli::{self, Cli, Command};
 use tracing_subscriber::EnvFilter;
@@ -27,10 +26,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Serve(arguments) => cli::serve::run(arguments).await,
             Command::Apply(arguments) => cli::apply::run(arguments).await,
-            Command::Submit(arguments) => {
-                let now = Clock::default().now();
-                arguments.run(&mut std::io::stdout(), now).await.map_err(Into::into)
-            }
+            Command::Submit(arguments) => cli::submit::run(arguments).await,
         }
     });
     match result {

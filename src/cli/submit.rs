@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::app::Clock;
 use crate::domain::package::{Ecosystem, PackageName};
 use file::Built;
 use gateway::{Gateway, Release};
@@ -118,6 +119,12 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| expected())?;
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(expected)
+}
+
+/// Runs the command with the system's clock and standard output.
+pub async fn run(arguments: Submit) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let now = Clock::default().now();
+    Ok(arguments.run(&mut std::io::stdout(), now).await?)
 }
 
 impl Submit {

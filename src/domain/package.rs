@@ -145,7 +145,8 @@ impl PackageName {
             && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         if !ok {
             return Err(NameError::Name {
-                expected: "a Python project name of ASCII letters, digits, `.`, `_` and `-` that starts and ends with a letter or digit",
+                expected: "a Python project name of ASCII letters, digits, `.`, `_` and `-` \
+                           that starts and ends with a letter or digit",
                 received: excerpt(text),
             });
         }

@@ -274,7 +274,7 @@ impl Splitter {
     }
 
     fn tarball(&self, name: String, value: &Value) -> Result<Attachment, EnvelopeRefusal> {
-        let (content_type, _) = typed_data(value)?;
+        let (content_type, _) = typed_text(value)?;
         if self.decoded == 0 || self.tarball.as_deref() != Some(name.as_bytes()) {
             return Err(EnvelopeRefusal::Tarballs { received: "none" });
         }
@@ -286,7 +286,7 @@ impl Splitter {
     }
 
     fn provenance(&self, name: String, value: &Value) -> Result<Provenance, EnvelopeRefusal> {
-        let (content_type, text) = typed_data(value)?;
+        let (content_type, text) = typed_text(value)?;
         let limit = self.limits.provenance_bytes;
         if text.len() > limit {
             return Err(EnvelopeRefusal::ProvenanceTooLarge { limit, length: text.len() });
@@ -508,7 +508,7 @@ fn excerpt_bytes(bytes: &[u8]) -> String {
 }
 
 /// `content_type` and `data` of an attachment.
-fn typed_data(value: &Value) -> Result<(String, String), EnvelopeRefusal> {
+fn typed_text(value: &Value) -> Result<(String, String), EnvelopeRefusal> {
     let text = |member: &str| value.get(member).and_then(Value::as_str).map(str::to_owned);
     text("content_type")
         .zip(text("data"))

@@ -65,7 +65,7 @@ pub enum TarRefusal {
     },
     /// A directory that carries data (A28).
     #[error("expected an empty directory entry, received {size} bytes in `{entry}`")]
-    DirectoryData {
+    DirectoryWithBytes {
         /// The stated size, in bytes.
         size: u64,
         /// The path, escaped and cut.
@@ -245,7 +245,7 @@ impl<R: Read> Reader<R> {
             return Err(TarRefusal::PaxSize { header: size, pax, entry: excerpt(&path) }.into());
         }
         if is_directory && size != 0 {
-            return Err(TarRefusal::DirectoryData { size, entry: excerpt(&path) }.into());
+            return Err(TarRefusal::DirectoryWithBytes { size, entry: excerpt(&path) }.into());
         }
         if size > self.limits.entry_bytes {
             let (limit, entry) = (self.limits.entry_bytes, excerpt(&path));

@@ -121,7 +121,7 @@ pub enum ZipRefusal {
     },
     /// A directory that carries data (Z23).
     #[error("expected an empty directory entry, received data in `{entry}`")]
-    DirectoryData {
+    DirectoryWithBytes {
         /// The path, escaped and cut.
         entry: String,
     },
@@ -458,7 +458,7 @@ fn central_entry(record: &[u8], offset: u64, limits: &Limits) -> Result<(Entry, 
     }
     let crc = fields.u32(16);
     if is_directory && (packed, size, crc) != (0, 0, 0) {
-        return Err(ZipRefusal::DirectoryData { entry: name() }.into());
+        return Err(ZipRefusal::DirectoryWithBytes { entry: name() }.into());
     }
     if method == 0 && packed != size {
         return Err(ZipRefusal::Stream { size: size.into(), entry: name() }.into());

@@ -1,7 +1,8 @@
 //! The registries we forward to: send one artifact, read back what they hold, pass reads through.
 //!
 //! `net` owns connections and their limits, `body` streams and re-hashes the artifact, `deliver`
-//! carries one publish request, `answer` sorts what a registry said, `npm` and `pypi` speak the two protocols (wire.md 4).
+//! carries one publish request, `answer` sorts what a registry said, `npm` and `pypi` speak the
+//! two protocols (wire.md 4).
 
 mod answer;
 mod body;

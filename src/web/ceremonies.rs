@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
@@ -17,8 +17,8 @@ use crate::pipeline::signin::{self, Answer, Begun, Claim, Started};
 use crate::pipeline::{Fault, Kind, refuse};
 use crate::web::error::WebError;
 use crate::web::extract::{
-    MaybeSignedIn, Now, OpenForm, OpenJson, ProtectedForm, ProtectedJson, SignedIn, ended_cookie,
-    session_cookie,
+    MaybeSignedIn, Now, OpenForm, OpenJson, Path, ProtectedForm, ProtectedJson, SignedIn,
+    ended_cookie, session_cookie,
 };
 
 type Answered = Result<Response, WebError>;

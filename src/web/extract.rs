@@ -51,6 +51,21 @@ impl FromRequestParts<Arc<App>> for Now {
     }
 }
 
+/// The variables of the address. What cannot be one of ours leads nowhere, as any unknown address.
+#[derive(Debug, Clone)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = WebError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(variables)) => Ok(Self(variables)),
+            Err(_) => Err(Refusal::new(Kind::NotFound, "there is nothing at this address").into()),
+        }
+    }
+}
+
 /// Who is signed in. Anybody else is sent to the sign-in page, or refused with 401 when a script
 /// asked.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -26,7 +26,7 @@ use crate::pipeline::signin::is_own_path;
 use crate::pipeline::{Error, Kind, Refusal};
 use crate::web::display::{When, span};
 use crate::web::error::WebError;
-use crate::web::extract::{MaybeSignedIn, Now, OpenForm};
+use crate::web::extract::{MaybeSignedIn, Now, OpenForm, Path};
 use crate::web::views::access::{
     InviteGonePage, InvitePage, LoginPage, NeutralPage, Preflight, SetupPage,
 };

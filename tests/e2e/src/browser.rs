@@ -307,14 +307,25 @@ impl Browser {
         serde_json::from_value(found).expect("axe's findings")
     }
 
-    /// Writes a screenshot of the whole page.
-    pub async fn screenshot(&self, look: Look, file: &Path) {
+    /// Shows the page in a look until `plain`.
+    pub async fn wear(&self, look: Look) {
         let width = if look == Look::Phone { 390 } else { 1280 };
         let scheme = if look == Look::Dark { "dark" } else { "light" };
         let screen = json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": look == Look::Phone });
         self.cdp("Emulation.setDeviceMetricsOverride", screen).await;
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.cdp("Emulation.setEmulatedMedia", media).await;
+    }
+
+    /// Shows the page as the window has it again.
+    pub async fn plain(&self) {
+        self.cdp("Emulation.clearDeviceMetricsOverride", json!({})).await;
+        self.cdp("Emulation.setEmulatedMedia", json!({ "features": [] })).await;
+    }
+
+    /// Writes a screenshot of the whole page.
+    pub async fn screenshot(&self, look: Look, file: &Path) {
+        self.wear(look).await;
         let options = json!({ "format": "png", "captureBeyondViewport": true });
         let shot = self.cdp("Page.captureScreenshot", options).await;
         let data = shot["data"].as_str().expect("an image");
@@ -323,8 +334,7 @@ impl Browser {
             std::fs::create_dir_all(dir).expect("a folder");
         }
         std::fs::write(file, png).expect("a screenshot");
-        self.cdp("Emulation.clearDeviceMetricsOverride", json!({})).await;
-        self.cdp("Emulation.setEmulatedMedia", json!({ "features": [] })).await;
+        self.plain().await;
     }
 
     /// Whether the page is wider than its window at a phone's width (390), which it must not be.

@@ -65,6 +65,12 @@ Homepage = "https://example.org/hello"
         // flit publishes what it builds itself.
         return PythonProject { dir: dir.to_path_buf(), files: Vec::new() };
     }
+    build(dir, name, version).await
+}
+
+/// Builds what lies in `dir` (again): `name` and `version` must be those of its `pyproject.toml`.
+pub async fn build(dir: &Path, name: &str, version: &str) -> PythonProject {
+    let module = name.replace('-', "_");
     // Without isolation: the backend is installed beside `build`, nothing is fetched.
     let mut build = child::command(&tools::python("pyproject-build"), dir);
     build.args(["--no-isolation", "--outdir", "dist", "."]);

@@ -170,7 +170,7 @@ fn a23_a27_colliding_entries_are_refused() {
 fn a28_a31_only_files_and_empty_directories_are_accepted() {
     assert!(matches!(
         tar_refusal(&[entry("p/", b'5', b"x")]),
-        TarRefusal::DirectoryData { size: 1, .. }
+        TarRefusal::DirectoryWithBytes { size: 1, .. }
     ));
     let kinds = [
         (b'1', "hard link"),

@@ -208,7 +208,7 @@ fn z19_z23_names_and_types_are_checked() {
     }
     assert!(matches!(one(|file| file.attributes = 0x10), ZipRefusal::FileType { .. }));
     let directory = Zipped { attributes: 0x10, ..stored("d/", b"data") };
-    assert!(matches!(zip_refusal(&zip(&[directory])), ZipRefusal::DirectoryData { .. }));
+    assert!(matches!(zip_refusal(&zip(&[directory])), ZipRefusal::DirectoryWithBytes { .. }));
     assert!(matches!(one(|file| file.comment = b"c".to_vec()), ZipRefusal::Comment { .. }));
 }
 

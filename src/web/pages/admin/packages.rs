@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::get;
 
@@ -22,7 +21,7 @@ use crate::pipeline::setup::{self, PackageDraft};
 use crate::pipeline::{Error, Kind, Refusal, refuse};
 use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
-use crate::web::extract::ProtectedForm;
+use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::releases::decided_row;
 use crate::web::pages::visit::{Fields, Visit, correctable, id, see};
 use crate::web::pages::{Answer, show};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query};
+use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use secrecy::ExposeSecret as _;
@@ -19,7 +19,7 @@ use crate::pipeline::setup::overview;
 use crate::pipeline::{Error, Kind, Refusal, refuse, transaction};
 use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
-use crate::web::extract::ProtectedForm;
+use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::access::role_means;
 use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::get;
 use jiff::SignedDuration;
@@ -19,7 +18,7 @@ use crate::pipeline::setup::{self, PolicySaved};
 use crate::pipeline::{Error, Kind, refuse};
 use crate::web::display::{When, count};
 use crate::web::error::WebError;
-use crate::web::extract::ProtectedForm;
+use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};
 use crate::web::views::form::Choice;

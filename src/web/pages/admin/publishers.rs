@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query};
+use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use crate::pipeline::setup::overview::{self, PackageDetails, RefusedTokenOvervie
 use crate::pipeline::setup::{self, PublisherDraft};
 use crate::pipeline::{Error, Kind, Refusal, refuse};
 use crate::web::display::{When, visible};
-use crate::web::extract::ProtectedForm;
+use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};
 use crate::web::views::form::Choice;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use secrecy::SecretString;
@@ -16,7 +15,7 @@ use crate::pipeline::setup::overview::{self, UpstreamOverview};
 use crate::pipeline::setup::{self, Credential, NewCredential, Purpose, UpstreamDraft};
 use crate::pipeline::{Error, Kind, Refusal};
 use crate::web::display::{When, count};
-use crate::web::extract::ProtectedForm;
+use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};
 use crate::web::views::form::Choice;

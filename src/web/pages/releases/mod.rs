@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -30,7 +30,7 @@ use crate::domain::release::State as ReleaseState;
 use crate::pipeline::approval::{self, Signer};
 use crate::pipeline::{Error, Fault, Kind, Refusal, detached, review, staging};
 use crate::web::error::WebError;
-use crate::web::extract::{Now, ProtectedForm, ProtectedJson, SignedIn};
+use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
 use crate::web::pages::{Answer, layout, show};
 use crate::web::security::DOWNLOAD_POLICY;
 use crate::web::views;

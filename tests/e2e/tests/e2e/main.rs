@@ -4,3 +4,7 @@
 mod harness_browser;
 mod harness_clients;
 mod harness_registries;
+mod release_browser;
+mod release_clients;
+mod release_pages;
+mod release_walk;
