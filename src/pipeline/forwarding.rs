@@ -422,7 +422,7 @@ async fn send(
     let outcome = transmit(forwarder, lease, work, artifact, &document, &proof).await?;
     // An upload may take minutes; what follows happens when it ended.
     let now = SignedDuration::try_from(began.elapsed()).map_or(now, |took| now + took);
-    let (word, message, next) = judge(lease, work, artifact, outcome);
+    let (word, message, after) = judge(lease, work, artifact, outcome);
     let mut tx = forwarder.store.begin().await?;
     tx.end_attempt(attempt, word, &message, now).await?;
     let event = Event::ForwardEnded {
@@ -435,7 +435,7 @@ async fn send(
     tx.append(now, event).await?;
     tx.commit().await?;
     forwarder.progress.sending.send_replace(None);
-    Ok(next)
+    Ok(after)
 }
 
 /// The document rebuilt from the file's facts; it must be the one people signed (A13, D7).

@@ -54,7 +54,7 @@ fn functions_fit_a_screen() {
 
 #[test]
 fn lines_fit_the_page() {
-    each(File::is_code, style::long_lines);
+    each(File::is_product, style::long_lines);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn product_code_does_not_panic_on_purpose() {
 
 #[test]
 fn names_say_what_a_thing_is() {
-    each(File::is_rust, style::names);
+    each(File::is_product, style::names);
 }
 
 #[test]

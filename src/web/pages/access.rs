@@ -214,7 +214,7 @@ async fn health(visit: Visit, uri: Uri) -> Answer {
     checks.sort_by_key(|check| match check.tone {
         Tone::Bad => 0,
         Tone::Warn => 1,
-        Tone::Info | Tone::Plain => 2,
+        Tone::Note | Tone::Plain => 2,
         Tone::Ok => 3,
     });
     let layout = visit.layout(Section::Health, "System health").await?;
@@ -239,7 +239,7 @@ fn about(app: &App) -> Vec<Fact> {
 async fn private_addresses(app: &App) -> Result<Vec<Preflight>, WebError> {
     let mut checks = Vec::new();
     let allowed = |what: &str, name: &str, url: &str| Preflight {
-        tone: Tone::Info,
+        tone: Tone::Note,
         title: format!("{what} “{name}” may be at a private address"),
         detail: format!("An owner allowed this machine and private networks for {url}."),
     };

@@ -54,7 +54,7 @@ pub const fn tone_icon(tone: Tone) -> &'static str {
         Tone::Ok => "circle-check",
         Tone::Warn => "triangle-alert",
         Tone::Bad => "circle-alert",
-        Tone::Info => "info",
+        Tone::Note => "info",
         Tone::Plain => "circle-dashed",
     }
 }

@@ -50,16 +50,16 @@ impl Status {
     /// Shape, words and colour: the status vocabulary of the design, in one place.
     pub fn badge(&self) -> Badge {
         let (tone, icon, text) = match self {
-            Self::Receiving => (Tone::Info, "loader", "Receiving files".to_owned()),
-            Self::Checking => (Tone::Info, "loader", "Checking".to_owned()),
-            Self::Needs(missing) => (Tone::Info, "hourglass", format!("Needs {}", more(*missing))),
+            Self::Receiving => (Tone::Note, "loader", "Receiving files".to_owned()),
+            Self::Checking => (Tone::Note, "loader", "Checking".to_owned()),
+            Self::Needs(missing) => (Tone::Note, "hourglass", format!("Needs {}", more(*missing))),
             Self::NeedsActor => {
                 (Tone::Warn, "circle-question-mark", "Who started this?".to_owned())
             }
             Self::Held => (Tone::Warn, "pause", "On hold".to_owned()),
-            Self::Cooling(when) => (Tone::Info, "timer", format!("Publishes {when}")),
-            Self::Publishing => (Tone::Info, "loader", "Publishing".to_owned()),
-            Self::Confirming => (Tone::Info, "loader", "Reading it back".to_owned()),
+            Self::Cooling(when) => (Tone::Note, "timer", format!("Publishes {when}")),
+            Self::Publishing => (Tone::Note, "loader", "Publishing".to_owned()),
+            Self::Confirming => (Tone::Note, "loader", "Reading it back".to_owned()),
             Self::Published(at) if at.is_empty() => {
                 (Tone::Ok, "circle-check", "Published".to_owned())
             }

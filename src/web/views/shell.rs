@@ -138,7 +138,7 @@ pub enum Tone {
     /// Failed, refused.
     Bad,
     /// Working, or people are needed.
-    Info,
+    Note,
 }
 
 impl Tone {
@@ -149,7 +149,7 @@ impl Tone {
             Self::Ok => "ok",
             Self::Warn => "warn",
             Self::Bad => "bad",
-            Self::Info => "info",
+            Self::Note => "info",
         }
     }
 }

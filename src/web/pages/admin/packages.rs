@@ -119,7 +119,7 @@ fn notices(known: &PackageDetails, policy: &PolicyOverview) -> Vec<Notice> {
     let mut notices = policies::notices(policy);
     if known.publishers.is_empty() {
         notices.push(Notice {
-            tone: Tone::Info,
+            tone: Tone::Note,
             icon: "info",
             title: "No CI can submit it yet".to_owned(),
             text: "Name the workflow that may.".to_owned(),

@@ -160,7 +160,7 @@ fn outcome(release: &ReleaseView) -> Option<Notice> {
             )
         }
         State::Superseded => Some(Notice {
-            tone: Tone::Info,
+            tone: Tone::Note,
             icon: "replace",
             title: "A newer candidate took its place".to_owned(),
             text: "A file of the same CI run came later. This one can no longer be signed."
@@ -372,7 +372,7 @@ fn chain(release: &ReleaseView) -> Vec<ChainLink> {
         verdict: if sealed {
             Badge::new(Tone::Ok, "lock", "Sealed")
         } else {
-            Badge::new(Tone::Info, "loader", "Still open")
+            Badge::new(Tone::Note, "loader", "Still open")
         },
     });
     links
