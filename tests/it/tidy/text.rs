@@ -43,7 +43,7 @@ pub(super) fn registry_hosts(file: &File) -> Vec<Complaint> {
 /// Absolute paths that exist on one machine only.
 pub(super) fn machine_paths(file: &File) -> Vec<Complaint> {
     let folders =
-        [concat!("/wo", "rk"), concat!("/ro", "ot"), concat!("/t", "mp"), concat!("/ho", "me")];
+        [concat!("/", "work"), concat!("/", "root"), concat!("/", "tmp"), concat!("/", "home")];
     let what = "an absolute path of one machine: make it relative, or ask for a temporary folder";
     lines_with(file, |line| folders.iter().any(|folder| is_path(line, folder)), what)
 }

@@ -1,7 +1,7 @@
 //! The limit for intake on this machine: read a body from loopback, cut the archive out, hash it,
 //! write it, make it durable, name it.
 //!
-//! limitd --port 9001 --dir DIR [--digests sha256,sha512,sha1] [--no-fsync]
+//! limit --port 9001 --dir DIR [--digests sha256,sha512,sha1] [--no-fsync]
 //!
 //! Nothing else: no parsing, no identity, no database. `--no-fsync` leaves the bytes in the page
 //! cache, as Verdaccio and pypiserver do.
