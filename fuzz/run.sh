@@ -30,6 +30,6 @@ for target in "${targets[@]}"; do
   mkdir -p "corpus/$target" "artifacts/$target"
   "$out/$host/release/$target" "corpus/$target" "seeds/$target" \
     -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
-    -artifact_prefix="artifacts/$target/" -print_final_stats=1 -verbosity=0 -close_fd_mask=1
+    -artifact_prefix="artifacts/$target/" -print_final_stats=1 -print_funcs=0 -verbosity=0 -close_fd_mask=1
 done
 echo "no crash in ${#targets[@]} targets"

@@ -1,15 +1,7 @@
 //! The product's readers alone, built from its own sources: the fuzzers need no database or server.
 
-/// The part of `domain` that the readers use.
-pub mod domain {
-    #[path = "../../../src/domain/artifact.rs"]
-    pub mod artifact;
-    #[path = "../../../src/domain/digest.rs"]
-    pub mod digest;
-    #[path = "../../../src/domain/package.rs"]
-    pub mod package;
-}
-
+#[path = "../../src/domain/mod.rs"]
+pub mod domain;
 #[path = "../../src/inspect/mod.rs"]
 pub mod inspect;
 
