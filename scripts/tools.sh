@@ -63,8 +63,11 @@ npm_packages() {
     say "installing the npm clients, registry and checkers"
     mkdir -p "$tools/npm"
     cp "$wanted/package.json" "$wanted/package-lock.json" "$wanted/.npmrc" "$tools/npm/"
+    rm -rf "$tools/npm/node_modules"
+    # Not `npm ci`: from npm 11.19 on it wants a lock entry for every optional package, also those for other platforms
+    # that a mirror may not have. `install --no-save` takes the same locked versions and digests, and writes no lock.
     # No install scripts: the tests use the files as packed.
-    (cd "$tools/npm" && retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+    (cd "$tools/npm" && retry npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error)
     mark npm "$want"
 }
 
