@@ -226,7 +226,6 @@ fn statement() -> StatementView {
     ];
     StatementView {
         rows: rows.map(|(label, value)| (label.to_owned(), value.to_owned())).into(),
-        digest: "c41d7e05b8a139f26cc2907e41fd2b887a90c3d15be2f04608d7a9c4f13e62b5".to_owned(),
         words: ["harbor", "velvet", "copper", "ninety"].map(str::to_owned),
     }
 }
