@@ -189,6 +189,9 @@ async fn decide(
         return Err(Fault::new("finishing a decision", "the ceremony has no subject").into());
     };
     let record = existing(tx.release_locked(id).await?)?;
+    // No other entry may come between what is read here and the decision: it counts under the
+    // roster and policy in front of it.
+    tx.lock_roster().await?;
     let log = tx.log_for_release(id).await?;
     let before = standing_of(&log, id, now)?;
     let voted = tx.verdict_of(id, person).await?.is_some();

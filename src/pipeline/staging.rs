@@ -375,6 +375,8 @@ pub async fn seal(
             format!("the release is already {}", release.state.as_str()),
         );
     }
+    // No other revision of the policy may come between the one read here and the seal under it.
+    tx.lock_roster().await?;
     let package = package(tx, release.package).await?;
     let policy = tx
         .policy(package.policy)

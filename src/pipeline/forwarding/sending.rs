@@ -42,6 +42,8 @@ enum Begun {
     Sending(AttemptId, Box<Authorised>),
     LostLease,
     Stopped(NotAuthorised),
+    /// The rows are not what the log says; which part.
+    Altered(&'static str),
 }
 
 /// How a try at sending ended.
@@ -65,6 +67,12 @@ impl Worker<'_> {
             Begun::Sending(attempt, authorised) => (attempt, authorised),
             Begun::LostLease => return Ok(After::Stop(Next::LostLease)),
             Begun::Stopped(why) => return Ok(After::Stop(Next::Stopped(why))),
+            Begun::Altered(part) => {
+                let message = format!(
+                    "the database no longer holds the {part} that people approved; nothing was sent"
+                );
+                return Ok(After::Stop(Next::Ask(message)));
+            }
         };
         // If we stop here the attempt has no end: whoever continues looks before sending.
         let ended = match self.prepare(work, artifact, &authorised).await {
@@ -111,11 +119,16 @@ impl Worker<'_> {
             let Some(record) = tx.release_locked(release).await? else {
                 return Ok(Begun::LostLease);
             };
+            // Nothing may come between what is read here and the entry that says that we began.
+            tx.lock_roster().await?;
             let log = tx.log_for_release(release).await?;
             let authorised = match authorise(&log, release, now) {
                 Ok(authorised) => authorised,
                 Err(why) => return Ok(Begun::Stopped(why)),
             };
+            if let Some(part) = altered(work, &authorised) {
+                return Ok(Begun::Altered(part));
+            }
             if record.state != State::Forwarding {
                 if record.state.step(State::Forwarding).is_err() {
                     return Ok(Begun::Stopped(NotAuthorised::Ended(record.state)));
@@ -171,9 +184,7 @@ impl Worker<'_> {
     ) -> Result<Option<SecretString>> {
         const CONTEXT: &str = "opening a publish credential";
         let upstream = &work.upstream.upstream;
-        if authorised.upstream().url != upstream.url().as_str()
-            || authorised.upstream().id != upstream.id()
-        {
+        if *authorised.upstream() != work.upstream.record() {
             return Err(Fault::new(CONTEXT, "the upstream's row is not what the log says").into());
         }
         let mut tx = self.forwarder.store.snapshot().await?;
@@ -320,6 +331,16 @@ impl Worker<'_> {
             }
         }
     }
+}
+
+/// What is sent is put together from rows, so the rows have to say what the log says; the part that
+/// does not (I4, K7). [`document`] compares each file with the manifest.
+fn altered(work: &Work, authorised: &Authorised) -> Option<&'static str> {
+    if *authorised.manifest() != work.manifest {
+        return Some("manifest");
+    }
+    let files = authorised.manifest().manifest().files.len();
+    (files != work.artifacts.len()).then_some("list of files")
 }
 
 /// The document rebuilt from the file's facts; it must be the one people signed (A13, D7).
