@@ -17,11 +17,12 @@ use crate::passkeys::Passkeys;
 use crate::pipeline::ci::{Exchange, IssuerRate};
 use crate::pipeline::forwarding::Progress;
 use crate::pipeline::intake::Intake;
+use crate::pipeline::registries::Registries;
 use crate::pipeline::signin::{self, ClaimCode};
 use crate::pipeline::{self, Fault};
 use crate::store::Store;
 use crate::upstream;
-use crate::vault::{self, OpeningKey, SealingKey};
+use crate::vault::{self, OpeningKey, ReadingKey, SealingKey};
 
 /// The handles.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub struct App {
     pub upstreams: upstream::Client,
     /// Seals credentials; cannot open them (I8).
     pub sealing: SealingKey,
+    /// Opens read credentials, and no publish credential (Q17).
+    reading: ReadingKey,
     /// Digest of the genesis entry, pinned outside the database (Q18).
     pub genesis: Sha256,
     /// What is being sent, and which releases changed.
@@ -101,6 +104,7 @@ impl App {
             })
             .map_err(|error| Fault::new("building the client for registries", error))?,
             sealing: key.sealing_key(),
+            reading: key.reading_key().clone(),
             genesis,
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(
@@ -228,6 +232,16 @@ impl Clock {
 }
 
 impl App {
+    /// The registries, as whoever may read them.
+    pub const fn registries(&self) -> Registries<'_> {
+        Registries {
+            store: &self.store,
+            client: &self.upstreams,
+            key: &self.reading,
+            genesis: self.genesis,
+        }
+    }
+
     /// Tells whoever may read the host's log or data folder the code that claims this
     /// installation: writes `claim-code` (readable by the owner alone) and logs it.
     pub async fn announce_claim_code(&self, code: &ClaimCode) -> std::io::Result<()> {

@@ -1,7 +1,8 @@
 //! Registry credentials, sealed to a public key (D6) and bound to what they are for (Q18).
 //!
 //! HPKE base mode (RFC 9180): DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305. Whoever
-//! holds the [`SealingKey`] can seal; only the publisher's [`OpeningKey`] opens (I8, K1, K2).
+//! holds the [`SealingKey`] can seal; only the publisher's [`OpeningKey`] opens (I8, K1, K2), and
+//! the [`ReadingKey`] what is for reading only (Q17).
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -28,10 +29,14 @@ type PublicKey = <Kem as hpke::Kem>::PublicKey;
 
 /// HPKE's application label; a new format gets a new one.
 const LABEL: &[u8] = b"countersign credential v1";
+/// What the reading key is derived under.
+const READING_LABEL: &[u8] = b"countersign reading key v1";
 /// First byte of a sealed credential.
 const FORMAT: u8 = 1;
 /// Bytes of an encapsulated key (RFC 9180, 7.1).
 const ENCAPSULATED: usize = 32;
+/// Bytes of a public key.
+const PUBLIC_KEY: usize = 32;
 /// Longest secret, in bytes: OIDC tokens used as passwords stay below 8 KiB.
 const SECRET_MAX: usize = 16 * 1024;
 /// What the key file starts with.
@@ -52,7 +57,7 @@ pub enum VaultError {
     #[error("expected a secret of 1 to {SECRET_MAX} bytes, received {0}")]
     Length(usize),
     /// The text is not a sealing key.
-    #[error("expected a sealing key of 43 base64url characters")]
+    #[error("expected a sealing key of 86 base64url characters")]
     SealingKey,
     /// The file is not an opening key.
     #[error("expected an opening key file at `{0}`")]
@@ -160,21 +165,35 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// The public half: seals, never opens. Written as base64url in configuration.
+/// The public halves, one for each purpose: seals, never opens. Written as base64url in
+/// configuration.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealingKey(PublicKey);
+pub struct SealingKey {
+    publish: PublicKey,
+    read: PublicKey,
+}
 
 impl SealingKey {
     /// Reads the text written by `Display`.
     pub fn parse(text: &str) -> Result<Self, VaultError> {
         let bytes = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| VaultError::SealingKey)?;
-        PublicKey::from_bytes(&bytes).map(Self).map_err(|_| VaultError::SealingKey)
+        let (publish, read) = bytes.split_at_checked(PUBLIC_KEY).ok_or(VaultError::SealingKey)?;
+        let key = |bytes| PublicKey::from_bytes(bytes).map_err(|_| VaultError::SealingKey);
+        Ok(Self { publish: key(publish)?, read: key(read)? })
+    }
+
+    const fn half(&self, purpose: Purpose) -> &PublicKey {
+        match purpose {
+            Purpose::Publish => &self.publish,
+            Purpose::Read => &self.read,
+        }
     }
 }
 
 impl fmt::Display for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_bytes()))
+        let bytes = [self.publish.to_bytes(), self.read.to_bytes()].concat();
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 }
 
@@ -185,18 +204,59 @@ impl fmt::Debug for SealingKey {
 }
 
 /// The private half. Held by the publisher role alone.
-pub struct OpeningKey(PrivateKey);
+pub struct OpeningKey {
+    publish: PrivateKey,
+    read: ReadingKey,
+}
 
 impl OpeningKey {
-    /// The public half that belongs to it.
+    fn new(publish: PrivateKey) -> Self {
+        let read = ReadingKey::derive(&publish);
+        Self { publish, read }
+    }
+
+    /// The public halves that belong to it.
     pub fn sealing_key(&self) -> SealingKey {
-        SealingKey(Kem::sk_to_pk(&self.0))
+        SealingKey { publish: Kem::sk_to_pk(&self.publish), read: Kem::sk_to_pk(&self.read.0) }
+    }
+
+    /// The part that the web role may have, too.
+    pub const fn reading_key(&self) -> &ReadingKey {
+        &self.read
     }
 }
 
 impl fmt::Debug for OpeningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OpeningKey(secret)")
+    }
+}
+
+/// Opens read credentials and nothing else (Q17). It comes from the opening key one way only, so
+/// that there is one file to keep and the web role can be given this and not that.
+#[derive(Clone)]
+pub struct ReadingKey(PrivateKey);
+
+impl ReadingKey {
+    fn derive(publish: &PrivateKey) -> Self {
+        let mut bytes = publish.to_bytes();
+        let seed = Zeroizing::new([READING_LABEL, bytes.as_slice()].concat());
+        bytes.as_mut_slice().zeroize();
+        Self(Kem::derive_keypair(&seed).0)
+    }
+
+    /// Opens a credential that was sealed for reading.
+    pub fn open(&self, context: &Context<'_>, sealed: &Sealed) -> Result<SecretString, VaultError> {
+        match context.purpose {
+            Purpose::Publish => Err(VaultError::DoesNotOpen),
+            Purpose::Read => open_with(&self.0, context, sealed),
+        }
+    }
+}
+
+impl fmt::Debug for ReadingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadingKey(secret)")
     }
 }
 
@@ -220,7 +280,7 @@ pub fn create(path: &Path) -> Result<OpeningKey, VaultError> {
     std::fs::File::open(parent.unwrap_or(Path::new(".")))
         .and_then(|directory| directory.sync_all())
         .map_err(fault)?;
-    Ok(OpeningKey(private))
+    Ok(OpeningKey::new(private))
 }
 
 /// Reads the key file. Refuses links, and files that group or others may touch.
@@ -238,7 +298,7 @@ pub fn load(path: &Path) -> Result<OpeningKey, VaultError> {
     file.take(KEY_FILE_MAX).read_to_string(&mut text).map_err(|_| refused())?;
     let encoded = text.trim_end().strip_prefix(KEY_FILE_TAG).ok_or_else(refused)?;
     let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(encoded).map_err(|_| refused())?);
-    PrivateKey::from_bytes(&bytes).map(OpeningKey).map_err(|_| refused())
+    PrivateKey::from_bytes(&bytes).map(OpeningKey::new).map_err(|_| refused())
 }
 
 /// The key file's name in the data directory.
@@ -267,7 +327,7 @@ pub fn seal(
     let (encapsulated, ciphertext) =
         hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
             &OpModeS::Base,
-            &key.0,
+            key.half(context.purpose),
             LABEL,
             plain,
             &context.encode(),
@@ -287,6 +347,17 @@ pub fn open(
     context: &Context<'_>,
     sealed: &Sealed,
 ) -> Result<SecretString, VaultError> {
+    match context.purpose {
+        Purpose::Publish => open_with(&key.publish, context, sealed),
+        Purpose::Read => key.read.open(context, sealed),
+    }
+}
+
+fn open_with(
+    key: &PrivateKey,
+    context: &Context<'_>,
+    sealed: &Sealed,
+) -> Result<SecretString, VaultError> {
     let Some((&FORMAT, rest)) = sealed.0.split_first() else {
         return Err(VaultError::Format);
     };
@@ -296,7 +367,7 @@ pub fn open(
         .map_err(|_| VaultError::DoesNotOpen)?;
     let plain = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, Kem>(
         &OpModeR::Base,
-        &key.0,
+        key,
         &encapsulated,
         LABEL,
         ciphertext,
@@ -438,6 +509,23 @@ mod tests {
         let (_directory, ours) = key();
         let (_other_directory, theirs) = key();
         assert!(open(&theirs, &context(), &sealed(&ours)).is_err());
+    }
+
+    /// Rules Q17, I8: what the web role has opens what is for reading, and nothing else.
+    #[test]
+    fn the_reading_key_opens_read_credentials_alone() {
+        let (_directory, key) = key();
+        let (reading, secret) = (key.reading_key(), SecretString::from(SECRET));
+        let to_read = Context { purpose: Purpose::Read, ..context() };
+        let read = seal(&key.sealing_key(), &to_read, &secret).unwrap();
+        assert_eq!(reading.open(&to_read, &read).unwrap().expose_secret(), SECRET);
+        assert_eq!(open(&key, &to_read, &read).unwrap().expose_secret(), SECRET);
+        let publish = sealed(&key);
+        for context in [to_read, context()] {
+            assert!(matches!(reading.open(&context, &publish), Err(VaultError::DoesNotOpen)));
+            // Not even with the check of the purpose out of the way.
+            assert!(open_with(&reading.0, &context, &publish).is_err());
+        }
     }
 
     #[test]

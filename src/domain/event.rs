@@ -234,6 +234,25 @@ pub enum Event {
         /// The registry's own words, cut.
         message: String,
     },
+    /// Everything was sent, and the registry does not show all of it yet.
+    ReleaseConfirming {
+        /// The release.
+        release: ReleaseId,
+    },
+    /// Approvals stopped counting before anything was sent; the release waits for people again.
+    ReleaseReturned {
+        /// The release.
+        release: ReleaseId,
+        /// Why, cut.
+        message: String,
+    },
+    /// A person asked for another try at what the registry does not have.
+    ForwardRetried {
+        /// The release.
+        release: ReleaseId,
+        /// Who.
+        by: PersonId,
+    },
     /// The registry holds exactly the approved files.
     ReleasePublished {
         /// The release.
@@ -277,6 +296,9 @@ impl Event {
             Self::ReleaseSuperseded { .. } => "release_superseded",
             Self::ForwardStarted { .. } => "forward_started",
             Self::ForwardEnded { .. } => "forward_ended",
+            Self::ReleaseConfirming { .. } => "release_confirming",
+            Self::ReleaseReturned { .. } => "release_returned",
+            Self::ForwardRetried { .. } => "forward_retried",
             Self::ReleasePublished { .. } => "release_published",
             Self::ReleasePartlyPublished { .. } => "release_partly_published",
             Self::ReleaseFailed { .. } => "release_failed",
@@ -304,6 +326,9 @@ impl Event {
             | Self::ReleaseSuperseded { release, .. }
             | Self::ForwardStarted { release, .. }
             | Self::ForwardEnded { release, .. }
+            | Self::ReleaseConfirming { release }
+            | Self::ReleaseReturned { release, .. }
+            | Self::ForwardRetried { release, .. }
             | Self::ReleasePublished { release }
             | Self::ReleasePartlyPublished { release, .. }
             | Self::ReleaseFailed { release, .. } => Some(*release),

@@ -21,7 +21,7 @@ use crate::domain::statement::{REASON_MAX, Statement};
 use crate::entropy;
 use crate::passkeys::{AssertState, Passkeys, PresentedAssertion, StoredPasskey};
 use crate::pipeline::signin::suspend_on_alarm;
-use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
+use crate::pipeline::{Error, Fault, Kind, Refusal, Result, again, refuse};
 use crate::store::releases::ReleaseRecord;
 use crate::store::signin::{Ceremony, CeremonyPurpose, PasskeyRecord};
 use crate::store::{Store, Tx};
@@ -74,6 +74,17 @@ pub async fn begin(
     now: Timestamp,
 ) -> Result<(CeremonyId, serde_json::Value)> {
     let reason = check_reason(verdict, reason)?;
+    again(|| begin_once(store, passkeys, signer, release, (verdict, reason.clone()), now)).await
+}
+
+async fn begin_once(
+    store: &Store,
+    passkeys: &Passkeys,
+    signer: &Signer,
+    release: ReleaseId,
+    (verdict, reason): (Verdict, Option<String>),
+    now: Timestamp,
+) -> Result<(CeremonyId, serde_json::Value)> {
     let mut tx = store.begin().await?;
     let record = existing(tx.release(release).await?)?;
     let log = tx.log_for_release(release).await?;
@@ -127,6 +138,17 @@ pub async fn finish(
     passkeys: &Passkeys,
     signer: &Signer,
     (ceremony, credential): (CeremonyId, serde_json::Value),
+    subject: (ReleaseId, Verdict),
+    now: Timestamp,
+) -> Result<Decided> {
+    again(|| finish_once(store, passkeys, signer, (ceremony, &credential), subject, now)).await
+}
+
+async fn finish_once(
+    store: &Store,
+    passkeys: &Passkeys,
+    signer: &Signer,
+    (ceremony, credential): (CeremonyId, &serde_json::Value),
     (release, verdict): (ReleaseId, Verdict),
     now: Timestamp,
 ) -> Result<Decided> {
@@ -141,7 +163,7 @@ pub async fn finish(
         && taken.release == Some(release)
         && taken.expires_at > now;
     let result = if bound {
-        decide(&mut tx, passkeys, &taken, &credential, verdict, now).await
+        decide(&mut tx, passkeys, &taken, credential, verdict, now).await
     } else {
         refuse(Kind::Gone, "this ceremony is over or belongs to another session; start again")
     };
@@ -167,6 +189,9 @@ async fn decide(
         return Err(Fault::new("finishing a decision", "the ceremony has no subject").into());
     };
     let record = existing(tx.release_locked(id).await?)?;
+    // No other entry may come between what is read here and the decision: it counts under the
+    // roster and policy in front of it.
+    tx.lock_roster().await?;
     let log = tx.log_for_release(id).await?;
     let before = standing_of(&log, id, now)?;
     let voted = tx.verdict_of(id, person).await?.is_some();

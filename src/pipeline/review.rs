@@ -23,10 +23,11 @@ use crate::domain::statement::Statement;
 use crate::inspect;
 use crate::pipeline::approval::{CannotDecide, may_decide};
 use crate::pipeline::findings::{Finding, findings};
+use crate::pipeline::registries::Registries;
 use crate::pipeline::staging::Difference;
 use crate::pipeline::{Fault, Kind, Refusal, Result, refuse};
 use crate::store::Store;
-use crate::upstream::{Client, Conditions, ReadFault, Reading};
+use crate::upstream::{Conditions, ReadFault};
 
 pub use crate::store::jobs::AttemptRecord;
 pub use crate::store::releases::{ArtifactRecord, DecisionRecord, ReleaseFilter, ReleaseRecord};
@@ -341,12 +342,11 @@ pub struct Asked {
 /// Passes npm's packument or PyPI's simple page through from the package's upstream. Pending
 /// versions are never added: a client that saw one would skip its upload (wire.md 1.7, 3.1).
 pub async fn packument(
-    store: &Store,
-    upstreams: &Client,
+    registries: Registries<'_>,
     name: &PackageName,
     asked: &Asked,
 ) -> Result<PassedThrough> {
-    let mut tx = store.snapshot().await?;
+    let mut tx = registries.store.snapshot().await?;
     let Some(package) = tx.package_named(name).await? else {
         return refuse(Kind::NotFound, format!("expected a package kept here, received `{name}`"));
     };
@@ -355,10 +355,9 @@ pub async fn packument(
         .await?
         .ok_or_else(|| Fault::new("reading from an upstream", "the package has no upstream"))?;
     drop(tx);
-    let reading = Reading { upstream: &upstream.upstream, package: name, credential: None };
     let conditions =
         Conditions { accept: asked.accept.as_ref(), if_none_match: asked.if_none_match.as_ref() };
-    match upstreams.packument(reading, conditions).await {
+    match registries.packument(&upstream.upstream, name, conditions).await? {
         Ok(passed) => {
             Ok(PassedThrough { status: passed.status, headers: passed.headers, body: passed.body })
         }

@@ -216,6 +216,7 @@ async fn send(
         size: bytes.len() as u64,
         sha256: Sha256::of(bytes),
         progress: None,
+        until: None,
     };
     client.send(&package, sending).await
 }
@@ -643,6 +644,7 @@ async fn the_credential_appears_in_no_outcome_fault_or_debug_text() {
         size: 1,
         sha256: Sha256::of(b"x"),
         progress: None,
+        until: None,
     };
     let fault = npm.client.send(&npm_package(), sending).await.unwrap_err();
     assert!(matches!(fault, SendFault::Credential));
@@ -825,6 +827,7 @@ async fn progress_reaches_the_whole_size() {
         size: bytes.len() as u64,
         sha256: Sha256::of(&bytes),
         progress: Some(progress),
+        until: None,
     };
     assert!(published(&npm.client.send(&npm_package(), sending).await.unwrap()));
     assert_eq!(*watching.borrow(), 500_000);

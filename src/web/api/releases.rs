@@ -607,7 +607,9 @@ fn decision_item(view: &ReleaseView, record: &DecisionRecord) -> DecisionItem {
 fn history_item(entry: &LogEntry, names: &BTreeMap<PersonId, String>) -> HistoryItem {
     let person = match &entry.event {
         Event::Decided { decision, .. } => names.get(&decision.person).cloned(),
-        Event::ReleaseRejected { by, .. } => names.get(by).cloned(),
+        Event::ReleaseRejected { by, .. } | Event::ForwardRetried { by, .. } => {
+            names.get(by).cloned()
+        }
         _ => None,
     };
     let file = match &entry.event {
@@ -622,6 +624,7 @@ fn history_item(entry: &LogEntry, names: &BTreeMap<PersonId, String>) -> History
     };
     let message = match &entry.event {
         Event::ForwardEnded { message, .. }
+        | Event::ReleaseReturned { message, .. }
         | Event::ReleasePartlyPublished { message, .. }
         | Event::ReleaseFailed { message, .. } => Some(message.clone()),
         _ => None,

@@ -4,6 +4,7 @@ pub(crate) mod authenticator;
 pub(crate) mod database;
 pub(crate) mod faults;
 pub(crate) mod gateway;
+pub(crate) mod history;
 pub(crate) mod http;
 pub(crate) mod issuer;
 pub(crate) mod npm_registry;

@@ -597,6 +597,21 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
             format!("{} for {}", outcome.replace('_', " "), visible(name)),
             (!message.is_empty()).then(|| visible(message)),
         ),
+        Event::ReleaseConfirming { .. } => (
+            "hourglass",
+            String::new(),
+            format!("Everything was sent; {registry} does not show it yet"),
+            None,
+        ),
+        Event::ReleaseReturned { message, .. } => (
+            "triangle-alert",
+            String::new(),
+            "Approvals stopped counting before anything was sent".to_owned(),
+            Some(visible(message)),
+        ),
+        Event::ForwardRetried { by, .. } => {
+            ("workflow", named(by), "asked to try again".to_owned(), None)
+        }
         Event::ReleasePublished { .. } => (
             "circle-check",
             String::new(),
