@@ -3,6 +3,7 @@
 
 mod api;
 mod exchange;
+mod log_vectors;
 mod oidc;
 mod pages;
 mod passkeys;
