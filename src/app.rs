@@ -12,7 +12,7 @@ use crate::domain::assertion::RelyingParty;
 use crate::domain::digest::Sha256;
 use crate::inspect;
 use crate::oidc::Verifier;
-use crate::oidc::http::HttpSettings;
+use crate::outbound::HttpSettings;
 use crate::passkeys::Passkeys;
 use crate::pipeline::ci::{Exchange, IssuerRate};
 use crate::pipeline::forwarding::Progress;
