@@ -15,6 +15,7 @@ pub mod passkeys;
 pub mod store;
 pub mod upstream;
 pub mod vault;
+pub mod witness;
 
 pub mod pipeline;
 

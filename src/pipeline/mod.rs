@@ -16,6 +16,7 @@ pub mod approval;
 pub mod ci;
 pub mod forwarding;
 pub mod intake;
+pub mod log;
 pub mod people;
 pub mod review;
 pub mod setup;
