@@ -126,11 +126,11 @@ mod tests {
     fn a_checkpoint_counts_only_when_its_own_log_signed_it() {
         let signer = |name| Signer::from_seed(name, Signs::Text, &[1; 32]).unwrap();
         let (ours, other) = (signer("example.com/behind-the-sofa"), signer("example.com/other"));
-        let signed = |signer: &Signer| Note::new(TEXT.to_owned(), signer.sign(TEXT, 0)).to_string();
-        assert!(Checkpoint::open(signed(&ours).as_bytes(), ours.verifier_key()).is_ok());
-        let result = Checkpoint::open(signed(&other).as_bytes(), ours.verifier_key());
+        let note = |by: &Signer| Note::new(TEXT.to_owned(), by.sign(TEXT, 0)).to_string();
+        assert!(Checkpoint::open(note(&ours).as_bytes(), ours.verifier_key()).is_ok());
+        let result = Checkpoint::open(note(&other).as_bytes(), ours.verifier_key());
         assert_eq!(result, Err(CheckpointError::Note(NoteError::NotSigned)));
-        let result = Checkpoint::open(signed(&other).as_bytes(), other.verifier_key());
+        let result = Checkpoint::open(note(&other).as_bytes(), other.verifier_key());
         assert_eq!(result, Err(CheckpointError::Origin));
     }
 }

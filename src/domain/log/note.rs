@@ -342,15 +342,15 @@ mod tests {
             assert_eq!(key(known).to_string(), known);
         }
         let seed = STANDARD.decode(PETER_SEED).unwrap().try_into().unwrap();
-        let signer = Signer::from_seed("PeterNeumann", Signs::Text, &seed).unwrap();
-        assert_eq!(signer.verifier_key(), &key(PETER));
-        assert_eq!(format!("{}\n", signer.sign(TEXT, 0)), PETER_LINE);
-        assert!(!format!("{signer:?}").contains(&STANDARD.encode(seed)));
-        let signed = Note::new(TEXT.to_owned(), signer.sign(TEXT, 0));
+        let peter = Signer::from_seed("PeterNeumann", Signs::Text, &seed).unwrap();
+        assert_eq!(peter.verifier_key(), &key(PETER));
+        assert_eq!(format!("{}\n", peter.sign(TEXT, 0)), PETER_LINE);
+        assert!(!format!("{peter:?}").contains(&STANDARD.encode(seed)));
+        let signed = Note::new(TEXT.to_owned(), peter.sign(TEXT, 0));
         assert_eq!(signed.to_string(), format!("{TEXT}\n{PETER_LINE}"));
         let enoch = SignatureLine::parse(ENOCH_LINE.trim_end()).unwrap();
         assert_eq!(signed.clone().with_signature(enoch).to_string(), both);
-        assert_eq!(signed.clone().with_signature(signer.sign(TEXT, 0)), signed);
+        assert_eq!(signed.clone().with_signature(peter.sign(TEXT, 0)), signed);
     }
 
     #[test]

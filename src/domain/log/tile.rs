@@ -176,13 +176,11 @@ impl Tiles {
 
 /// The root above `2^n` hashes.
 fn perfect(hashes: &[Sha256]) -> Sha256 {
-    match hashes {
-        [hash] => *hash,
-        _ => {
-            let (left, right) = hashes.split_at(hashes.len() / 2);
-            node_hash(&perfect(left), &perfect(right))
-        }
+    if let [hash] = hashes {
+        return *hash;
     }
+    let (left, right) = hashes.split_at(hashes.len() / 2);
+    node_hash(&perfect(left), &perfect(right))
 }
 
 #[cfg(test)]

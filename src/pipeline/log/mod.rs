@@ -76,6 +76,13 @@ pub enum Broken {
     },
 }
 
+impl Broken {
+    /// A log is shorter than what was signed before.
+    fn rolled_back(found: u64, signed: &TreeHead, place: String) -> Self {
+        Self::RolledBack { found, held: signed.size, place }
+    }
+}
+
 /// Why the log could not be worked with.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
@@ -122,8 +129,7 @@ pub async fn replay(
     let head = tx.log_frontier().await?;
     let place = || "the signed checkpoint".to_owned();
     if head.size() < signed.size {
-        let (found, held) = (head.size(), signed.size);
-        return Err(Broken::RolledBack { found, held, place: place() }.into());
+        return Err(Broken::rolled_back(head.size(), signed, place()).into());
     }
     let frontier = extend(tx, Frontier::default(), signed.size, &mut keep).await?;
     if frontier.head() != *signed {

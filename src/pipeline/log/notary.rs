@@ -125,7 +125,7 @@ impl Notary {
         let mut tx = self.store.snapshot().await?;
         let (found, place) = (tx.log_frontier().await?.size(), path.display().to_string());
         if found < held.size {
-            return Err(Broken::RolledBack { found, held: held.size, place }.into());
+            return Err(Broken::rolled_back(found, held, place).into());
         }
         frontier_at(&mut tx, held, &place).await?;
         Ok(())
@@ -196,9 +196,8 @@ impl Notary {
         let edge = match kept {
             Some(kept) if kept.tree == tree => return Ok(Some(kept)),
             Some(kept) if kept.tree.size > tree.size => {
-                let (found, held) = (tree.size, kept.tree.size);
                 let place = self.kept.display().to_string();
-                return Err(Broken::RolledBack { found, held, place }.into());
+                return Err(Broken::rolled_back(tree.size, &kept.tree, place).into());
             }
             Some(kept) => {
                 frontier_at(&mut tx, &kept.tree, &self.kept.display().to_string()).await?
