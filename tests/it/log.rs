@@ -479,6 +479,39 @@ async fn a_witness_that_saw_more_or_other_entries_stops_sending() {
     }
 }
 
+/// Two replicas: the other one was faster, which is no dispute.
+#[tokio::test]
+async fn a_place_that_has_a_newer_checkpoint_of_this_log_keeps_it() {
+    let (_folder, store) = another_log(9).await;
+    let (data, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let key = notary(&store, data.path()).verifier_key().clone();
+    let witness = FakeWitness::start(&key).await;
+    let places = vec![directory(outside.path()), witness.cosigner(true)];
+    let notary = notary_with(&store, data.path(), places);
+    notary.run(at(1)).await.unwrap();
+    grow(&store, 1).await;
+    // While the witness thinks about 11 entries, the log gets the 15 that it knows of already.
+    witness.remember(TreeHead { size: 15, root: Sha256::of(b"of the other replica") });
+    let pause = std::time::Duration::from_millis(500);
+    witness.listener.fail_next_write(Fault::Late { pause, store: true });
+    let others = async {
+        tokio::time::sleep(pause / 2).await;
+        grow(&store, 4).await;
+    };
+    let (witnessed, ()) = tokio::join!(notary.witnessed(at(2)), others);
+    // The folder took it, so it is witnessed.
+    assert!(matches!(witnessed.unwrap(), Witnessed::Yes(tree) if tree.size == 11));
+    let standing = notary.places().standings().pop().unwrap();
+    assert_eq!((standing.size, standing.failures), (10, 1));
+    assert!(standing.message.unwrap().contains("15 entries of this log already"));
+
+    let path = outside.path().join("checkpoint");
+    notary.run(at(60)).await.unwrap();
+    let newest = std::fs::metadata(&path).unwrap().modified().unwrap();
+    assert!(matches!(notary.witnessed(at(61)).await.unwrap(), Witnessed::Not(_)));
+    assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), newest, "not written again");
+}
+
 /// Rule K5, row U39.
 #[tokio::test]
 async fn releases_wait_when_no_place_takes_checkpoints_for_longer_than_the_grace() {

@@ -41,7 +41,7 @@ pub struct Notary {
     signer: Signer,
     kept: PathBuf,
     grace: SignedDuration,
-    /// One signature at a time.
+    /// One at a time signs and tells the places, so that none is told less than before.
     turn: Mutex<()>,
 }
 
@@ -133,6 +133,7 @@ impl Notary {
 
     /// Signs a checkpoint if the tree grew, and gives the newest to the places that are due.
     pub async fn run(&self, now: Timestamp) -> pipeline::Result<()> {
+        let _turn = self.turn.lock().await;
         if let Some(signed) = self.sign(now).await? {
             self.spread(&signed, false, now).await?;
         }
@@ -142,6 +143,7 @@ impl Notary {
     /// Signs what the log is now and gives it to every place at once. To be asked immediately
     /// before something is sent that cannot be taken back (K5).
     pub async fn witnessed(&self, now: Timestamp) -> pipeline::Result<Witnessed> {
+        let _turn = self.turn.lock().await;
         let Some(signed) = self.sign(now).await? else {
             return Ok(Witnessed::Not("the log is empty".to_owned()));
         };
@@ -159,7 +161,6 @@ impl Notary {
 
     /// The checkpoint of the log as it is now, signed if it was not; `None` for an empty log.
     async fn sign(&self, now: Timestamp) -> pipeline::Result<Option<Signed>> {
-        let _turn = self.turn.lock().await;
         let signed = self.sign_now(now).await;
         let Some(Signed { tree, note }) = self.alarm(signed)? else { return Ok(None) };
         self.publish(&tree, &note, now).await?;

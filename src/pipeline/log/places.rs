@@ -113,6 +113,9 @@ enum NotTaken {
     Witness(#[from] WitnessError),
     #[error(transparent)]
     Trouble(#[from] Trouble),
+    /// The witness has a newer checkpoint, by another replica.
+    #[error("the witness has {0} entries of this log already, which are being signed here")]
+    Late(u64),
     /// The witness saw another log under our name. It cannot prove that, so it stops only what
     /// cannot be undone: sending.
     #[error("the witness {0}: this log was rolled back, or somebody else has its key")]
@@ -170,6 +173,10 @@ impl Notary {
                 let path = folder.join(witness::FILE);
                 if let Some(held) = self.read(&path).await? {
                     self.check_against(&held.tree, &path).await?;
+                    // Another replica was faster; a place never goes back.
+                    if held.tree.size >= signed.tree.size {
+                        return Ok(None);
+                    }
                 }
                 self.keep(&path, &signed.note).await?;
                 Ok(None)
@@ -197,6 +204,10 @@ impl Notary {
         let mut answer = self.submit_from(cosigner, known, signed).await?;
         if let Answer::Knows(size) = answer {
             if size > ours {
+                let now = self.store.snapshot().await.map_err(Trouble::from)?.log_frontier().await;
+                if now.map_err(Trouble::from)?.size() >= size {
+                    return Err(NotTaken::Late(size));
+                }
                 return disputed(format!("saw {size} entries where we have {ours}"));
             }
             answer = self.submit_from(cosigner, size, signed).await?;
