@@ -18,6 +18,7 @@ pub mod ci;
 pub mod findings;
 pub mod forwarding;
 pub mod intake;
+pub mod log;
 pub mod people;
 pub mod registries;
 pub mod review;

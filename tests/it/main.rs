@@ -4,6 +4,9 @@
 mod api;
 mod authorise;
 mod exchange;
+mod log;
+mod log_public;
+mod log_vectors;
 mod oidc;
 mod pages;
 mod passkeys;
