@@ -2,6 +2,7 @@
 //! `target/screenshots`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use countersign_e2e::browser::{Browser, Look};
 use countersign_e2e::gateway::{Gateway, Settings};
@@ -124,6 +125,11 @@ async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
     findings.look_at(&mara, "inbox-second", &origin, "hello-wire").await;
     assert_eq!(mara.reject(&python, "the changelog names another version").await, Ok(()));
     findings.look_at(&mara, "release-rejected", &python, "Rejected").await;
+    assert_eq!(mara.approve(&npm).await, Ok(()));
+    mara.go(&npm).await;
+    mara.until_text("Published on Local npm", Duration::from_secs(60)).await;
+    findings.look_at(&mara, "release-published", &npm, "Ines Duarte and you approved").await;
+    findings.look_at(&mara, "inbox-decided", &origin, "the changelog names another version").await;
 
     // The two instruments work on these pages: they see what is broken on purpose.
     mara.go(&origin).await;
