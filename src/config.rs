@@ -424,6 +424,15 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_in_the_documents_is_taken() {
+        let page = include_str!("../docs/operating.md");
+        let example = page.split("```").find_map(|block| block.strip_prefix("toml\n")).unwrap();
+        let config = parse(example).unwrap();
+        assert_eq!(config.origin_text(), "https://releases.example");
+        assert!(config.listen[0].tls.is_some());
+    }
+
+    #[test]
     fn unknown_keys_and_unsafe_origins_are_refused() {
         let listen = "listen = [{ address = \"127.0.0.1:1\" }]";
         assert!(matches!(

@@ -106,7 +106,6 @@ async fn setup(State(app): State<Arc<App>>, Now(now): Now, uri: Uri, headers: He
         code: Field::default(),
         name: Field::default(),
         code_path: shown.display().to_string(),
-        attempts_left: None,
     };
     show(StatusCode::OK, &page)
 }
@@ -231,7 +230,7 @@ fn about(app: &App) -> Vec<Fact> {
         Fact::code("Version", env!("CARGO_PKG_VERSION")),
         Fact::code("Address", config.origin_text()),
         Fact::code("Audience", &config.audience),
-        Fact::words("Database", database),
+        Fact::words("Database", if database == "sqlite" { "SQLite" } else { "PostgreSQL" }),
         Fact::code("Genesis entry", app.genesis.to_string()),
         Fact::code("Log key", app.log_key.to_string()),
         Fact::words("Upload session", span(config.limits.upload_session)),

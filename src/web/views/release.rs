@@ -174,6 +174,16 @@ impl ReleasePage {
         list(&names.collect::<Vec<_>>(), "and")
     }
 
+    /// What the statement of a release that nobody can sign any more is.
+    pub fn closed_heading(&self) -> &'static str {
+        let first = self.statement.as_ref().and_then(|statement| statement.rows.first());
+        match first {
+            Some((verb, _)) if verb == "Reject" => "What you signed",
+            _ if self.quorum.met.is_empty() => "What was to be signed",
+            _ => "What was signed",
+        }
+    }
+
     /// The bar that leads phones to the panel exists only when there is something to sign.
     pub fn signable(&self) -> bool {
         matches!(self.action, Action::Sign(_))

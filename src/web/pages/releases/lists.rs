@@ -238,7 +238,8 @@ pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp)
         .filter(|(_, verdict)| *verdict == decisive)
         .map(|(name, _)| name.clone())
         .collect();
-    let signers = if names.is_empty() { "Nobody".to_owned() } else { list(&names, "and") };
+    let nobody = if ended(row) { "Nobody" } else { "Nobody yet" };
+    let signers = if names.is_empty() { nobody.to_owned() } else { list(&names, "and") };
     let went_wrong = matches!(
         row.record.state,
         ReleaseState::Rejected | ReleaseState::Failed | ReleaseState::Partial

@@ -583,7 +583,9 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
         Event::ReleaseApproved { .. } => {
             ("circle-check", String::new(), "Enough people approved".to_owned(), None)
         }
-        Event::ReleaseRejected { .. } => ("ban", String::new(), "Rejected".to_owned(), None),
+        Event::ReleaseRejected { .. } => {
+            ("ban", String::new(), "Ended by the rejection".to_owned(), None)
+        }
         Event::ReleaseExpired { .. } => ("timer-off", String::new(), "Expired".to_owned(), None),
         Event::ReleaseSuperseded { .. } => {
             ("replace", String::new(), "Replaced by a newer candidate".to_owned(), None)

@@ -2,6 +2,7 @@
 //! `target/screenshots`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use countersign_e2e::browser::{Browser, Look};
 use countersign_e2e::gateway::{Gateway, Settings};
@@ -70,11 +71,13 @@ async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
     let ines = world.enrol(INES).await;
     findings.look_at(&ines, "inbox-empty", &format!("{origin}/"), "").await;
     let npm = world.submit_npm().await.link;
+    // Something to look at, besides the ordinary.
+    world.issuer.set("ref_protected", serde_json::json!("false"));
     let python = world.submit_python().await.link;
     for release in [&npm, &python] {
         ines.review(release).await;
     }
-    findings.look_at(&ines, "release", &python, "hello-wire").await;
+    findings.look_at(&ines, "release", &python, "not started from a protected ref").await;
     let contents = link(&ines, "a[href$='/contents']").await;
     findings.look_at(&ines, "contents", &contents, "SHA-256").await;
     findings.look_at(&ines, "reject", &format!("{python}/reject"), "Why").await;
@@ -112,9 +115,21 @@ async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
 
     assert_eq!(ines.approve(&npm).await, Ok(()));
     findings.look_at(&ines, "release-signed", &npm, "You approved").await;
+    assert_eq!(ines.approve(&python).await, Ok(()));
     let mara = world.enrol(MARA).await;
+    findings.look_at(&mara, "release-second", &python, "Needs 1 more approval").await;
+    mara.go(&python).await;
+    for (look, suffix) in [LOOKS[0], LOOKS[1]] {
+        mara.fold(look, &picture("readme", suffix)).await;
+    }
+    findings.look_at(&mara, "inbox-second", &origin, "hello-wire").await;
     assert_eq!(mara.reject(&python, "the changelog names another version").await, Ok(()));
     findings.look_at(&mara, "release-rejected", &python, "Rejected").await;
+    assert_eq!(mara.approve(&npm).await, Ok(()));
+    mara.go(&npm).await;
+    mara.until_text("Published on Local npm", Duration::from_secs(60)).await;
+    findings.look_at(&mara, "release-published", &npm, "Ines Duarte and you approved").await;
+    findings.look_at(&mara, "inbox-decided", &origin, "the changelog names another version").await;
 
     // The two instruments work on these pages: they see what is broken on purpose.
     mara.go(&origin).await;
