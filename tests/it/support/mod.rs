@@ -2,6 +2,7 @@
 
 pub(crate) mod authenticator;
 pub(crate) mod database;
+pub(crate) mod desk;
 pub(crate) mod faults;
 pub(crate) mod gateway;
 pub(crate) mod history;
@@ -11,3 +12,4 @@ pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
 pub(crate) mod setup;
 pub(crate) mod site;
+pub(crate) mod world;
