@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api;
+mod approval;
 mod authorise;
 mod exchange;
 mod log;
@@ -17,5 +18,6 @@ mod setup;
 mod statement;
 mod store_people;
 mod support;
+mod tampering;
 mod tidy;
 mod upstream;

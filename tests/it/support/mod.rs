@@ -2,6 +2,7 @@
 
 pub(crate) mod authenticator;
 pub(crate) mod database;
+pub(crate) mod desk;
 pub(crate) mod faults;
 pub(crate) mod gateway;
 pub(crate) mod history;
@@ -12,3 +13,4 @@ pub(crate) mod pypi_registry;
 pub(crate) mod setup;
 pub(crate) mod site;
 pub(crate) mod witness;
+pub(crate) mod world;
