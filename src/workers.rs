@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::pipeline::forwarding::{self, Forwarder};
@@ -20,15 +21,18 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Forwards at once in one process: one big upload must not hold up the next release.
 const FORWARDERS: usize = 2;
 
-/// Starts every worker; they end when `stop` is cancelled.
-pub fn start(app: &Arc<App>, key: OpeningKey, stop: &CancellationToken) {
-    let key = Arc::new(key);
+/// Starts every worker. They end when `stop` is cancelled and what they work on is done: a forward
+/// that is cut off leaves a release whose end nobody knows for a while.
+pub fn start(app: &Arc<App>, key: OpeningKey, stop: &CancellationToken) -> TaskTracker {
+    let (key, workers) = (Arc::new(key), TaskTracker::new());
     for number in 0..FORWARDERS {
         let (app, key, stop) = (Arc::clone(app), Arc::clone(&key), stop.clone());
-        tokio::spawn(async move { forward(&app, &key, number, &stop).await });
+        workers.spawn(async move { forward(&app, &key, number, &stop).await });
     }
     let (app, stop) = (Arc::clone(app), stop.clone());
-    tokio::spawn(async move { sweep(&app, &stop).await });
+    workers.spawn(async move { sweep(&app, &stop).await });
+    workers.close();
+    workers
 }
 
 async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &CancellationToken) {

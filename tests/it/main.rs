@@ -3,6 +3,7 @@
 
 mod api;
 mod exchange;
+mod forwarding;
 mod oidc;
 mod pages;
 mod passkeys;
@@ -10,8 +11,10 @@ mod people;
 mod readers;
 mod schema;
 mod setup;
+mod staging;
 mod statement;
 mod store_people;
 mod support;
 mod tidy;
+mod transactions;
 mod upstream;
