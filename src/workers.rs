@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::pipeline::forwarding::{self, Forwarder};
@@ -24,17 +25,25 @@ const SIGN: Duration = Duration::from_secs(1);
 /// Forwards at once in one process: one big upload must not hold up the next release.
 const FORWARDERS: usize = 2;
 
-/// Starts every worker; they end when `stop` is cancelled.
-pub fn start(app: &Arc<App>, key: OpeningKey, notary: Arc<Notary>, stop: &CancellationToken) {
-    let key = Arc::new(key);
+/// Starts every worker. They end when `stop` is cancelled and what they work on is done: a forward
+/// that is cut off leaves a release whose end nobody knows for a while.
+pub fn start(
+    app: &Arc<App>,
+    key: OpeningKey,
+    notary: Arc<Notary>,
+    stop: &CancellationToken,
+) -> TaskTracker {
+    let (key, workers) = (Arc::new(key), TaskTracker::new());
     for number in 0..FORWARDERS {
         let (app, key, stop) = (Arc::clone(app), Arc::clone(&key), stop.clone());
-        tokio::spawn(async move { forward(&app, &key, number, &stop).await });
+        workers.spawn(async move { forward(&app, &key, number, &stop).await });
     }
     let (swept, signed) = (Arc::clone(app), Arc::clone(app));
     let (no_sweep, no_sign) = (stop.clone(), stop.clone());
-    tokio::spawn(async move { sweep(&swept, &no_sweep).await });
-    tokio::spawn(async move { sign(&signed, &notary, &no_sign).await });
+    workers.spawn(async move { sweep(&swept, &no_sweep).await });
+    workers.spawn(async move { sign(&signed, &notary, &no_sign).await });
+    workers.close();
+    workers
 }
 
 async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &CancellationToken) {

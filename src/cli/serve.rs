@@ -40,17 +40,18 @@ pub async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error + Sen
         tracing::info!("listening on {scheme}://{}", listener.address()?);
         serving.spawn(listener.serve(router.clone(), stop.clone()));
     }
-    workers::start(&app, key, notary, &stop);
+    let workers = workers::start(&app, key, notary, &stop);
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping: no new requests, open ones may finish");
+    tracing::info!("stopping: nothing new, open requests and uploads to registries may finish");
     stop.cancel();
     serving.close();
     serving.wait().await;
+    workers.wait().await;
     app.store.close().await;
     Ok(())
 }
