@@ -181,14 +181,14 @@ pub fn authorise(
     now: Timestamp,
 ) -> Result<Authorised, NotAuthorised> {
     let standing = standing(log, release, now)?;
-    if let Some(state) = standing.ended.filter(|_| !mutant("ended")) {
+    if let Some(state) = standing.ended {
         return Err(NotAuthorised::Ended(state));
     }
-    if !mutant("expired") && (if mutant("expired_gt") {now > standing.expires_at} else {now >= standing.expires_at}) {
+    if now >= standing.expires_at {
         return Err(NotAuthorised::Expired(standing.expires_at));
     }
     let upstream = standing.destination.ok_or(NotAuthorised::DestinationChanged)?;
-    if standing.started_by == ActorIs::Unknown && !mutant("unknown") {
+    if standing.started_by == ActorIs::Unknown {
         return Err(NotAuthorised::ActorUnknown { actor_id: standing.ci_identity.actor_id });
     }
     match standing.tally {
@@ -232,17 +232,17 @@ pub fn standing(
         }
     }
     let count = |policy: &Policy| {
-        let able = if mutant("able") { policy.members().clone() } else { roster.able_to_sign(policy.members(), now) };
+        let able = roster.able_to_sign(policy.members(), now);
         let mut may_count = able.clone();
-        if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts() || mutant("starter")) {
+        if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts()) {
             may_count.remove(&person);
         }
-        (tally(policy.required(), &may_count, if mutant("starter_no_object") { &may_count } else { &able }, &votes), may_count)
+        (tally(policy.required(), &may_count, &able, &votes), may_count)
     };
-    let (then, may_count_then) = count(if mutant("today_only") { policy } else { sealed.policy });
-    let (today, may_count_today) = count(if mutant("then_only") { sealed.policy } else { policy });
-    let may_count: BTreeSet<_> = if mutant("may_today") { may_count_today } else if mutant("may_then") { may_count_then } else { may_count_then.intersection(&may_count_today).copied().collect() };
-    let approves = |v: &&Vote| (v.verdict == Verdict::Approve || mutant("counted_rej")) && may_count.contains(&v.person);
+    let (then, may_count_then) = count(sealed.policy);
+    let (today, may_count_today) = count(policy);
+    let may_count: BTreeSet<_> = may_count_then.intersection(&may_count_today).copied().collect();
+    let approves = |v: &&Vote| v.verdict == Verdict::Approve && may_count.contains(&v.person);
     let counted = votes.iter().filter(approves).map(|v| v.person).collect();
     Ok(Standing {
         manifest: sealed.manifest.clone(),
@@ -266,15 +266,11 @@ pub fn standing(
 /// Both policies must hold: an objection under either wins, then whichever misses more (A3, Q7).
 fn stricter(then: Tally, today: Tally) -> Tally {
     match (then, today) {
-        (Tally::Rejected { by }, _) if !mutant("rej_then") => Tally::Rejected { by },
-        (_, Tally::Rejected { by }) if !mutant("rej_today") => Tally::Rejected { by },
-        (Tally::Met(q), _) if mutant("met_then") => Tally::Met(q),
+        (Tally::Rejected { by }, _) | (_, Tally::Rejected { by }) => Tally::Rejected { by },
         (Tally::Met(_), today) => today,
-        (_, Tally::Met(q)) if mutant("met_today") => Tally::Met(q),
         (then, Tally::Met(_)) => then,
-        (t @ Tally::Rejected { .. }, _) | (_, t @ Tally::Rejected { .. }) => t,
         (Tally::Pending { counted, missing: a }, Tally::Pending { counted: other, missing: b }) => {
-            if (a >= b) != mutant("a_ge_b") {
+            if a >= b {
                 Tally::Pending { counted, missing: a }
             } else {
                 Tally::Pending { counted: other, missing: b }
@@ -323,7 +319,7 @@ impl<'a> Replay<'a> {
         };
         let relying_party = RelyingParty::parse(origin)
             .map_err(|_| NotAuthorised::Unsound("the genesis origin is not an origin"))?;
-        if first.sequence != 0 && !mutant("first") {
+        if first.sequence != 0 {
             return Err(NotAuthorised::Unsound("the first entry is missing"));
         }
         let mut replay = Self {
@@ -338,11 +334,11 @@ impl<'a> Replay<'a> {
             last_sequence: 0,
         };
         for entry in rest {
-            if !mutant("order") && (if mutant("order_lt") { entry.sequence < replay.last_sequence } else { entry.sequence <= replay.last_sequence }) {
+            if entry.sequence <= replay.last_sequence {
                 return Err(NotAuthorised::Unsound("entries are out of order"));
             }
             replay.last_sequence = entry.sequence;
-            if entry.event.release().is_none_or(|about| about == release) || mutant("others") {
+            if entry.event.release().is_none_or(|about| about == release) {
                 replay.apply(entry)?;
             }
         }
@@ -351,12 +347,12 @@ impl<'a> Replay<'a> {
 
     fn apply(&mut self, entry: &'a LogEntry) -> Result<(), NotAuthorised> {
         match &entry.event {
-            Event::Genesis { .. } if !mutant("second") => {
+            Event::Genesis { .. } => {
                 return Err(NotAuthorised::Unsound("there is a second genesis entry"));
             }
             Event::RosterRevised { roster, .. } => {
                 let expected = self.roster.map_or(1, |r| r.revision + 1);
-                if roster.revision != expected && !mutant("roster_rev") {
+                if roster.revision != expected {
                     return Err(NotAuthorised::Unsound("a roster revision is missing"));
                 }
                 self.roster = Some(roster);
@@ -364,7 +360,7 @@ impl<'a> Replay<'a> {
             Event::PolicyRevised { policy, .. } => {
                 let revisions = self.policies.entry(policy.id()).or_default();
                 let expected = u32::try_from(revisions.len() + 1).unwrap_or(u32::MAX);
-                if policy.revision() != expected && !mutant("policy_rev") {
+                if policy.revision() != expected {
                     return Err(NotAuthorised::Unsound("a policy revision is missing"));
                 }
                 revisions.push(policy);
@@ -377,11 +373,11 @@ impl<'a> Replay<'a> {
             }
             Event::ReleaseSealed { .. } => self.seal(&entry.event)?,
             Event::Decided { decision, .. } => self.cast(entry.at, decision)?,
-            Event::ReleaseRejected { .. } => if !mutant("endRejected") { self.ended = Some(State::Rejected) },
-            Event::ReleaseExpired { .. } => if !mutant("endExpired") { self.ended = Some(State::Expired) },
-            Event::ReleaseSuperseded { .. } => if !mutant("endSuperseded") { self.ended = Some(State::Superseded) },
+            Event::ReleaseRejected { .. } => self.ended = Some(State::Rejected),
+            Event::ReleaseExpired { .. } => self.ended = Some(State::Expired),
+            Event::ReleaseSuperseded { .. } => self.ended = Some(State::Superseded),
             // What follows says what happened, not what may happen.
-            Event::Genesis { .. } | Event::CredentialSealed { .. }
+            Event::CredentialSealed { .. }
             | Event::PublisherRevised { .. }
             | Event::PublisherRemoved { .. }
             | Event::ReleaseOpened { .. }
@@ -412,18 +408,18 @@ impl<'a> Replay<'a> {
         else {
             return Ok(());
         };
-        if self.sealed.is_some() && !mutant("twice") {
+        if self.sealed.is_some() {
             return Err(NotAuthorised::Unsound("the release was sealed twice"));
         }
         let manifest = SealedManifest::from_bytes(manifest.as_bytes().to_vec())
             .map_err(|_| NotAuthorised::Unsound("the sealed manifest does not parse"))?;
-        if (manifest.manifest().release != *release && !mutant("m_release"))
-            || (manifest.manifest().instance != self.genesis.instance && !mutant("m_instance"))
+        if manifest.manifest().release != *release
+            || manifest.manifest().instance != self.genesis.instance
         {
             return Err(NotAuthorised::Unsound("the sealed manifest is of another release"));
         }
         let policy = self.policy(*policy)?;
-        if policy.revision() != *policy_revision && !mutant("old_policy") {
+        if policy.revision() != *policy_revision {
             return Err(NotAuthorised::Unsound("the release was sealed under an old policy"));
         }
         self.sealed = Some(Sealed {
@@ -470,7 +466,7 @@ impl<'a> Replay<'a> {
     ) -> Option<&'a UpstreamRecord> {
         let shown = &sealed.manifest.manifest().destination;
         let upstream = self.upstreams.get(&package.upstream).copied()?;
-        ((upstream.id == shown.upstream || mutant("d_id")) && (upstream.url == shown.url || mutant("d_url"))).then_some(upstream)
+        (upstream.id == shown.upstream && upstream.url == shown.url).then_some(upstream)
     }
 }
 
@@ -494,26 +490,26 @@ impl Cast<'_> {
         };
         let expected =
             Statement::new(circumstances, decision.person, decision.verdict, signed.reason);
-        if (expected.to_bytes() != decision.statement.as_bytes() && !mutant("stmt")) || (!mutant("late") && if mutant("late_gt") {self.at > sealed.expires_at} else {self.at >= sealed.expires_at}) {
+        if expected.to_bytes() != decision.statement.as_bytes() || self.at >= sealed.expires_at {
             return Err(Discount::Statement);
         }
         let credential = decision.assertion.credential_id();
         let (person, key) = self.roster.key(credential).ok_or(Discount::KeyThen)?;
-        let counted_then = (person.id == decision.person || mutant("k_person"))
-            && (person.role.may_sign() || mutant("k_role"))
-            && (self.policy.members().contains(&person.id) || mutant("k_member"))
-            && (key.counts_from <= self.at || mutant("k_from"));
+        let counted_then = person.id == decision.person
+            && person.role.may_sign()
+            && self.policy.members().contains(&person.id)
+            && key.counts_from <= self.at;
         if !counted_then {
             return Err(Discount::KeyThen);
         }
-        let (person_now, key_now) = if mutant("n_gone") { (person, key) } else { roster_now.key(credential).ok_or(Discount::KeyNow)? };
-        if (person_now.id != person.id && !mutant("n_person")) || (key_now.public_key != key.public_key && !mutant("n_key")) {
+        let (person_now, key_now) = roster_now.key(credential).ok_or(Discount::KeyNow)?;
+        if person_now.id != person.id || key_now.public_key != key.public_key {
             return Err(Discount::KeyNow);
         }
         let intent = Intent {
             purpose: match decision.verdict {
-                Verdict::Reject if !mutant("purpose") => Purpose::Reject,
-                _ => Purpose::Approve,
+                Verdict::Approve => Purpose::Approve,
+                Verdict::Reject => Purpose::Reject,
             },
             statement: Sha256::of(decision.statement.as_bytes()),
         };
@@ -527,11 +523,7 @@ impl Cast<'_> {
             assertion,
             None,
         )
-        .map(drop).or_else(|r| if mutant("sig") { Ok(()) } else { Err(r) })
         .map_err(|refusal| Discount::Signature(refusal.to_string()))?;
         Ok(Vote { person: decision.person, verdict: decision.verdict })
     }
 }
-
-/// Mutants.
-pub fn mutant(name: &str) -> bool { std::env::var("MUT").as_deref() == Ok(name) }

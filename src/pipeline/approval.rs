@@ -158,9 +158,9 @@ async fn finish_once(
         tx.commit().await?;
         return refuse(Kind::Gone, "this ceremony is over or was never begun; start again");
     };
-    let bound = (taken.person == Some(signer.person) || crate::domain::authorise::mutant("p_person"))
-        && (taken.session == Some(signer.session) || crate::domain::authorise::mutant("p_session"))
-        && (taken.release == Some(release) || crate::domain::authorise::mutant("p_release"))
+    let bound = taken.person == Some(signer.person)
+        && taken.session == Some(signer.session)
+        && taken.release == Some(release)
         && taken.expires_at > now;
     let result = if bound {
         decide(&mut tx, passkeys, &taken, credential, verdict, now).await
@@ -191,14 +191,14 @@ async fn decide(
     let record = existing(tx.release_locked(id).await?)?;
     // No other entry may come between what is read here and the decision: it counts under the
     // roster and policy in front of it.
-    if !crate::domain::authorise::mutant("lock_a") { tx.lock_roster().await?; }
+    tx.lock_roster().await?;
     let log = tx.log_for_release(id).await?;
     let before = standing_of(&log, id, now)?;
     let voted = tx.verdict_of(id, person).await?.is_some();
     may_decide(&record, &before, person, verdict, (voted, now)).map_err(forbidden)?;
     let statement = ceremony.statement.clone().unwrap_or_default();
     let reason = Statement::from_bytes(&statement).and_then(|statement| statement.reason);
-    if before.statement(person, verdict, reason.clone()).to_bytes() != statement && !crate::domain::authorise::mutant("p_stmt") {
+    if before.statement(person, verdict, reason.clone()).to_bytes() != statement {
         return refuse(
             Kind::Conflict,
             "what you would sign changed while the prompt was open; read it again",
@@ -245,7 +245,7 @@ async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
         return Err(Fault::new("counting votes", "the locked release moved").into());
     }
     tx.append(now, event).await?;
-    if to == State::Approved && !crate::domain::authorise::mutant("p_job") {
+    if to == State::Approved {
         tx.queue_job(entropy::id(now)?, id, now, now).await?;
     }
     Ok(to)
@@ -266,7 +266,7 @@ async fn verify(
     let Some(key) = tx.usable_passkey_locked(presented.credential_id()).await? else {
         return refuse(Kind::Forbidden, "this passkey is not enrolled here");
     };
-    if !crate::domain::authorise::mutant("p_key") && (Some(key.person) != ceremony.person || key.counts_from > now) {
+    if Some(key.person) != ceremony.person || key.counts_from > now {
         return refuse(Kind::Forbidden, "this passkey is not yours or does not count");
     }
     match passkeys.finish_assert(&state, &intent, &stored(&key)?, &presented) {
@@ -291,19 +291,19 @@ pub fn may_decide(
         Verdict::Approve => record.state == State::Awaiting,
         Verdict::Reject => matches!(record.state, State::Awaiting | State::Approved),
     };
-    if !open_to && !crate::domain::authorise::mutant("p_state") {
+    if !open_to {
         return Err(CannotDecide::State(record.state));
     }
-    if now >= standing.expires_at && !crate::domain::authorise::mutant("p_expired") {
+    if now >= standing.expires_at {
         return Err(CannotDecide::Expired);
     }
-    if voted && !crate::domain::authorise::mutant("p_voted") {
+    if voted {
         return Err(CannotDecide::AlreadyDecided);
     }
     let named = standing.policy.members().contains(&person)
         && standing.sealed_policy.members().contains(&person)
         && standing.roster.person(person).is_some_and(|p| p.role.may_sign());
-    if !named && !crate::domain::authorise::mutant("p_named") {
+    if !named {
         return Err(CannotDecide::NotNamed);
     }
     if !standing.roster.able_to_sign(&BTreeSet::from([person]), now).contains(&person) {
@@ -312,10 +312,10 @@ pub fn may_decide(
     if verdict == Verdict::Reject {
         return Ok(());
     }
-    if standing.started_by == ActorIs::Unknown && !crate::domain::authorise::mutant("p_unknown") {
+    if standing.started_by == ActorIs::Unknown {
         return Err(CannotDecide::ActorUnknown);
     }
-    if !standing.may_count.contains(&person) && !crate::domain::authorise::mutant("p_starter") {
+    if !standing.may_count.contains(&person) {
         return Err(CannotDecide::StartedIt);
     }
     Ok(())

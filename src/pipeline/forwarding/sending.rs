@@ -120,7 +120,7 @@ impl Worker<'_> {
                 return Ok(Begun::LostLease);
             };
             // Nothing may come between what is read here and the entry that says that we began.
-            if !crate::domain::authorise::mutant("lock_f") { tx.lock_roster().await?; }
+            tx.lock_roster().await?;
             let log = tx.log_for_release(release).await?;
             let authorised = match authorise(&log, release, now) {
                 Ok(authorised) => authorised,
@@ -184,7 +184,7 @@ impl Worker<'_> {
     ) -> Result<Option<SecretString>> {
         const CONTEXT: &str = "opening a publish credential";
         let upstream = &work.upstream.upstream;
-        if *authorised.upstream() != work.upstream.record() && !crate::domain::authorise::mutant("alt_u") {
+        if *authorised.upstream() != work.upstream.record() {
             return Err(Fault::new(CONTEXT, "the upstream's row is not what the log says").into());
         }
         let mut tx = self.forwarder.store.snapshot().await?;
@@ -336,11 +336,11 @@ impl Worker<'_> {
 /// What is sent is put together from rows, so the rows have to say what the log says; the part that
 /// does not (I4, K7). [`document`] compares each file with the manifest.
 fn altered(work: &Work, authorised: &Authorised) -> Option<&'static str> {
-    if *authorised.manifest() != work.manifest && !crate::domain::authorise::mutant("alt_m") {
+    if *authorised.manifest() != work.manifest {
         return Some("manifest");
     }
     let files = authorised.manifest().manifest().files.len();
-    (files != work.artifacts.len() && !crate::domain::authorise::mutant("alt_f")).then_some("list of files")
+    (files != work.artifacts.len()).then_some("list of files")
 }
 
 /// The document rebuilt from the file's facts; it must be the one people signed (A13, D7).
