@@ -516,6 +516,8 @@ async fn begin(
 /// The log does not allow it any more.
 fn refused_by_log(work: &Work, why: &NotAuthorised) -> Next {
     match why {
+        // It may go on at any time; whoever ends the hold has the job looked at again at once.
+        NotAuthorised::Held(_) => Next::Later(PAUSE_MAX, why.to_string()),
         NotAuthorised::Expired(_) if ended(work) == State::Failed => {
             if work.record.state == State::Approved {
                 Next::End(State::Expired, why.to_string())

@@ -15,6 +15,7 @@ use crate::store::{Store, Tx};
 pub mod approval;
 pub mod ci;
 pub mod forwarding;
+pub mod hold;
 pub mod intake;
 pub mod people;
 pub mod review;

@@ -3,6 +3,7 @@
 
 mod api;
 mod exchange;
+mod hold;
 mod oidc;
 mod pages;
 mod passkeys;

@@ -144,7 +144,7 @@ fn moving_row(app: &App, row: &ReleaseRow) -> MovingRow {
     MovingRow {
         release: row_name(row),
         why: String::new(),
-        status: view::status(&row.record, row.count, false, "the registry"),
+        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
         signed,
         required,
         progress: view::progress(app, row.record.id),
@@ -161,7 +161,7 @@ pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp)
     let signers = if approved.is_empty() { "Nobody".to_owned() } else { list(&approved, "and") };
     DecidedRow {
         release: row_name(row),
-        status: view::status(&row.record, row.count, false, "the registry"),
+        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
         signers,
         note: row.record.message.clone(),
         when: When::new(row.record.changed_at, now),
