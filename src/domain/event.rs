@@ -201,6 +201,22 @@ pub enum Event {
         /// Who.
         by: PersonId,
     },
+    /// A person paused it without deciding (Q10).
+    ReleaseHeld {
+        /// The release.
+        release: ReleaseId,
+        /// Who.
+        by: PersonId,
+        /// Why, in their words.
+        note: Option<String>,
+    },
+    /// The pause ended: by a signed decision, or taken back by whoever began it.
+    ReleaseResumed {
+        /// The release.
+        release: ReleaseId,
+        /// Who ended it.
+        by: PersonId,
+    },
     /// Nobody decided in time.
     ReleaseExpired {
         /// The release.
@@ -293,6 +309,8 @@ impl Event {
             Self::Decided { .. } => "decided",
             Self::ReleaseApproved { .. } => "release_approved",
             Self::ReleaseRejected { .. } => "release_rejected",
+            Self::ReleaseHeld { .. } => "release_held",
+            Self::ReleaseResumed { .. } => "release_resumed",
             Self::ReleaseExpired { .. } => "release_expired",
             Self::ReleaseSuperseded { .. } => "release_superseded",
             Self::ForwardStarted { .. } => "forward_started",
@@ -323,6 +341,8 @@ impl Event {
             | Self::Decided { release, .. }
             | Self::ReleaseApproved { release }
             | Self::ReleaseRejected { release, .. }
+            | Self::ReleaseHeld { release, .. }
+            | Self::ReleaseResumed { release, .. }
             | Self::ReleaseExpired { release }
             | Self::ReleaseSuperseded { release, .. }
             | Self::ForwardStarted { release, .. }

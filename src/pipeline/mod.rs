@@ -17,6 +17,7 @@ pub mod approval;
 pub mod ci;
 pub mod findings;
 pub mod forwarding;
+pub mod hold;
 pub mod intake;
 pub mod log;
 pub mod people;

@@ -6,6 +6,7 @@ mod approval;
 mod authorise;
 mod exchange;
 mod forwarding;
+mod hold;
 mod log;
 mod log_public;
 mod log_vectors;

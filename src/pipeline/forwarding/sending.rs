@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{LEASE, Next, Sent, Work, Worker, chain, cut, pause};
+use super::{LEASE, Next, PAUSE_MAX, Sent, Work, Worker, chain, cut, pause};
 use crate::domain::authorise::{Authorised, NotAuthorised, authorise};
 use crate::domain::document::{File, NpmParts, PublishDocument};
 use crate::domain::event::Event;
@@ -66,6 +66,10 @@ impl Worker<'_> {
         let (attempt, authorised) = match self.begin(work, artifact).await? {
             Begun::Sending(attempt, authorised) => (attempt, authorised),
             Begun::LostLease => return Ok(After::Stop(Next::LostLease)),
+            // It may go on at any time; whoever ends the hold has the job looked at again at once.
+            Begun::Stopped(why @ NotAuthorised::Held(_)) => {
+                return Ok(After::Stop(Next::Later(PAUSE_MAX, why.to_string())));
+            }
             Begun::Stopped(why) => return Ok(After::Stop(Next::Stopped(why))),
             Begun::Altered(part) => {
                 let message = format!(
