@@ -195,6 +195,12 @@ impl World {
         let base = format!("/releases/{release}/approve");
         let mut ines = self.ines.clone();
         ines.authenticator.counter = u32::try_from(self.next()).unwrap();
+        // Time that a test let pass may have ended the session.
+        if !ines.read_csrf().await {
+            ines.sign_in().await.ok();
+            ines.read_csrf().await;
+            ines.authenticator.counter = u32::try_from(self.next()).unwrap();
+        }
         let answer = ines.answer(&base, &json!({})).await;
         ines.post_json(&format!("{base}/finish"), &answer).await.ok();
     }
