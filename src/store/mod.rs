@@ -182,10 +182,8 @@ impl Store {
         let pool = || SqlitePoolOptions::new().test_before_acquire(false);
         let write = pool().max_connections(1).connect_with(options.clone()).await?;
         migrator(include_str!("../../migrations/sqlite/0001_init.sql")).run(&write).await?;
-        let read = pool()
-            .max_connections(CONNECTIONS_MAX)
-            .connect_with(options.read_only(true))
-            .await?;
+        let read =
+            pool().max_connections(CONNECTIONS_MAX).connect_with(options.read_only(true)).await?;
         Ok(Self { pools: Pools::Sqlite { write, read } })
     }
 
