@@ -325,11 +325,9 @@ pub(crate) fn sdist(version: &str, more: &[(&str, &str, &str)]) -> PythonFile {
 }
 
 fn metadata(version: &str, more: &[(&str, &str, &str)]) -> Vec<u8> {
-    let mut text = format!("Metadata-Version: 2.4\nName: hello-wire\nVersion: {version}\n");
-    for (header, _, value) in more {
-        text.push_str(&format!("{header}: {value}\n"));
-    }
-    text.into_bytes()
+    let first = format!("Metadata-Version: 2.4\nName: hello-wire\nVersion: {version}\n");
+    let more = more.iter().map(|(header, _, value)| format!("{header}: {value}\n"));
+    std::iter::once(first).chain(more).collect::<String>().into_bytes()
 }
 
 fn python_file(
