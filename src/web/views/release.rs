@@ -133,7 +133,7 @@ pub struct ReleasePage {
     pub statement: Option<StatementView>,
     /// What this person can do now.
     pub action: Action,
-    /// Path for a hold, or for ending one, when this person may do that.
+    /// The form for a hold, or for taking one back, when this person may do that.
     pub hold: Option<Hold>,
 }
 
@@ -440,6 +440,8 @@ pub struct Signing {
     pub reject: String,
     /// Why a note is required; empty when it is optional.
     pub note_because: String,
+    /// The entry of the hold that this page shows and the approval ends.
+    pub under_hold: Option<u64>,
 }
 
 /// What the "Who started this run?" card needs.
@@ -458,7 +460,7 @@ pub struct Settling {
     pub reject: String,
 }
 
-/// A form that pauses a release, or ends the pause.
+/// A form that pauses a release, or takes the pause back.
 #[derive(Clone, Debug)]
 pub struct Hold {
     /// Where the form posts.

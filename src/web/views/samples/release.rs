@@ -40,6 +40,7 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
             approve: "/releases/0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11/approve".to_owned(),
             reject: "/releases/0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11/reject".to_owned(),
             note_because: String::new(),
+            under_hold: None,
         }),
         hold: Some(Hold { action: "/releases/0193a7c2/hold".to_owned(), held: false }),
     }
