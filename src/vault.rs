@@ -20,6 +20,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::domain::digest::Sha256;
 use crate::domain::ids::UpstreamId;
 use crate::domain::package::Ecosystem;
+use crate::domain::upstream::CredentialPurpose;
 use crate::entropy::{self, EntropyError};
 
 type Kem = X25519HkdfSha256;
@@ -81,30 +82,11 @@ pub enum VaultError {
     Entropy(#[from] EntropyError),
 }
 
-/// What a credential may be used for. The two kinds never open for each other (Q17).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// Sending artifacts.
-    Publish,
-    /// Reading what the registry holds.
-    Read,
-}
-
-impl Purpose {
-    /// The word in the encoding, the database and the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::Read => "read",
-        }
-    }
-}
-
 /// Everything a credential is bound to; sealing and opening must name the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context<'a> {
     /// What it may be used for.
-    pub purpose: Purpose,
+    pub purpose: CredentialPurpose,
     /// The digest of this installation's genesis entry, from configuration (Q18).
     pub genesis: Sha256,
     /// The upstream's row.
@@ -365,7 +347,7 @@ mod tests {
 
     fn context() -> Context<'static> {
         Context {
-            purpose: Purpose::Publish,
+            purpose: CredentialPurpose::Publish,
             genesis: Sha256::of(b"genesis"),
             upstream: UpstreamId::from_uuid(Uuid::from_u128(7)),
             origin: "https://registry.example",
@@ -401,7 +383,7 @@ mod tests {
         let sealed = sealed(&key);
         let right = context();
         let wrong = [
-            Context { purpose: Purpose::Read, ..right },
+            Context { purpose: CredentialPurpose::Read, ..right },
             Context { genesis: Sha256::of(b"another log"), ..right },
             Context { upstream: UpstreamId::from_uuid(Uuid::from_u128(8)), ..right },
             Context { origin: "https://evil.example", ..right },

@@ -37,7 +37,8 @@ use crate::store::releases::{ArtifactRecord, ReleaseRecord};
 use crate::store::setup::StoredUpstream;
 use crate::store::{Store, Tx};
 use crate::upstream::{Client, ReadFault, Reading, SendFault, Sending};
-use crate::vault::{self, OpeningKey, Purpose, Sealed};
+use crate::domain::upstream::CredentialPurpose;
+use crate::vault::{self, OpeningKey, Sealed};
 
 /// Life of a lease. Longer than any pause between two renewals, shorter than anybody's patience
 /// when a worker died (R3).
@@ -614,8 +615,8 @@ async fn open_credential(
         .publish_credential(upstream.id())
         .await?
         .ok_or_else(|| fault("the upstream has no publish credential"))?;
-    let origin = credential_origin(upstream, Purpose::Publish);
-    let context = credential_context(forwarder.genesis, upstream, &origin, Purpose::Publish);
+    let origin = credential_origin(upstream, CredentialPurpose::Publish);
+    let context = credential_context(forwarder.genesis, upstream, &origin, CredentialPurpose::Publish);
     vault::open(forwarder.key, &context, &Sealed::from_bytes(sealed))
         .map_err(|error| Fault::new("opening a publish credential", error).into())
 }
