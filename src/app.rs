@@ -1,7 +1,8 @@
 //! What a running installation holds: one value, made once, shared by every request and worker.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
@@ -9,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::domain::assertion::RelyingParty;
+use crate::domain::authorise::Trust;
 use crate::domain::digest::Sha256;
 use crate::inspect;
 use crate::oidc::Verifier;
@@ -16,6 +18,7 @@ use crate::oidc::http::HttpSettings;
 use crate::passkeys::Passkeys;
 use crate::pipeline::ci::{Exchange, IssuerRate};
 use crate::pipeline::forwarding::Progress;
+use crate::pipeline::governance;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::signin::{self, ClaimCode};
 use crate::pipeline::{self, Fault};
@@ -44,6 +47,8 @@ pub struct App {
     pub sealing: SealingKey,
     /// Digest of the genesis entry, pinned outside the database (Q18).
     pub genesis: Sha256,
+    /// Digest of the founding document, pinned outside the database (Q18); empty until founded.
+    founding: OnceLock<Sha256>,
     /// What is being sent, and which releases changed.
     pub progress: Progress,
     /// Uploads that may still be taken at once.
@@ -82,6 +87,7 @@ impl App {
         let origin = config.origin_text();
         let claim_code = signin::found_instance(&store, origin.clone(), now).await?;
         let genesis = pinned_genesis(&config, &store).await?;
+        let founding = pinned_founding(&config, &store).await?;
         let key = vault_key(&config)?;
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let blobs = Blobs::open(&config.data_dir.join("blobs"), threads)
@@ -102,6 +108,7 @@ impl App {
             .map_err(|error| Fault::new("building the client for registries", error))?,
             sealing: key.sealing_key(),
             genesis,
+            founding,
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(
                 usize::try_from(config.limits.uploads_at_once).unwrap_or(1),
@@ -144,6 +151,47 @@ async fn pinned_genesis(config: &Config, store: &Store) -> pipeline::Result<Sha2
         Err(error) => return Err(Fault::new(CONTEXT, error).into()),
     }
     Ok(found)
+}
+
+/// Reads the pinned digest of the founding. A founded log without a pin is pinned: either the
+/// installation was founded and stopped before the pin was written, or somebody with access to
+/// the host took the pin away. A log with another founding is not this installation's.
+async fn pinned_founding(config: &Config, store: &Store) -> pipeline::Result<OnceLock<Sha256>> {
+    const CONTEXT: &str = "checking the pinned founding";
+    let governed = governance::governed(&mut store.snapshot().await?).await?;
+    let found = governed.founded().map(|founded| founded.digest);
+    let path = founding_pin(config);
+    let pinned = match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            Some(Sha256::parse_hex(text.trim()).map_err(|error| Fault::new(CONTEXT, error))?)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Fault::new(CONTEXT, error).into()),
+    };
+    let founding = OnceLock::new();
+    match (pinned, found) {
+        (None, None) => {}
+        (Some(pinned), found) if found == Some(pinned) => drop(founding.set(pinned)),
+        (None, Some(found)) => {
+            tracing::warn!(%found, "pinning the founding of this log");
+            write_pin(&path, found).map_err(|error| Fault::new(CONTEXT, error))?;
+            drop(founding.set(found));
+        }
+        (Some(pinned), _) => {
+            let message = format!("the log has another founding than `{}` pins", path.display());
+            tracing::error!(%pinned, "the founding was replaced");
+            return Err(Fault::new(CONTEXT, message).into());
+        }
+    }
+    Ok(founding)
+}
+
+fn founding_pin(config: &Config) -> PathBuf {
+    config.data_dir.join("founding.sha256")
+}
+
+fn write_pin(path: &Path, digest: Sha256) -> std::io::Result<()> {
+    std::fs::write(path, format!("{digest}\n"))
 }
 
 fn vault_key(config: &Config) -> pipeline::Result<OpeningKey> {
@@ -228,6 +276,18 @@ impl Clock {
 }
 
 impl App {
+    /// What is known of the log from outside the database.
+    pub fn trust(&self) -> Trust {
+        Trust { genesis: self.genesis, founding: self.founding.get().copied() }
+    }
+
+    /// Pins the founding, before anything that it governs happens.
+    pub fn pin_founding(&self, digest: Sha256) -> std::io::Result<()> {
+        write_pin(&founding_pin(&self.config), digest)?;
+        drop(self.founding.set(digest));
+        Ok(())
+    }
+
     /// Tells whoever may read the host's log or data folder the code that claims this
     /// installation: writes `claim-code` (readable by the owner alone) and logs it.
     pub async fn announce_claim_code(&self, code: &ClaimCode) -> std::io::Result<()> {

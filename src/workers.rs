@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::pipeline::forwarding::{self, Forwarder};
-use crate::pipeline::{self, signin, staging};
+use crate::pipeline::{self, governance, signin, staging};
 use crate::vault::OpeningKey;
 
 /// Pause between two looks when nothing was due. A decision wakes the forwarder earlier.
@@ -33,15 +33,16 @@ pub fn start(app: &Arc<App>, key: OpeningKey, stop: &CancellationToken) {
 
 async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &CancellationToken) {
     let owner = format!("{}-{number}", std::process::id());
-    let forwarder = Forwarder {
-        store: &app.store,
-        blobs: &app.intake.blobs,
-        client: &app.upstreams,
-        key,
-        genesis: app.genesis,
-        progress: &app.progress,
-    };
     while !stop.is_cancelled() {
+        let forwarder = Forwarder {
+            store: &app.store,
+            blobs: &app.intake.blobs,
+            client: &app.upstreams,
+            key,
+            // Read each time: the installation may be founded while this runs.
+            trust: app.trust(),
+            progress: &app.progress,
+        };
         match forwarding::run_next(&forwarder, &owner, app.clock.now()).await {
             Ok(true) => {}
             Ok(false) => pause(IDLE, stop).await,
@@ -71,6 +72,7 @@ pub async fn sweep_once(app: &App) -> pipeline::Result<()> {
     for release in staging::expire_overdue(&app.store, now).await? {
         app.progress.announce(release);
     }
+    governance::enact_due(&app.store, now).await?;
     signin::sweep(&app.store, now).await?;
     pipeline::ci::sweep(&app.store, now).await
 }

@@ -81,9 +81,6 @@ pub enum NotAuthorised {
     /// The log is not the one this installation was told to trust.
     #[error("this is not the log that was pinned outside the database")]
     AnotherLog,
-    /// Too few founders signed what is set up (Q21).
-    #[error("the installation is not founded yet")]
-    NotFounded,
     /// Somebody stopped releases of this package or all of them (A17).
     #[error("releases are frozen")]
     Frozen,
@@ -163,7 +160,7 @@ pub struct Standing {
     pub ended: Option<State>,
     /// Releases of this package are stopped.
     pub frozen: bool,
-    /// Enough founders signed what is set up.
+    /// Digest of the founding, once enough founders signed what is set up.
     pub founding: Option<Sha256>,
     origin: String,
     instance: InstanceId,
@@ -205,10 +202,8 @@ pub fn authorise(
         return Err(NotAuthorised::AnotherLog);
     }
     let standing = standing(log, release, now)?;
-    match (standing.founding, trust.founding) {
-        (None, None) => return Err(NotAuthorised::NotFounded),
-        (founded, pinned) if founded != pinned => return Err(NotAuthorised::AnotherLog),
-        _ => {}
+    if standing.founding != trust.founding {
+        return Err(NotAuthorised::AnotherLog);
     }
     if let Some(state) = standing.ended {
         return Err(NotAuthorised::Ended(state));

@@ -254,9 +254,7 @@ impl Governed {
 
     /// A package.
     pub fn package(&self, id: PackageId) -> Result<&PackageRecord, Unsound> {
-        self.packages
-            .get(&id)
-            .ok_or(Unsound("the package of a sealed release is not in the log"))
+        self.packages.get(&id).ok_or(Unsound("the package of a sealed release is not in the log"))
     }
 
     /// An upstream.
@@ -413,8 +411,7 @@ impl Governed {
         if delay < founding::DELAY_MIN || delay > founding::DELAY_MAX {
             return Err(Unsound("the delay of the founding is out of bounds"));
         }
-        self.unfounded =
-            Some(Unfounded { founding: founding.clone(), signed_by: BTreeSet::new() });
+        self.unfounded = Some(Unfounded { founding: founding.clone(), signed_by: BTreeSet::new() });
         Ok(())
     }
 
@@ -590,8 +587,13 @@ impl Governed {
                 .filter(|person| !subjects.contains(person))
                 .collect(),
         };
-        let mut standing =
-            ProposalStanding { takes, policies, may_count, may_object, state: ProposalState::Ready };
+        let mut standing = ProposalStanding {
+            takes,
+            policies,
+            may_count,
+            may_object,
+            state: ProposalState::Ready,
+        };
         standing.state = self.state(open, &standing, now)?;
         Ok(standing)
     }
@@ -622,7 +624,11 @@ impl Governed {
         }
         if standing.takes == Takes::OneSignature && open.recovered_at.is_none() {
             let signed = votes.any(|cast| standing.may_count.contains(&cast.person));
-            return Ok(if signed { ProposalState::Ready } else { ProposalState::Pending { missing: 1 } });
+            return Ok(if signed {
+                ProposalState::Ready
+            } else {
+                ProposalState::Pending { missing: 1 }
+            });
         }
         let signed_at = match open.recovered_at {
             Some(at) => at,
@@ -634,7 +640,11 @@ impl Governed {
         let delay = self.founded.as_ref().map_or(founding::DELAY_MIN, |founded| founded.delay);
         let until = signed_at + delay;
         let waits = standing.takes == Takes::QuorumAndDelay || open.recovered_at.is_some();
-        Ok(if waits && now < until { ProposalState::Waiting { until } } else { ProposalState::Ready })
+        Ok(if waits && now < until {
+            ProposalState::Waiting { until }
+        } else {
+            ProposalState::Ready
+        })
     }
 
     /// When the last signature came that completed every quorum, or how many are missing.
@@ -685,7 +695,9 @@ impl Governed {
         let own = change.subject() == Some(by);
         match change {
             Change::Freeze { .. } | Change::RemovePublisher { .. } => Takes::OneSignature,
-            Change::RevokeKey { .. } | Change::RemovePerson { .. } | Change::LinkIdentity { .. }
+            Change::RevokeKey { .. }
+            | Change::RemovePerson { .. }
+            | Change::LinkIdentity { .. }
                 if own =>
             {
                 Takes::OneSignature
@@ -924,17 +936,12 @@ impl Governed {
         let roster = self.roster.as_deref()?;
         let able = roster.holding_keys(policy.members()).len();
         let required = policy.required();
-        (able < usize::try_from(required).unwrap_or(usize::MAX)).then_some(
-            Inapplicable::NobodyCould { policy: id, required, able },
-        )
+        (able < usize::try_from(required).unwrap_or(usize::MAX))
+            .then_some(Inapplicable::NobodyCould { policy: id, required, able })
     }
 }
 
-fn known<K: Ord, V>(
-    map: &BTreeMap<K, V>,
-    key: &K,
-    what: &'static str,
-) -> Result<(), Inapplicable> {
+fn known<K: Ord, V>(map: &BTreeMap<K, V>, key: &K, what: &'static str) -> Result<(), Inapplicable> {
     if map.contains_key(key) { Ok(()) } else { Err(Inapplicable::Missing(what)) }
 }
 

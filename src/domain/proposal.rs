@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::assertion::CredentialId;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{PackageRecord, PublisherRecord, UpstreamRecord};
-use crate::domain::ids::{
-    InstanceId, PackageId, PersonId, ProposalId, PublisherId, UpstreamId,
-};
+use crate::domain::ids::{InstanceId, PackageId, PersonId, ProposalId, PublisherId, UpstreamId};
 use crate::domain::policy::Policy;
 use crate::domain::quorum::Verdict;
 use crate::domain::roster::{CiIdentity, Role, RosterKey};

@@ -201,8 +201,7 @@ impl Roster {
         match self.people.binary_search_by_key(&id, |person| person.id) {
             Ok(_) => Err(RosterRefusal::AlreadyThere(id)),
             Err(place) => {
-                let person =
-                    RosterPerson { id, role, keys: Vec::new(), ci_identities: Vec::new() };
+                let person = RosterPerson { id, role, keys: Vec::new(), ci_identities: Vec::new() };
                 self.people.insert(place, person);
                 Ok(())
             }
@@ -277,10 +276,7 @@ impl Roster {
     }
 
     fn person_mut(&mut self, id: PersonId) -> Result<&mut RosterPerson, RosterRefusal> {
-        self.people
-            .iter_mut()
-            .find(|person| person.id == id)
-            .ok_or(RosterRefusal::NobodyThere(id))
+        self.people.iter_mut().find(|person| person.id == id).ok_or(RosterRefusal::NobodyThere(id))
     }
 
     fn keep_an_owner(&self) -> Result<(), RosterRefusal> {

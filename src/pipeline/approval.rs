@@ -39,9 +39,6 @@ pub enum CannotDecide {
     /// The policy does not name them, or their role does not sign.
     #[error("the package's policy does not name you as somebody who signs")]
     NotNamed,
-    /// Too few founders signed what is set up (Q21).
-    #[error("this installation is not founded yet; its founders sign it first")]
-    NotFounded,
     /// No passkey that counts.
     #[error("you have no passkey that counts yet")]
     NoKey,
@@ -221,9 +218,6 @@ pub fn may_decide(
     if verdict == Verdict::Reject {
         return Ok(());
     }
-    if standing.founding.is_none() {
-        return Err(CannotDecide::NotFounded);
-    }
     if standing.started_by == ActorIs::Unknown {
         return Err(CannotDecide::ActorUnknown);
     }
@@ -259,7 +253,7 @@ fn existing(record: Option<ReleaseRecord>) -> Result<ReleaseRecord> {
 fn forbidden(why: CannotDecide) -> Error {
     let kind = match why {
         CannotDecide::State(_) | CannotDecide::Expired => Kind::Gone,
-        CannotDecide::AlreadyDecided | CannotDecide::NotFounded => Kind::Conflict,
+        CannotDecide::AlreadyDecided => Kind::Conflict,
         CannotDecide::NotNamed
         | CannotDecide::NoKey
         | CannotDecide::StartedIt

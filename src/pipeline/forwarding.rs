@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::blobs::Blobs;
 use crate::domain::artifact::ArtifactKind;
-use crate::domain::authorise::{Authorised, NotAuthorised, authorise};
+use crate::domain::authorise::{Authorised, NotAuthorised, Trust, authorise};
 use crate::domain::digest::Sha256;
 use crate::domain::document::{File, NpmParts, PublishDocument};
 use crate::domain::event::Event;
@@ -28,6 +28,7 @@ use crate::domain::ids::{AttemptId, ReleaseId};
 use crate::domain::manifest::SealedManifest;
 use crate::domain::package::{PackageName, Version};
 use crate::domain::release::State;
+use crate::domain::upstream::CredentialPurpose;
 use crate::domain::upstream::{Observation, Outcome, Seen};
 use crate::entropy;
 use crate::pipeline::setup::{credential_context, credential_origin};
@@ -37,7 +38,6 @@ use crate::store::releases::{ArtifactRecord, ReleaseRecord};
 use crate::store::setup::StoredUpstream;
 use crate::store::{Store, Tx};
 use crate::upstream::{Client, ReadFault, Reading, SendFault, Sending};
-use crate::domain::upstream::CredentialPurpose;
 use crate::vault::{self, OpeningKey, Sealed};
 
 /// Life of a lease. Longer than any pause between two renewals, shorter than anybody's patience
@@ -70,7 +70,7 @@ pub struct Forwarder<'a> {
     /// Opens publish credentials; only the publisher role has it (I8).
     pub key: &'a OpeningKey,
     /// Pins the installation that credentials were sealed for (Q18).
-    pub genesis: Sha256,
+    pub trust: Trust,
     /// Told about every visible change.
     pub progress: &'a Progress,
 }
@@ -494,7 +494,7 @@ async fn begin(
     }
     let Some(record) = tx.release_locked(release).await? else { return Ok(Begun::LostLease) };
     let log = tx.log_for_release(release).await?;
-    let authorised = match authorise(&log, release, now) {
+    let authorised = match authorise(&log, forwarder.trust, release, now) {
         Ok(authorised) => authorised,
         Err(why) => return Ok(Begun::NotAuthorised(why)),
     };
@@ -615,8 +615,12 @@ async fn open_credential(
         .publish_credential(upstream.id())
         .await?
         .ok_or_else(|| fault("the upstream has no publish credential"))?;
+    if authorised.credential_sha256() != Some(Sha256::of(&sealed)) {
+        return Err(fault("the credential's row is not what the log says").into());
+    }
     let origin = credential_origin(upstream, CredentialPurpose::Publish);
-    let context = credential_context(forwarder.genesis, upstream, &origin, CredentialPurpose::Publish);
+    let context =
+        credential_context(forwarder.trust.genesis, upstream, &origin, CredentialPurpose::Publish);
     vault::open(forwarder.key, &context, &Sealed::from_bytes(sealed))
         .map_err(|error| Fault::new("opening a publish credential", error).into())
 }

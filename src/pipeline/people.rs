@@ -264,7 +264,12 @@ pub async fn change_role(
 
 /// Removes a person: their sessions, invitations, passkeys and CI identities end with it, so
 /// their signatures stop counting (A4). Owners, the host and the person may; the last owner stays.
-pub async fn leave(tx: &mut Tx, now: Timestamp, by: &Actor, person: PersonId) -> Result<Option<ProposalId>> {
+pub async fn leave(
+    tx: &mut Tx,
+    now: Timestamp,
+    by: &Actor,
+    person: PersonId,
+) -> Result<Option<ProposalId>> {
     tx.lock_roster().await?;
     if *by != Actor::Person(person) {
         require_owner(tx, by).await?;

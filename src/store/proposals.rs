@@ -24,14 +24,8 @@ pub enum ProposalRow {
 }
 
 impl ProposalRow {
-    const ALL: [Self; 6] = [
-        Self::Open,
-        Self::Enacted,
-        Self::Withdrawn,
-        Self::Rejected,
-        Self::Expired,
-        Self::Stale,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Open, Self::Enacted, Self::Withdrawn, Self::Rejected, Self::Expired, Self::Stale];
 
     /// The word in the database and the API.
     pub const fn as_str(self) -> &'static str {

@@ -8,9 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::assertion::{CoseKey, CredentialId, Nonce};
 use crate::domain::digest::Sha256;
-use crate::domain::ids::{
-    CeremonyId, InvitationId, PasskeyId, PersonId, ProposalId, ReleaseId,
-};
+use crate::domain::ids::{CeremonyId, InvitationId, PasskeyId, PersonId, ProposalId, ReleaseId};
 use crate::domain::roster::Role;
 use crate::store::{StoreError, Tx, micros, sound, timestamp, timestamp_opt};
 

@@ -136,10 +136,11 @@ pub(super) async fn enact(
 pub(super) async fn follow_roster(tx: &mut Tx, roster: &Roster, now: Timestamp) -> Result<()> {
     let composed = tx.compose_roster().await?;
     let same = composed.revision == roster.revision
-        && composed.people.iter().map(|p| (p.id, p.role)).eq(roster
+        && composed
             .people
             .iter()
-            .map(|p| (p.id, p.role)));
+            .map(|p| (p.id, p.role))
+            .eq(roster.people.iter().map(|p| (p.id, p.role)));
     if !same {
         let context = "carrying out a change of the roster";
         return Err(Fault::new(context, "the rows are not those of the log").into());
@@ -180,13 +181,14 @@ pub(super) async fn carry_out(
         (Change::SetUpstream { upstream }, Details::Upstream { name, username }) => {
             put_upstream(tx, upstream, &name, &username, now).await
         }
-        (
-            Change::SetCredential { upstream, purpose, .. },
-            Details::Credential { sealed },
-        ) => Ok(match purpose {
-            CredentialPurpose::Publish => tx.set_publish_credential(*upstream, &sealed, now).await?,
-            CredentialPurpose::Read => tx.set_read_credential(*upstream, &sealed, now).await?,
-        }),
+        (Change::SetCredential { upstream, purpose, .. }, Details::Credential { sealed }) => {
+            Ok(match purpose {
+                CredentialPurpose::Publish => {
+                    tx.set_publish_credential(*upstream, &sealed, now).await?
+                }
+                CredentialPurpose::Read => tx.set_read_credential(*upstream, &sealed, now).await?,
+            })
+        }
         (Change::SetPackage { package }, _) => put_package(tx, package, now).await,
         (Change::SetPublisher { publisher }, Details::Publisher { name, issuer, rule }) => {
             let packages = publisher.packages.clone();
@@ -287,8 +289,8 @@ async fn put_upstream(
         simple_url: record.simple_url.as_deref(),
         allow_private: record.allow_private,
     };
-    let upstream = Upstream::parse(fields)
-        .map_err(|error| Refusal::new(Kind::BadInput, error.to_string()))?;
+    let upstream =
+        Upstream::parse(fields).map_err(|error| Refusal::new(Kind::BadInput, error.to_string()))?;
     tx.add_upstream(&upstream, username, now).await.map_err(|error| {
         let received = excerpt(name);
         let name = format!("expected a registry name that is not in use, received `{received}`");

@@ -177,7 +177,10 @@ fn statement(governed: &Governed, person: PersonId, now: Timestamp) -> Result<Fo
     let members = governed.policy(founding.governing).map_err(unsound)?.members();
     let roster = governed.roster().map_err(unsound)?;
     if !roster.able_to_sign(members, now).contains(&person) {
-        return refuse(Kind::Forbidden, "the governing policy does not name you, or you hold no key");
+        return refuse(
+            Kind::Forbidden,
+            "the governing policy does not name you, or you hold no key",
+        );
     }
     Ok(FoundingStatement::new(person, founding.clone()))
 }

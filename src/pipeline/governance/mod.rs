@@ -168,8 +168,8 @@ async fn propose_in(
     if let Err(why) = governed.after(&proposal, now) {
         return Err(inapplicable(&why));
     }
-    let details = serde_json::to_string(&details)
-        .map_err(|error| Fault::new("keeping a proposal", error))?;
+    let details =
+        serde_json::to_string(&details).map_err(|error| Fault::new("keeping a proposal", error))?;
     tx.add_proposal(&proposal, &details, now).await?;
     let id = proposal.id;
     tx.append(now, Event::Proposed { proposal }).await?;
@@ -203,12 +203,7 @@ fn may_propose(governed: &Governed, by: PersonId, draft: &Draft) -> Result<()> {
 }
 
 /// Takes a proposal back. Whoever proposed it may.
-pub async fn withdraw(
-    store: &Store,
-    by: PersonId,
-    id: ProposalId,
-    now: Timestamp,
-) -> Result<()> {
+pub async fn withdraw(store: &Store, by: PersonId, id: ProposalId, now: Timestamp) -> Result<()> {
     transaction(store, move |tx| {
         Box::pin(async move {
             tx.lock_roster().await?;

@@ -18,10 +18,10 @@ use crate::domain::package::{Ecosystem, PackageName, excerpt};
 use crate::domain::policy::PolicyDraft;
 use crate::domain::publisher::PublisherConfig;
 use crate::domain::roster::{CiIdentity, Role};
+use crate::domain::upstream::CredentialPurpose;
 use crate::pipeline::people::{self, IdentityOwner};
 use crate::pipeline::{Error, Kind, Refusal, Result, refuse, signin, transaction};
 use crate::store::{Store, Tx};
-use crate::domain::upstream::CredentialPurpose;
 use crate::vault::SealingKey;
 
 /// A set-up file with the credentials of its upstreams, in the upstreams' order.
@@ -213,7 +213,9 @@ async fn apply_upstreams(
         let id = at(format_args!("upstream[{i}]"), id)?;
         names.upstreams.insert(entry.name.clone(), id);
         let UpstreamCredentials { publish, read } = credentials.next().unwrap_or_default();
-        for (purpose, credential) in [(CredentialPurpose::Publish, publish), (CredentialPurpose::Read, read)] {
+        for (purpose, credential) in
+            [(CredentialPurpose::Publish, publish), (CredentialPurpose::Read, read)]
+        {
             let Some(credential) = credential else {
                 continue;
             };

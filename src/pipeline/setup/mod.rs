@@ -17,9 +17,7 @@ use serde::Serialize;
 use super::{Error, Fault, Kind, Refusal, Result, refuse, transaction};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Actor, PublisherRecord, UpstreamRecord};
-use crate::domain::ids::{
-    IssuerId, PackageId, PolicyId, ProposalId, PublisherId, UpstreamId,
-};
+use crate::domain::ids::{IssuerId, PackageId, PolicyId, ProposalId, PublisherId, UpstreamId};
 use crate::domain::issuer::{Issuer, IssuerConfig};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
@@ -29,9 +27,9 @@ use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::roster::Role;
 use crate::domain::upstream::{CredentialPurpose, Upstream, UpstreamFields};
 use crate::entropy;
-use crate::store::setup::{StoredPackage, StoredUpstream};
 use crate::pipeline::governance::carry_out::taken;
 use crate::pipeline::governance::{Details, Entered, Wanted, enter};
+use crate::store::setup::{StoredPackage, StoredUpstream};
 use crate::store::{Store, Tx};
 use crate::vault::{self, Context, SealingKey};
 
@@ -491,8 +489,7 @@ async fn insert_policy(
     };
     let policy = Policy::parse(id, revision, draft).map_err(bad_input)?;
     let not_joined = check_members(tx, &policy).await?;
-    let proposal =
-        enter(tx, by, vec![Wanted::plain(Change::SetPolicy { policy })], now).await?;
+    let proposal = enter(tx, by, vec![Wanted::plain(Change::SetPolicy { policy })], now).await?;
     Ok(Entered { value: PolicySaved { id, revision, not_joined }, proposal })
 }
 
