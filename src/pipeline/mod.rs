@@ -14,6 +14,7 @@ use crate::store::{Store, Tx};
 
 pub mod approval;
 pub mod ci;
+pub mod findings;
 pub mod forwarding;
 pub mod governance;
 pub mod intake;

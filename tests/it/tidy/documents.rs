@@ -74,11 +74,9 @@ const WRITTEN_BY_OPERATORS: &[(&str, &[&str], &str)] = &[
         "docs/set-up.md",
     ),
     ("src/domain/issuer.rs", &["IssuerConfig"], "docs/set-up.md"),
-    (
-        "src/domain/publisher.rs",
-        &["PublisherConfig", "GitHubConfig", "ReusableConfig", "GitLabConfig"],
-        "docs/set-up.md",
-    ),
+    ("src/domain/publisher/mod.rs", &["PublisherConfig"], "docs/set-up.md"),
+    ("src/domain/publisher/github.rs", &["GitHubConfig", "ReusableConfig"], "docs/set-up.md"),
+    ("src/domain/publisher/gitlab.rs", &["GitLabConfig"], "docs/set-up.md"),
 ];
 
 /// Every key that operators may write is explained on its page.

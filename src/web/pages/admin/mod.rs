@@ -5,7 +5,7 @@
 
 mod packages;
 mod people;
-mod policies;
+pub(in crate::web::pages) mod policies;
 mod publishers;
 mod registries;
 

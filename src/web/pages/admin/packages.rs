@@ -142,7 +142,6 @@ fn conditions(
         link: link.filter(|_| owner && !met),
     };
     let publishers = known.publishers.len();
-    let badge = policies::spare(policy);
     let registry = known.upstream.upstream.name();
     let credential = if known.upstream.can_publish { "is sealed" } else { "is missing" };
     vec![
@@ -159,10 +158,19 @@ fn conditions(
             Some(Link::new("/registries", "Add it")),
         ),
         condition(
-            badge.tone != Tone::Bad,
+            policies::can_be_met(policy),
             "Enough people can sign",
-            format!("{} {}.", policy.policy.sentence(), badge.text),
+            format!("{} {}.", policy.policy.sentence(), policies::spare(policy).text),
             Some(Link::new(format!("/policies/{}", policy.policy.id()), "See the policy")),
+        ),
+        condition(
+            false,
+            "Nobody can release without it",
+            format!(
+                "This version does not watch {registry}. Remove other tokens and owners there \
+                 yourself."
+            ),
+            None,
         ),
     ]
 }

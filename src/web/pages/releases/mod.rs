@@ -3,6 +3,7 @@
 //! `view` turns what the pipeline knows about a release into the words of the page.
 
 mod lists;
+mod origin;
 mod view;
 
 pub(super) use lists::decided_row;
