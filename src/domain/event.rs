@@ -16,6 +16,7 @@ use crate::domain::ids::{
     AttemptId, InstanceId, PackageId, PersonId, PolicyId, ProposalId, PublisherId, ReleaseId,
     UpstreamId,
 };
+use crate::domain::log::Leaf;
 use crate::domain::manifest::Access;
 use crate::domain::package::Ecosystem;
 use crate::domain::policy::Policy;
@@ -423,6 +424,16 @@ impl LogEntry {
     /// The bytes that are stored; UTF-8 JSON without white space.
     pub fn to_bytes(&self) -> Vec<u8> {
         super::canonical(self)
+    }
+
+    /// Its public face, given the bytes of [`Self::to_bytes`].
+    pub fn leaf(&self, body: &[u8]) -> Leaf {
+        Leaf {
+            sequence: self.sequence,
+            at: self.at,
+            kind: self.event.kind().to_owned(),
+            sha256: Sha256::of(body),
+        }
     }
 
     /// Reads an entry back; `None` when the bytes are not one.

@@ -16,6 +16,7 @@ pub mod founding;
 pub mod governed;
 pub mod ids;
 pub mod issuer;
+pub mod log;
 pub mod manifest;
 pub mod package;
 pub mod policy;

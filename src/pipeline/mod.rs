@@ -18,6 +18,7 @@ pub mod findings;
 pub mod forwarding;
 pub mod governance;
 pub mod intake;
+pub mod log;
 pub mod people;
 pub mod review;
 pub mod setup;

@@ -3,6 +3,9 @@
 
 mod api;
 mod exchange;
+mod log;
+mod log_public;
+mod log_vectors;
 mod oidc;
 mod pages;
 mod passkeys;

@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::log_checks::log_checks;
 use super::visit::Visit;
 use super::{Answer, outside, show};
 use crate::app::App;
@@ -210,6 +211,7 @@ async fn health(visit: Visit, uri: Uri) -> Answer {
         check_folder("The data folder takes files", &app.config.data_dir).await,
         check_folder("The blob store takes files", &app.config.data_dir.join("blobs")).await,
     ];
+    checks.extend(log_checks(app, visit.now));
     checks.extend(private_addresses(app).await?);
     checks.sort_by_key(|check| match check.tone {
         Tone::Bad => 0,
@@ -231,6 +233,7 @@ fn about(app: &App) -> Vec<Fact> {
         Fact::code("Audience", &config.audience),
         Fact::words("Database", database),
         Fact::code("Genesis entry", app.genesis.to_string()),
+        Fact::code("Log key", app.log_key.to_string()),
         Fact::words("Upload session", span(config.limits.upload_session)),
     ]
 }

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod admin;
+mod log_checks;
 pub mod releases;
 pub mod visit;
 

@@ -10,3 +10,4 @@ pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
 pub(crate) mod setup;
 pub(crate) mod site;
+pub(crate) mod witness;
