@@ -12,7 +12,7 @@ use crate::domain::artifact::{ArtifactKind, Digests, Facts, PypiFacts};
 use crate::domain::claims::Claims;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Actor, Event, SealedBecause};
-use crate::domain::ids::{PackageId, PublisherId, ReleaseId};
+use crate::domain::ids::{InstanceId, PublisherId, ReleaseId};
 use crate::domain::manifest::{
     Access, Destination, FORMAT, Manifest, ManifestFile, NpmPublication,
 };
@@ -371,12 +371,12 @@ pub async fn seal(
             format!("the release is already {}", release.state.as_str()),
         );
     }
-    let package = package(tx, release.package).await?;
-    let policy = tx
-        .policy(package.policy)
+    let terms = tx
+        .sealing_terms(release.package)
         .await?
-        .ok_or_else(|| Fault::new("sealing a release", "its package has no policy"))?;
-    let manifest = manifest(tx, &release, &package).await?.seal();
+        .ok_or_else(|| Fault::new("sealing a release", "its package has no policy or upstream"))?;
+    let policy = terms.policy;
+    let manifest = manifest(tx, &release, terms.instance, terms.destination).await?.seal();
     let seal = Seal {
         policy: policy.id(),
         policy_revision: policy.revision(),
@@ -389,7 +389,7 @@ pub async fn seal(
     }
     let event = Event::ReleaseSealed {
         release: id,
-        package: package.id,
+        package: release.package,
         manifest: String::from_utf8_lossy(seal.manifest.bytes()).into_owned(),
         started_by: release.actor,
         policy: seal.policy,
@@ -404,16 +404,9 @@ pub async fn seal(
 async fn manifest(
     tx: &mut Tx,
     release: &ReleaseRecord,
-    package: &StoredPackage,
+    instance: InstanceId,
+    destination: Destination,
 ) -> Result<Manifest> {
-    let instance = tx
-        .instance()
-        .await?
-        .ok_or_else(|| Fault::new("sealing a release", "the instance row is missing"))?;
-    let upstream = tx
-        .upstream(package.upstream)
-        .await?
-        .ok_or_else(|| Fault::new("sealing a release", "its package has no upstream"))?;
     let claims: Claims = serde_json::from_str(&release.claims)
         .map_err(|error| Fault::new("reading stored claims", error))?;
     let file = |artifact: ArtifactRecord| ManifestFile {
@@ -426,16 +419,13 @@ async fn manifest(
     };
     Ok(Manifest {
         format: FORMAT.to_owned(),
-        instance: instance.id,
+        instance,
         release: release.id,
         ecosystem: release.ecosystem,
-        package_id: package.id,
-        package: package.name.as_str().to_owned(),
+        package_id: release.package,
+        package: release.package_name.clone(),
         version: release.version.clone(),
-        destination: Destination {
-            upstream: upstream.upstream.id(),
-            url: upstream.upstream.url().to_string(),
-        },
+        destination,
         npm: release.dist_tag.clone().map(|dist_tag| NpmPublication {
             dist_tag,
             access: release.access,
@@ -444,12 +434,6 @@ async fn manifest(
         files: tx.artifacts(release.id).await?.into_iter().map(file).collect(),
         claims_sha256: release.claims_sha256,
     })
-}
-
-async fn package(tx: &mut Tx, id: PackageId) -> Result<StoredPackage> {
-    tx.package(id)
-        .await?
-        .ok_or_else(|| Error::from(Fault::new("sealing a release", "its package is missing")))
 }
 
 /// Seals every open release that no file came for. Returns how many.
