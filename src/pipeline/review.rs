@@ -18,15 +18,16 @@ use crate::domain::ids::{PersonId, PublisherId, ReleaseId};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::quorum::{Tally, Verdict};
-use crate::domain::release::State;
+use crate::domain::release::{Hold, State};
 use crate::domain::statement::Statement;
 use crate::inspect;
 use crate::pipeline::approval::{CannotDecide, may_decide};
 use crate::pipeline::findings::{Finding, findings};
+use crate::pipeline::registries::Registries;
 use crate::pipeline::staging::Difference;
-use crate::pipeline::{Fault, Kind, Refusal, Result, refuse};
+use crate::pipeline::{Fault, Kind, Refusal, Result, hold, refuse};
 use crate::store::Store;
-use crate::upstream::{Client, Conditions, ReadFault, Reading};
+use crate::upstream::{Conditions, ReadFault};
 
 pub use crate::store::jobs::AttemptRecord;
 pub use crate::store::releases::{ArtifactRecord, DecisionRecord, ReleaseFilter, ReleaseRecord};
@@ -64,8 +65,20 @@ pub struct ReleaseView {
     pub mine: Option<std::result::Result<Statement, CannotDecide>>,
     /// Whether the viewer can object.
     pub may_reject: bool,
+    /// Whether the viewer can put it on hold.
+    pub may_hold: bool,
+    /// Whether the viewer put it on hold and can take that back.
+    pub may_resume: bool,
     /// Names of everybody the page mentions.
     pub names: BTreeMap<PersonId, String>,
+}
+
+impl ReleaseView {
+    /// The pause that is on, while there is anything to pause.
+    pub fn hold(&self) -> Option<&Hold> {
+        let waits = matches!(self.record.state, State::Awaiting | State::Approved);
+        self.standing.as_ref().filter(|_| waits)?.hold.as_ref()
+    }
 }
 
 /// Loads the release page for `viewer`.
@@ -99,6 +112,11 @@ pub async fn release(
     let may_reject = standing.as_ref().is_some_and(|standing| {
         may_decide(&record, standing, viewer, Verdict::Reject, (voted, now)).is_ok()
     });
+    let may_hold = standing
+        .as_ref()
+        .is_some_and(|standing| hold::may_hold(&record, standing, viewer, now).is_ok());
+    let may_resume =
+        standing.as_ref().is_some_and(|standing| hold::may_resume(&record, standing, viewer));
     let claims = claims(&record)?;
     let differences = differences(&artifacts)?;
     let people = tx.people().await?;
@@ -115,6 +133,8 @@ pub async fn release(
         standing,
         mine,
         may_reject,
+        may_hold,
+        may_resume,
         names: people.into_iter().map(|person| (person.id, person.name)).collect(),
         record,
     })
@@ -151,6 +171,8 @@ pub struct ReleaseRow {
     pub others: Vec<String>,
     /// What the viewer decided, and when.
     pub own: Option<(Verdict, Timestamp)>,
+    /// Whether somebody pauses it.
+    pub on_hold: bool,
     /// Number of files.
     pub files: usize,
     /// Their size in bytes.
@@ -182,12 +204,13 @@ pub async fn releases(
         let own = own.map(|decision| (decision.decision.verdict, decision.at));
         let voted = own.is_some();
         let (mut cannot, mut others) = (None, Vec::new());
-        let (mut count, mut waits_for_viewer) = (None, false);
-        if record.state == State::Awaiting {
+        let (mut count, mut waits_for_viewer, mut on_hold) = (None, false, false);
+        if matches!(record.state, State::Awaiting | State::Approved) {
             let log = tx.log_for_release(record.id).await?;
             let standing = standing(&log, record.id, now)
                 .map_err(|why| Fault::new("replaying the log", why))?;
             count = Some(counted(&standing));
+            on_hold = standing.hold.is_some();
             cannot = may_decide(&record, &standing, viewer, Verdict::Approve, (voted, now)).err();
             waits_for_viewer = cannot.is_none();
             let missing = standing.may_count.difference(&standing.counted);
@@ -210,6 +233,7 @@ pub async fn releases(
                 .collect(),
             count,
             waits_for_viewer,
+            on_hold,
             record,
         });
     }
@@ -341,12 +365,11 @@ pub struct Asked {
 /// Passes npm's packument or PyPI's simple page through from the package's upstream. Pending
 /// versions are never added: a client that saw one would skip its upload (wire.md 1.7, 3.1).
 pub async fn packument(
-    store: &Store,
-    upstreams: &Client,
+    registries: Registries<'_>,
     name: &PackageName,
     asked: &Asked,
 ) -> Result<PassedThrough> {
-    let mut tx = store.snapshot().await?;
+    let mut tx = registries.store.snapshot().await?;
     let Some(package) = tx.package_named(name).await? else {
         return refuse(Kind::NotFound, format!("expected a package kept here, received `{name}`"));
     };
@@ -355,10 +378,9 @@ pub async fn packument(
         .await?
         .ok_or_else(|| Fault::new("reading from an upstream", "the package has no upstream"))?;
     drop(tx);
-    let reading = Reading { upstream: &upstream.upstream, package: name, credential: None };
     let conditions =
         Conditions { accept: asked.accept.as_ref(), if_none_match: asked.if_none_match.as_ref() };
-    match upstreams.packument(reading, conditions).await {
+    match registries.packument(&upstream.upstream, name, conditions).await? {
         Ok(passed) => {
             Ok(PassedThrough { status: passed.status, headers: passed.headers, body: passed.body })
         }

@@ -133,7 +133,7 @@ pub struct ReleasePage {
     pub statement: Option<StatementView>,
     /// What this person can do now.
     pub action: Action,
-    /// Path for a hold, or for ending one, when this person may do that.
+    /// The form for a hold, or for taking one back, when this person may do that.
     pub hold: Option<Hold>,
 }
 
@@ -172,6 +172,16 @@ impl ReleasePage {
             Slot::Yours(_) | Slot::Open(_) => None,
         });
         list(&names.collect::<Vec<_>>(), "and")
+    }
+
+    /// What the statement of a release that nobody can sign any more is.
+    pub fn closed_heading(&self) -> &'static str {
+        let first = self.statement.as_ref().and_then(|statement| statement.rows.first());
+        match first {
+            Some((verb, _)) if verb == "Reject" => "What you signed",
+            _ if self.quorum.met.is_empty() => "What was to be signed",
+            _ => "What was signed",
+        }
     }
 
     /// The bar that leads phones to the panel exists only when there is something to sign.
@@ -430,6 +440,8 @@ pub struct Signing {
     pub reject: String,
     /// Why a note is required; empty when it is optional.
     pub note_because: String,
+    /// The entry of the hold that this page shows and the approval ends.
+    pub under_hold: Option<u64>,
 }
 
 /// What the "Who started this run?" card needs.
@@ -448,7 +460,7 @@ pub struct Settling {
     pub reject: String,
 }
 
-/// A form that pauses a release, or ends the pause.
+/// A form that pauses a release, or takes the pause back.
 #[derive(Clone, Debug)]
 pub struct Hold {
     /// Where the form posts.

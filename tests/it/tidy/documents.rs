@@ -67,7 +67,11 @@ pub(super) fn clients(files: &[File]) -> Vec<Complaint> {
 
 /// Structs that operators write as TOML, and the page that explains their members.
 const WRITTEN_BY_OPERATORS: &[(&str, &[&str], &str)] = &[
-    ("src/config.rs", &["File", "DatabaseFile", "ListenFile", "LimitsFile"], "docs/operating.md"),
+    (
+        "src/config.rs",
+        &["File", "DatabaseFile", "ListenFile", "WitnessFile", "LimitsFile"],
+        "docs/operating.md",
+    ),
     (
         "src/pipeline/setup/file.rs",
         &["SetupFile", "PersonEntry", "CiEntry", "UpstreamEntry", "PolicyEntry", "PackageEntry"],

@@ -16,7 +16,7 @@ use crate::pipeline::people::{self, PersonOverview};
 use crate::pipeline::setup::overview::{self, PolicyMember, PolicyOverview};
 use crate::pipeline::setup::{self, PolicySaved};
 use crate::pipeline::{Error, Kind, refuse};
-use crate::web::display::{When, count};
+use crate::web::display::{When, count, span};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
@@ -117,7 +117,7 @@ fn facts(policy: &Policy, saved: Option<String>) -> Vec<Fact> {
     let counts = if policy.triggering_actor_counts() { "counts" } else { "does not count" };
     vec![
         Fact::words("Approvals needed", policy.required().to_string()),
-        Fact::words("Runs out after", count(policy.expiry().as_hours().unsigned_abs(), "hour")),
+        Fact::words("Runs out after", span(policy.expiry())),
         Fact::words("Whoever started the run", counts),
         Fact::words("Saved", saved.unwrap_or_default()),
     ]

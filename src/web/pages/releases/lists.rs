@@ -203,7 +203,7 @@ fn moving_row(app: &App, row: &ReleaseRow, now: jiff::Timestamp) -> MovingRow {
     MovingRow {
         release: row_name(row),
         why: without_you(row, now),
-        status: view::status(&row.record, row.count, false, "the registry"),
+        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
         signed,
         required,
         progress: view::progress(app, row.record.id),
@@ -238,7 +238,8 @@ pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp)
         .filter(|(_, verdict)| *verdict == decisive)
         .map(|(name, _)| name.clone())
         .collect();
-    let signers = if names.is_empty() { "Nobody".to_owned() } else { list(&names, "and") };
+    let nobody = if ended(row) { "Nobody" } else { "Nobody yet" };
+    let signers = if names.is_empty() { nobody.to_owned() } else { list(&names, "and") };
     let went_wrong = matches!(
         row.record.state,
         ReleaseState::Rejected | ReleaseState::Failed | ReleaseState::Partial
@@ -246,7 +247,7 @@ pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp)
     let said = row.record.message.as_deref().filter(|_| went_wrong);
     DecidedRow {
         release: row_name(row),
-        status: view::status(&row.record, row.count, false, "the registry"),
+        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
         signers,
         note: said.map(visible),
         when: When::new(row.record.changed_at, now),

@@ -23,8 +23,8 @@ use crate::web::display::{When, clock, count, grouped, list, size, visible};
 use crate::web::extract::SignedIn;
 use crate::web::views::home::{Progress, ReleaseName};
 use crate::web::views::release::{
-    Action, Difference, FileRow, Quorum, ReleasePage, Run, Settling, Signing, Slot, StatementView,
-    Status, Step, StepState,
+    Action, Difference, FileRow, Hold as HoldForm, Quorum, ReleasePage, Run, Settling, Signing,
+    Slot, StatementView, Status, Step, StepState,
 };
 use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
 
@@ -42,7 +42,12 @@ pub(super) fn page(
     ReleasePage {
         release: name(record, &release.upstream),
         package_href: format!("/packages/{}", record.package),
-        status: status(record, release.standing.as_ref().map(counted), unknown_actor, registry),
+        status: status(
+            record,
+            release.standing.as_ref().map(counted),
+            (unknown_actor, release.hold().is_some()),
+            registry,
+        ),
         submitter: visible(&release.publisher),
         submitted: When::new(record.created_at, now),
         expires: expires(record, now),
@@ -58,7 +63,7 @@ pub(super) fn page(
         quorum: quorum(release, viewer, now),
         statement: shown_statement(release, viewer),
         action: action(release, viewer, now),
-        hold: None,
+        hold: hold(release),
         layout,
     }
 }
@@ -78,11 +83,12 @@ pub(super) fn name(record: &ReleaseRecord, upstream: &StoredUpstream) -> Release
 pub(super) fn status(
     record: &ReleaseRecord,
     count: Option<(u32, u32)>,
-    unknown_actor: bool,
+    (unknown_actor, on_hold): (bool, bool),
     registry: &str,
 ) -> Status {
     match record.state {
         State::Open => Status::Receiving,
+        State::Awaiting | State::Approved if on_hold => Status::Held,
         State::Awaiting if unknown_actor => Status::NeedsActor,
         State::Awaiting => {
             let (have, needed) = count.unwrap_or_default();
@@ -118,6 +124,33 @@ fn percent(part: u64, whole: u64) -> u8 {
 fn expires(record: &ReleaseRecord, now: Timestamp) -> Option<When> {
     let open = matches!(record.state, State::Awaiting | State::Approved);
     record.seal.as_ref().filter(|_| open).map(|seal| When::new(seal.expires_at, now))
+}
+
+/// The form that pauses the release, or that takes the viewer's own pause back.
+fn hold(release: &ReleaseView) -> Option<HoldForm> {
+    let id = release.record.id;
+    if release.may_resume {
+        return Some(HoldForm { action: format!("/releases/{id}/resume"), held: true });
+    }
+    let action = format!("/releases/{id}/hold");
+    release.may_hold.then_some(HoldForm { action, held: false })
+}
+
+fn on_hold(release: &ReleaseView) -> Option<Notice> {
+    let hold = release.hold()?;
+    let who = release.names.get(&hold.by).map_or("Somebody", String::as_str);
+    let note = hold.note.as_deref().map(|note| format!("“{}” ", visible(note)));
+    let note = note.unwrap_or_default();
+    Some(Notice {
+        tone: Tone::Warn,
+        icon: "pause",
+        title: format!("{who} put this release on hold"),
+        text: format!(
+            "{note}Nothing is sent meanwhile. The next approval ends the hold, a rejection ends \
+             the release, and {who} can take the hold back."
+        ),
+        link: None,
+    })
 }
 
 fn outcome(release: &ReleaseView) -> Option<Notice> {
@@ -178,7 +211,7 @@ fn outcome(release: &ReleaseView) -> Option<Notice> {
             "Upload it again from CI to ask again.".to_owned(),
         ),
         State::Open | State::Awaiting | State::Approved | State::Forwarding | State::Confirming => {
-            None
+            on_hold(release)
         }
     }
 }
@@ -190,7 +223,7 @@ pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
         record.state,
         State::Approved | State::Forwarding | State::Confirming | State::Published | State::Partial
     ) || (record.state == State::Failed && !release.attempts.is_empty());
-    if !on_its_way {
+    if !on_its_way || release.hold().is_some() {
         return None;
     }
     let registry = release.upstream.upstream.name();
@@ -506,7 +539,8 @@ fn action(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Action {
     };
     let Err(why) = mine else {
         let approve = format!("/releases/{id}/approve");
-        return Action::Sign(Signing { approve, reject, note_because: String::new() });
+        let under_hold = release.hold().map(|hold| hold.sequence);
+        return Action::Sign(Signing { approve, reject, note_because: String::new(), under_hold });
     };
     match why {
         CannotDecide::AlreadyDecided => {
@@ -553,7 +587,6 @@ fn history(release: &ReleaseView, now: Timestamp) -> Vec<HistoryItem> {
 }
 
 fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<HistoryItem> {
-    let registry = release.upstream.upstream.name();
     let named = |id: &PersonId| release.names.get(id).cloned().unwrap_or_default();
     let (icon, who, what, note) = match &entry.event {
         Event::ReleaseOpened { .. } => {
@@ -583,11 +616,26 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
         Event::ReleaseApproved { .. } => {
             ("circle-check", String::new(), "Enough people approved".to_owned(), None)
         }
-        Event::ReleaseRejected { .. } => ("ban", String::new(), "Rejected".to_owned(), None),
+        Event::ReleaseRejected { .. } => {
+            ("ban", String::new(), "Ended by the rejection".to_owned(), None)
+        }
+        Event::ReleaseHeld { by, note, .. } => {
+            ("pause", named(by), "put it on hold".to_owned(), note.as_deref().map(visible))
+        }
+        Event::ReleaseResumed { by, .. } => ("timer", named(by), "ended the hold".to_owned(), None),
         Event::ReleaseExpired { .. } => ("timer-off", String::new(), "Expired".to_owned(), None),
         Event::ReleaseSuperseded { .. } => {
             ("replace", String::new(), "Replaced by a newer candidate".to_owned(), None)
         }
+        _ => return forwarded(release, entry, now),
+    };
+    Some(HistoryItem { icon, who, what, note, when: When::new(entry.at, now) })
+}
+
+/// What happened from the first byte sent on.
+fn forwarded(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<HistoryItem> {
+    let registry = release.upstream.upstream.name();
+    let (icon, who, what, note) = match &entry.event {
         Event::ForwardStarted { name, .. } => {
             ("upload", String::new(), format!("Sending {} to {registry}", visible(name)), None)
         }
@@ -597,6 +645,22 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
             format!("{} for {}", outcome.replace('_', " "), visible(name)),
             (!message.is_empty()).then(|| visible(message)),
         ),
+        Event::ReleaseConfirming { .. } => (
+            "hourglass",
+            String::new(),
+            format!("Everything was sent; {registry} does not show it yet"),
+            None,
+        ),
+        Event::ReleaseReturned { message, .. } => (
+            "triangle-alert",
+            String::new(),
+            "Approvals stopped counting before anything was sent".to_owned(),
+            Some(visible(message)),
+        ),
+        Event::ForwardRetried { by, .. } => {
+            let who = release.names.get(by).cloned().unwrap_or_default();
+            ("workflow", who, "asked to try again".to_owned(), None)
+        }
         Event::ReleasePublished { .. } => (
             "circle-check",
             String::new(),

@@ -32,13 +32,9 @@ pub(super) fn setup() -> SetupPage {
                 "Your browser and this host are 4 s apart. Up to 15 s is fine.",
             ),
         ],
-        code: Field {
-            value: "K7QM-2F9P-XXXX".to_owned(),
-            error: Some("this is not the code on the host".to_owned()),
-        },
+        code: Field { value: "K7QM-2F9P-XXXX".to_owned(), error: None },
         name: Field::of("Ines Duarte"),
         code_path: "data/claim-code".to_owned(),
-        attempts_left: Some("4 tries".to_owned()),
     }
 }
 
@@ -75,7 +71,7 @@ pub(super) fn problem() -> ProblemPage {
         layout: anonymous("Refused"),
         badge: Badge::new(Tone::Bad, "ban", "Refused"),
         happened: "The statement changed while the page was open".to_owned(),
-        detail: "expected policy revision `15`, this page was made for revision `14`".to_owned(),
+        detail: "Expected policy revision `15`, this page was made for revision `14`.".to_owned(),
         did: "Nothing was signed and nothing was changed.".to_owned(),
         can: vec![
             "Open the release again and read what you will sign.".to_owned(),

@@ -121,7 +121,7 @@ pub(super) fn package_new() -> NewPackagePage {
         name: Field {
             value: "Aurora Client".to_owned(),
             error: Some(
-                "expected lower case letters, digits, dashes or dots, got `Aurora Client`"
+                "Expected lower case letters, digits, dashes or dots, received `Aurora Client`."
                     .to_owned(),
             ),
         },
@@ -140,7 +140,7 @@ pub(super) fn github() -> PublisherKind {
         repository: Field::of("octo/hello-wire"),
         repository_id: Field {
             value: "octo".to_owned(),
-            error: Some("expected digits, got `octo`".to_owned()),
+            error: Some("Expected digits as repository_id, received `octo`.".to_owned()),
         },
         repository_owner_id: Field::of("77"),
         workflow: Field::of(".github/workflows/release.yml"),
@@ -193,7 +193,7 @@ pub(super) fn publisher(words: Words, kind: PublisherKind) -> NewPublisherPage {
     let errors = match kind {
         PublisherKind::Github(_) => vec![FormError {
             field: "repository_id".to_owned(),
-            text: "Repository id: expected digits, got `octo`".to_owned(),
+            text: "Expected digits as repository_id, received `octo`.".to_owned(),
         }],
         _ => Vec::new(),
     };

@@ -18,13 +18,13 @@ pub(super) fn policies() -> PoliciesPage {
         rows: vec![
             row(
                 "Two people",
-                "A release needs 2 of 4 people within 7 days, not counting whoever started the run.",
+                "A release needs 2 of 4 people, not counting the person who started the CI run, within 7 days.",
                 Badge::new(Tone::Ok, "circle-check", "2 spare"),
                 "14 packages",
             ),
             row(
                 "Just me",
-                "A release needs 1 of 1 people within 7 days. Whoever started the run may approve too.",
+                "A release needs the one person named, the person who started the CI run included, within 7 days.",
                 Badge::new(Tone::Warn, "triangle-alert", "One person"),
                 "1 package",
             ),
@@ -39,14 +39,14 @@ pub(super) fn policy() -> PolicyPage {
         name: "Two people".to_owned(),
         revision: "revision 3".to_owned(),
         revise: Some("/policies/1/edit".to_owned()),
-        sentence: "A release needs 2 of these 3 people within 7 days, not counting whoever started the run.".to_owned(),
+        sentence: "A release needs 2 of 3 people, not counting the person who started the CI run, within 7 days.".to_owned(),
         notices: vec![notice(Tone::Warn, "users", "Nobody to spare when Theo starts a run", "Then only Mara and Ines are left, and both have to sign.", None)],
         people: [("Mara Lindqvist", Tone::Ok, "circle-check", "2 passkeys"), ("Ines Duarte", Tone::Ok, "circle-check", "2 passkeys"), ("Theo Okafor", Tone::Warn, "triangle-alert", "1 passkey")]
             .map(|(name, tone, icon, keys)| PolicyPerson { face: Face::of(name), keys: Badge::new(tone, icon, keys) })
             .into(),
         facts: vec![
             Fact::words("Approvals needed", "2"),
-            Fact::words("Runs out after", "168 hours"),
+            Fact::words("Runs out after", "7 days"),
             Fact::words("Whoever started the run", "does not count"),
             Fact::words("Saved", "3 Mar 2026 by Mara Lindqvist"),
         ],
@@ -56,7 +56,7 @@ pub(super) fn policy() -> PolicyPage {
 
 pub(super) fn policy_new() -> NewPolicyPage {
     let people_error =
-        "needs 3 people, but only 2 of the chosen have a passkey, so no release could ever go out"
+        "Needs 3 people, but only 2 of the chosen have a passkey, so no release could ever go out."
             .to_owned();
     NewPolicyPage {
         layout: layout("New policy", Section::Policies),

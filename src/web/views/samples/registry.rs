@@ -49,7 +49,7 @@ pub(super) fn registries() -> RegistriesPage {
 
 pub(super) fn registry_new() -> NewRegistryPage {
     let wrong =
-        "expected an https address or a ticked box for private ones, got `http://10.0.0.7/`"
+        "Expected an https address or a ticked box for private ones, received `http://10.0.0.7/`."
             .to_owned();
     NewRegistryPage {
         layout: layout("Add registry", Section::Registries),

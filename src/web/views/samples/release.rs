@@ -40,6 +40,7 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
             approve: "/releases/0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11/approve".to_owned(),
             reject: "/releases/0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11/reject".to_owned(),
             note_because: String::new(),
+            under_hold: None,
         }),
         hold: Some(Hold { action: "/releases/0193a7c2/hold".to_owned(), held: false }),
     }
@@ -49,17 +50,17 @@ fn attention(words: Words) -> Vec<Attention> {
     vec![
         Attention {
             tone: Tone::Warn,
-            title: "CI and the file disagree about one field:".to_owned(),
+            title: "CI and the file disagree about".to_owned(),
             subject: words.show("summary"),
             detail: "The file's own text is what will be published.".to_owned(),
             link: Some(Link::new("#differences", "Compare")),
         },
         Attention {
             tone: Tone::Warn,
-            title: "The workflow was not run from a protected ref:".to_owned(),
+            title: "The run was not started from a protected ref:".to_owned(),
             subject: words.show("refs/tags/v4.2.0"),
-            detail: "Anybody who may push tags could have started it.".to_owned(),
-            link: Some(Link::new("#origin", "See the claims")),
+            detail: "Anybody who may push such a branch or tag could have started it.".to_owned(),
+            link: Some(Link::new("#origin", "Where it came from")),
         },
         Attention {
             tone: Tone::Ok,
@@ -97,37 +98,37 @@ fn chain(words: Words) -> Vec<ChainLink> {
     vec![
         link(
             "file-badge",
-            "Token of GitHub Actions",
-            "octo-ci.example",
-            "Signature, issuer, audience and time verified; used for this upload only.",
+            "Token of",
+            "https://token.ci.example",
+            "Signature, audience and lifetime verified.",
             (Tone::Ok, "circle-check", "Verified"),
         ),
         link(
             "workflow",
             "Workflow",
-            ".github/workflows/release.yml",
-            "In the configured repository (id 4242, owner id 77), environment release, GitHub-hosted runner.",
+            "aurora/client/.github/workflows/release.yml@refs/tags/v4.2.0",
+            "In aurora/client (id 4242, owner id 77), environment release, github-hosted runner, event push.",
             (Tone::Ok, "circle-check", "As configured"),
         ),
         link(
             "tag",
             "Ref",
             "refs/tags/v4.2.0",
-            "Allowed by refs/tags/v*. The token says it is not protected.",
+            "It is not protected. Commit 7be41c9f2d6a8b035e1c94d7f0a2b6c83e5d1f47.",
             (Tone::Warn, "triangle-alert", "Look at it"),
         ),
         link(
             "user-plus",
             "Started by",
             "theo-okafor",
-            "Account 1004, linked to Theo Okafor.",
+            "Account 1004, linked to Theo Okafor. Run 1184, attempt 1.",
             (Tone::Ok, "circle-check", "Known"),
         ),
         link(
             "package",
-            "3 files held here since 15:48 UTC",
+            "3 files held here since 15:48:02 UTC",
             "",
-            "Digests unchanged since. Nothing is on PyPI yet.",
+            "Uploaded with twine/7.0.0 CPython/3.13.1.",
             (Tone::Ok, "lock", "Sealed"),
         ),
     ]
