@@ -8,9 +8,7 @@ use jiff::Timestamp;
 
 use crate::domain::digest::Sha256;
 use crate::domain::event::{PackageRecord, UpstreamRecord};
-use crate::domain::ids::{
-    InstanceId, IssuerId, PackageId, PolicyId, PublisherId, UpstreamId,
-};
+use crate::domain::ids::{InstanceId, IssuerId, PackageId, PolicyId, PublisherId, UpstreamId};
 use crate::domain::issuer::Issuer;
 use crate::domain::manifest::{Access, Destination};
 use crate::domain::package::{Ecosystem, PackageName};
