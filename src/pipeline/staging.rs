@@ -137,7 +137,7 @@ async fn stage_once(
     let mut result = match holding {
         None => {
             let release = open(&mut tx, package, stager, candidate, now + quiet, now).await?;
-            add(&mut tx, release, candidate, now).await?;
+            add(&mut tx, release, candidate, &[], now).await?;
             Staged { release, state: State::Open, new: true }
         }
         Some(release) => {
@@ -179,7 +179,7 @@ async fn join(
     let same_run = release.run_key == stager.run_key();
     match release.state {
         State::Open if same_run => {
-            add(tx, release.id, candidate, now).await?;
+            add(tx, release.id, candidate, &artifacts, now).await?;
             tx.postpone_seal(release.id, now + quiet).await?;
             Ok(Staged { release: release.id, state: State::Open, new: true })
         }
@@ -217,7 +217,8 @@ async fn supersede(
         };
         insert(tx, &copy, &evidence, now).await?;
     }
-    add(tx, newer, candidate, now).await?;
+    let earlier = tx.artifacts(newer).await?;
+    add(tx, newer, candidate, &earlier, now).await?;
     tx.set_superseded_by(old.id, newer).await?;
     tx.append(now, Event::ReleaseSuperseded { release: old.id, by: newer }).await?;
     Ok(newer)
@@ -268,10 +269,17 @@ async fn open(
     Ok(release.id)
 }
 
-async fn add(tx: &mut Tx, release: ReleaseId, candidate: &Candidate, now: Timestamp) -> Result<()> {
+/// Adds a file beside those that the release has.
+async fn add(
+    tx: &mut Tx,
+    release: ReleaseId,
+    candidate: &Candidate,
+    others: &[ArtifactRecord],
+    now: Timestamp,
+) -> Result<()> {
     let mut differences = candidate.differences.clone();
-    for other in tx.artifacts(release).await? {
-        differences.extend(inconsistencies(&other, candidate));
+    for other in others {
+        differences.extend(inconsistencies(other, candidate));
     }
     let artifact = ArtifactRecord {
         id: entropy::id(now)?,

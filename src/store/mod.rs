@@ -192,13 +192,13 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("trusted_schema", "OFF");
-        let write =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        // A connection to a file does not break: to ask it before each use would only cost a turn
+        // of its thread.
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false);
+        let write = pool().max_connections(1).connect_with(options.clone()).await?;
         migrator(include_str!("../../migrations/sqlite/0001_init.sql")).run(&write).await?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .connect_with(options.read_only(true))
-            .await?;
+        let read =
+            pool().max_connections(CONNECTIONS_MAX).connect_with(options.read_only(true)).await?;
         Ok(Self::new(Pools::Sqlite { write, read }))
     }
 

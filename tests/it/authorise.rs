@@ -24,6 +24,7 @@ use crate::support::history::{History, Signing, bot, ci};
 
 type Decided = Result<BTreeSet<PersonId>, NotAuthorised>;
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside the refusals")]
 fn by<const N: usize>(people: [PersonId; N]) -> Decided {
     Ok(BTreeSet::from(people))
 }
@@ -468,8 +469,8 @@ mod decisions_that_do_not_count {
 
     /// I2: one field after the other, each signed for in earnest.
     const STATEMENTS_ABOUT_SOMETHING_ELSE: [Alteration; 24] = [
-        ("format", |s| s.format = "countersign/statement/v2".to_owned()),
-        ("origin", |s| s.origin = "https://other.example".to_owned()),
+        ("format", |s| s.format = "countersign/statement/v2".into()),
+        ("origin", |s| s.origin = "https://other.example".into()),
         ("decision", |s| s.decision = Reject),
         ("person", |s| s.person = other()),
         ("release", |s| s.release = other()),

@@ -517,7 +517,7 @@ async fn a_forwarder_that_dies_between_the_store_and_the_answer_publishes_once()
     on_both(|store: Store| async move {
         let world = World::start(store).await;
         let release = world.approved_npm("1.0.0").await;
-        let pause = Duration::from_secs(600);
+        let pause = Duration::from_mins(10);
         world.npm.fail_next_write(Fault::Late { pause, store: true });
         let forwarder = world.forwarder();
         let step = forwarding::run_next(&forwarder, "first", world.now());

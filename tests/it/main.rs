@@ -1,5 +1,6 @@
 //! The integration tests: one binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::large_futures, reason = "a test holds a whole world, once")]
 
 mod api;
 mod approval;

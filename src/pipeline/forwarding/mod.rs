@@ -281,7 +281,7 @@ async fn load(store: &Store, release: ReleaseId) -> Result<Work> {
 impl Worker<'_> {
     /// Looks, sends what is missing, and looks again. Each round leaves fewer files to send.
     async fn advance(&self) -> Result<Next> {
-        let mut work = load(&self.forwarder.store, self.lease.release).await?;
+        let mut work = load(self.forwarder.store, self.lease.release).await?;
         if !work.record.state.is_on_its_way() {
             return Ok(Next::Over);
         }

@@ -82,8 +82,13 @@ fn as_configured() -> Badge {
 }
 
 fn github_workflow(claims: &GitHubClaims) -> ChainLink {
-    let mut detail = format!(
-        "In {} (id {}, owner id {}), {}, {}, event {}.",
+    let job = if claims.job_workflow_ref == claims.workflow_ref {
+        String::new()
+    } else {
+        format!(" The job is in {}.", visible(&claims.job_workflow_ref))
+    };
+    let detail = format!(
+        "In {} (id {}, owner id {}), {}, {}, event {}.{job}",
         visible(&claims.repository),
         visible(&claims.repository_id),
         visible(&claims.repository_owner_id),
@@ -91,9 +96,6 @@ fn github_workflow(claims: &GitHubClaims) -> ChainLink {
         runner(claims.runner_environment.as_deref()),
         visible(&claims.event_name),
     );
-    if claims.job_workflow_ref != claims.workflow_ref {
-        detail += &format!(" The job is in {}.", visible(&claims.job_workflow_ref));
-    }
     ChainLink {
         icon: "workflow",
         title: "Workflow".to_owned(),

@@ -587,7 +587,6 @@ fn history(release: &ReleaseView, now: Timestamp) -> Vec<HistoryItem> {
 }
 
 fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<HistoryItem> {
-    let registry = release.upstream.upstream.name();
     let named = |id: &PersonId| release.names.get(id).cloned().unwrap_or_default();
     let (icon, who, what, note) = match &entry.event {
         Event::ReleaseOpened { .. } => {
@@ -628,6 +627,15 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
         Event::ReleaseSuperseded { .. } => {
             ("replace", String::new(), "Replaced by a newer candidate".to_owned(), None)
         }
+        _ => return forwarded(release, entry, now),
+    };
+    Some(HistoryItem { icon, who, what, note, when: When::new(entry.at, now) })
+}
+
+/// What happened from the first byte sent on.
+fn forwarded(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<HistoryItem> {
+    let registry = release.upstream.upstream.name();
+    let (icon, who, what, note) = match &entry.event {
         Event::ForwardStarted { name, .. } => {
             ("upload", String::new(), format!("Sending {} to {registry}", visible(name)), None)
         }
@@ -650,7 +658,8 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
             Some(visible(message)),
         ),
         Event::ForwardRetried { by, .. } => {
-            ("workflow", named(by), "asked to try again".to_owned(), None)
+            let who = release.names.get(by).cloned().unwrap_or_default();
+            ("workflow", who, "asked to try again".to_owned(), None)
         }
         Event::ReleasePublished { .. } => (
             "circle-check",
