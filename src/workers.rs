@@ -36,7 +36,8 @@ pub fn start(
     let (key, workers) = (Arc::new(key), TaskTracker::new());
     for number in 0..FORWARDERS {
         let (app, key, stop) = (Arc::clone(app), Arc::clone(&key), stop.clone());
-        workers.spawn(async move { forward(&app, &key, number, &stop).await });
+        let notary = Arc::clone(&notary);
+        workers.spawn(async move { forward(&app, (&key, &notary), number, &stop).await });
     }
     let (swept, signed) = (Arc::clone(app), Arc::clone(app));
     let (no_sweep, no_sign) = (stop.clone(), stop.clone());
@@ -46,7 +47,12 @@ pub fn start(
     workers
 }
 
-async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &CancellationToken) {
+async fn forward(
+    app: &App,
+    (key, notary): (&OpeningKey, &Notary),
+    number: usize,
+    stop: &CancellationToken,
+) {
     let owner = format!("{}-{number}", std::process::id());
     let forwarder = Forwarder {
         store: &app.store,
@@ -54,6 +60,7 @@ async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &Cancellation
         client: &app.upstreams,
         key,
         genesis: app.genesis,
+        notary,
         progress: &app.progress,
     };
     while may_work(app, stop) {

@@ -1,16 +1,16 @@
 //! Somebody has the database, and no keys: K7 and I4 say that nothing can be sent that way.
 //!
 //! Each test edits rows as such a person would, has the forwarder look at the release for an hour,
-//! and asks the registries what they received. The log itself is append-only by convention here;
-//! whoever edits that is a matter for its Merkle tree and its witnesses (K5, K6).
+//! and asks the registries what they received. Whoever edits the log itself is caught by its tree
+//! before anything is sent (K5).
 
 use countersign::domain::assertion::RelyingParty;
 use countersign::domain::manifest::Manifest;
 use countersign::domain::quorum::Verdict::{Approve, Reject};
 use countersign::domain::release::State;
 use countersign::passkeys::Passkeys;
-use countersign::pipeline::Kind;
 use countersign::pipeline::people::IdentityOwner;
+use countersign::pipeline::{Kind, forwarding};
 use countersign::store::Store;
 use jiff::SignedDuration;
 
@@ -316,6 +316,24 @@ async fn a_file_row_too_many_sends_nothing() {
         let bytes: [&[u8]; 2] = [desk.release.as_bytes(), other.release.as_bytes()];
         assert_eq!(tamper(&store, sql, &bytes).await, 1);
         forwarder_sends_nothing(&desk).await;
+    })
+    .await;
+}
+
+/// K5: what the forwarder replays is what was signed, or it sends nothing and writing ends.
+#[tokio::test]
+async fn an_entry_taken_out_of_the_log_sends_nothing_and_ends_all_writing() {
+    on_both(|store| async move {
+        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+        desk.approve(&mut ines).await;
+        desk.approve(&mut mara).await;
+        let sql = "delete from log_entries where release_id = $1 and kind = 'release_opened'";
+        assert_eq!(tamper(&store, sql, &[desk.release.as_bytes()]).await, 1);
+        let forwarder = desk.world.forwarder();
+        let looked = forwarding::run_next(&forwarder, "test", desk.world.now()).await;
+        assert!(looked.is_err(), "{looked:?}");
+        assert!(desk.store().is_read_only());
+        nothing_sent(&desk.world);
     })
     .await;
 }

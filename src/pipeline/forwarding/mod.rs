@@ -30,6 +30,7 @@ use crate::domain::package::{PackageName, Version};
 use crate::domain::release::State;
 use crate::domain::upstream::{Observation, Seen};
 use crate::entropy;
+use crate::pipeline::log::notary::Notary;
 use crate::pipeline::registries::Registries;
 use crate::pipeline::{Fault, Kind, Refusal, Result, again, refuse, transaction};
 use crate::store::jobs::{AttemptRecord, Lease};
@@ -60,6 +61,8 @@ pub struct Forwarder<'a> {
     pub key: &'a OpeningKey,
     /// Pins the installation that credentials were sealed for (Q18).
     pub genesis: Sha256,
+    /// Has what the log says witnessed before anything is sent.
+    pub notary: &'a Notary,
     /// Told about every visible change.
     pub progress: &'a Progress,
 }

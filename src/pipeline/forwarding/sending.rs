@@ -17,6 +17,8 @@ use crate::domain::ids::AttemptId;
 use crate::domain::release::State;
 use crate::domain::upstream::Outcome;
 use crate::entropy;
+use crate::pipeline::log;
+use crate::pipeline::log::notary::Witnessed;
 use crate::pipeline::setup::{Purpose, credential_context, credential_origin};
 use crate::pipeline::{Error, Fault, Result, again};
 use crate::store::releases::ArtifactRecord;
@@ -42,6 +44,8 @@ enum Begun {
     Sending(AttemptId, Box<Authorised>),
     LostLease,
     Stopped(NotAuthorised),
+    /// No outside place took the log's newest checkpoint.
+    Unwitnessed(String),
     /// The rows are not what the log says; which part.
     Altered(&'static str),
 }
@@ -71,6 +75,9 @@ impl Worker<'_> {
                 return Ok(After::Stop(Next::Later(PAUSE_MAX, why.to_string())));
             }
             Begun::Stopped(why) => return Ok(After::Stop(Next::Stopped(why))),
+            Begun::Unwitnessed(why) => {
+                return Ok(After::Stop(Next::Later(pause(self.lease.attempts), why)));
+            }
             Begun::Altered(part) => {
                 let message = format!(
                     "the database no longer holds the {part} that people approved; nothing was sent"
@@ -115,6 +122,12 @@ impl Worker<'_> {
     /// that a veto committed before it stops the release and one after it comes too late (A9, A11).
     async fn begin(&self, work: &Work, artifact: &ArtifactRecord) -> Result<Begun> {
         let (release, now) = (work.record.id, self.time.now());
+        // Nothing is sent by a log that nobody outside has seen (K5). If we stop after this, a
+        // checkpoint more was signed.
+        let signed = match self.forwarder.notary.witnessed(now).await? {
+            Witnessed::Yes(signed) => signed,
+            Witnessed::Not(why) => return Ok(Begun::Unwitnessed(why)),
+        };
         let begun = again(|| async {
             let mut tx = self.forwarder.store.begin().await?;
             if !tx.keep_lease(self.lease, now + LEASE).await? {
@@ -125,7 +138,7 @@ impl Worker<'_> {
             };
             // Nothing may come between what is read here and the entry that says that we began.
             tx.lock_roster().await?;
-            let log = tx.log_for_release(release).await?;
+            let log = log::replay(&mut tx, &signed, release).await?;
             let authorised = match authorise(&log, release, now) {
                 Ok(authorised) => authorised,
                 Err(why) => return Ok(Begun::Stopped(why)),

@@ -84,3 +84,35 @@ fn private_address(witness: &Witness) -> Option<Preflight> {
         detail: format!("countersign.toml allows this machine and private networks for {url}."),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook(allow_private: bool) -> Witness {
+        let url = "https://hooks.example/log".parse().unwrap();
+        Witness { name: "hook".to_owned(), place: Place::Webhook { url, allow_private } }
+    }
+
+    #[test]
+    fn a_place_that_takes_nothing_is_red_and_its_words_are_shown() {
+        let now: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
+        let taken_at = Some("2026-01-01T00:00:00Z".parse().unwrap());
+        let untried = place(&hook(false), &Standing::default(), now);
+        assert_eq!(untried.tone, Tone::Note);
+        let took = Standing { size: 7, taken_at, ..Standing::default() };
+        let fine = place(&hook(false), &took, now);
+        assert_eq!((fine.tone, fine.detail.as_str()), (Tone::Ok, "It took 7 entries 10 min ago."));
+        let failing = Standing { failures: 1, message: Some("status 503".to_owned()), ..took };
+        let failing = place(&hook(false), &failing, now);
+        assert_eq!(failing.tone, Tone::Bad);
+        assert!(failing.detail.contains("status 503") && failing.detail.contains("10 min"));
+    }
+
+    /// Ruling Q15.
+    #[test]
+    fn a_witness_that_may_be_at_a_private_address_is_named() {
+        assert!(private_address(&hook(true)).unwrap().title.contains("hook"));
+        assert!(private_address(&hook(false)).is_none());
+    }
+}

@@ -184,6 +184,16 @@ impl ReleasePage {
         }
     }
 
+    /// Where this person may object, if they may.
+    pub fn rejects_at(&self) -> Option<&str> {
+        match &self.action {
+            Action::Sign(signing) => Some(&signing.reject),
+            Action::Settle(settling) => Some(&settling.reject),
+            Action::Signed(_, reject) | Action::Cannot(_, _, reject) => reject.as_deref(),
+            Action::Closed(_) => None,
+        }
+    }
+
     /// The bar that leads phones to the panel exists only when there is something to sign.
     pub fn signable(&self) -> bool {
         matches!(self.action, Action::Sign(_))

@@ -367,6 +367,7 @@ impl Desk {
             .env("VIRTUAL_ENV", &python)
             .env("UV_NO_BUILD_ISOLATION", "1")
             .env("UV_PYTHON_DOWNLOADS", "never")
+            .env("npm_config_audit", "false")
             .env("HATCH_INDEX_CA_CERT", &self.ca)
             .env("COUNTERSIGN_CA", &self.ca)
             .env("POETRY_VIRTUALENVS_CREATE", "false")

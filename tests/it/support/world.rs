@@ -142,6 +142,7 @@ impl World {
             client: &app.upstreams,
             key: &self.key,
             genesis: app.genesis,
+            notary: &self.site.notary,
             progress: &app.progress,
         }
     }
