@@ -374,6 +374,8 @@ impl Desk {
             .env("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
             .env("YARN_HTTPS_CA_FILE_PATH", &self.ca)
             .env("YARN_ENABLE_TELEMETRY", "false")
+            // The CI that hands out tokens here speaks plain HTTP.
+            .env("YARN_UNSAFE_HTTP_WHITELIST", "127.0.0.1")
             .env("YARN_NODE_LINKER", "node-modules")
             .envs(variables.iter().cloned());
         command.args(["-euo", "pipefail", "-c", commands]).current_dir(dir);

@@ -100,6 +100,12 @@ impl Reader {
             let commands = format!("{commands}\ntest ${{#TOKEN}} -gt 20");
             desk.shell(client, &commands, &dir, &variables).await.succeeded();
             self.stage.assert_nothing_new(&before).await;
+        } else if client == "build" {
+            // pipx fetches the tool and runs it; here it is installed, with what it builds with.
+            let commands = commands.replace("pipx run build", "pyproject-build --no-isolation");
+            desk.shell(client, &commands, &dir, &variables).await.succeeded();
+            assert!(dir.join("dist").is_dir(), "nothing was built");
+            self.stage.assert_nothing_new(&before).await;
         } else if commands.contains("--wait") {
             let waiting = desk.shell(client, &commands, &dir, &variables);
             let (ran, ()) = tokio::join!(waiting, self.approve_new(&before));
@@ -223,6 +229,7 @@ fn client(commands: &str) -> &'static str {
         ("yarn npm publish", "yarn"),
         ("npm publish", "npm 12"),
         ("curl", "curl"),
+        ("pipx run build", "build"),
     ];
     let found = known.into_iter().find(|(command, _)| commands.contains(command));
     found.unwrap_or_else(|| panic!("nobody here knows a client in\n{commands}")).1
