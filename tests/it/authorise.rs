@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use countersign::domain::assertion::{Assertion, Nonce, Purpose};
-use countersign::domain::authorise::{Discount, NotAuthorised, authorise, standing};
+use countersign::domain::authorise::{Discount, NotAuthorised, standing};
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::{Actor, Event, LogEntry, SealedBecause};
 use countersign::domain::ids::{Id, PersonId, ReleaseId};
@@ -72,7 +72,7 @@ fn two_of_three_people_authorise_exactly_what_was_sealed() {
     assert_eq!(log.verdict(), pending(1));
     log.approve(jun);
     assert_eq!(log.verdict(), by([ines, jun]));
-    let authorised = authorise(&log.entries, log.release(), log.now).unwrap();
+    let authorised = log.authorise(log.release()).unwrap();
     assert_eq!(authorised.manifest(), &log.sealed_release().manifest);
     assert_eq!(authorised.upstream(), &log.upstream);
     assert_eq!(authorised.instance(), log.instance);
@@ -107,7 +107,7 @@ fn what_happened_to_other_releases_changes_nothing_and_may_be_left_out() {
     log.entries.retain(|entry| entry.event.release() != Some(first));
     assert_eq!(log.verdict(), by([ines, mara]));
     assert_eq!(log.release(), second);
-    let gone = authorise(&log.entries, first, log.now).map(|_| ());
+    let gone = log.authorise(first).map(drop);
     assert_eq!(gone, Err(NotAuthorised::NotSealed));
 }
 
@@ -118,7 +118,7 @@ fn a_release_that_was_never_sealed_is_not_authorised() {
     log.forge(|entries| drop(entries.remove(seal)));
     assert_eq!(log.verdict(), Err(NotAuthorised::NotSealed));
     let unheard_of: ReleaseId = other();
-    let decided = authorise(&log.entries, unheard_of, log.now).map(|_| ());
+    let decided = log.authorise(unheard_of).map(drop);
     assert_eq!(decided, Err(NotAuthorised::NotSealed));
 }
 
@@ -440,7 +440,7 @@ mod logs_that_are_not_sound {
     fn an_unsound_log_has_no_standing() {
         let (mut log, _) = History::sealed();
         log.tell(log.entries[0].event.clone());
-        let standing = standing(&log.entries, log.release(), log.now).map(|_| ());
+        let standing = standing(&log.entries, log.release(), log.now).map(drop);
         let expected = NotAuthorised::Unsound("there is a second genesis entry");
         assert_eq!(standing, Err(expected));
     }

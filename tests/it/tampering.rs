@@ -21,6 +21,14 @@ use crate::support::npm_registry::NpmRegistry;
 use crate::support::setup::count;
 use crate::support::world::{PUBLISH, npm_document, run};
 
+/// A release that two people approved and nobody has sent yet.
+async fn approved(store: Store) -> Desk {
+    let (desk, [mut ines, mut mara, _]) = Desk::open(store).await;
+    desk.approve(&mut ines).await;
+    assert_eq!(desk.approve(&mut mara).await, State::Approved);
+    desk
+}
+
 /// Marks the release as approved and queues what would forward it.
 async fn pretend_approved(desk: &Desk) {
     let release = desk.release.as_bytes();
@@ -47,9 +55,7 @@ async fn forwarder_sends_nothing(desk: &Desk) {
 #[tokio::test]
 async fn a_release_that_nobody_tampered_with_is_sent() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store).await;
-        desk.approve(&mut ines).await;
-        desk.approve(&mut mara).await;
+        let desk = approved(store).await;
         desk.world.forward_to_the_end(desk.release).await;
         assert_eq!(desk.world.record(desk.release).await.state, State::Published);
         assert_eq!(desk.world.npm.count(), 1);
@@ -208,9 +214,7 @@ async fn a_starter_renamed_in_the_rows_is_still_the_starter() {
 #[tokio::test]
 async fn a_longer_life_in_the_rows_sends_nothing_that_expired() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
-        desk.approve(&mut ines).await;
-        desk.approve(&mut mara).await;
+        let desk = approved(store.clone()).await;
         let sql = "update releases set expires_at = expires_at + 31536000000000";
         assert_eq!(tamper(&store, sql, &[]).await, 1);
         desk.world.pass(SignedDuration::from_hours(7 * 24));
@@ -224,9 +228,7 @@ async fn a_longer_life_in_the_rows_sends_nothing_that_expired() {
 #[tokio::test]
 async fn a_registry_moved_in_the_rows_receives_nothing() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
-        desk.approve(&mut ines).await;
-        desk.approve(&mut mara).await;
+        let desk = approved(store.clone()).await;
         let elsewhere = NpmRegistry::start(PUBLISH).await;
         let sql = format!("update upstreams set url = '{}' where kind = 'npm'", elsewhere.url());
         assert_eq!(tamper(&store, &sql, &[]).await, 1);
@@ -254,10 +256,8 @@ async fn set_manifest(desk: &Desk, alter: impl FnOnce(&mut Manifest)) {
 #[tokio::test]
 async fn a_file_row_that_points_to_other_bytes_is_not_sent() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+        let desk = approved(store.clone()).await;
         let other = desk.world.stage_npm(run(2), &npm_document("1.0.1", b"evil")).await.unwrap();
-        desk.approve(&mut ines).await;
-        desk.approve(&mut mara).await;
         point_at(&desk, other.release.as_bytes()).await;
         forwarder_sends_nothing(&desk).await;
     })
@@ -277,10 +277,8 @@ async fn point_at(desk: &Desk, other: &[u8]) {
 #[tokio::test]
 async fn a_manifest_row_rewritten_to_fit_other_bytes_sends_nothing() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+        let desk = approved(store.clone()).await;
         let other = desk.world.stage_npm(run(2), &npm_document("1.0.1", b"evil")).await.unwrap();
-        desk.approve(&mut ines).await;
-        desk.approve(&mut mara).await;
         point_at(&desk, other.release.as_bytes()).await;
         let theirs = desk.world.record(other.release).await.seal.unwrap().manifest;
         set_manifest(&desk, |manifest| {
@@ -298,9 +296,7 @@ async fn a_manifest_row_rewritten_to_fit_other_bytes_sends_nothing() {
 #[tokio::test]
 async fn a_dist_tag_changed_in_the_manifest_row_sends_nothing() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store).await;
-        desk.approve(&mut ines).await;
-        desk.approve(&mut mara).await;
+        let desk = approved(store).await;
         set_manifest(&desk, |manifest| {
             manifest.npm.as_mut().unwrap().dist_tag = "next".to_owned();
         })
@@ -314,10 +310,8 @@ async fn a_dist_tag_changed_in_the_manifest_row_sends_nothing() {
 #[tokio::test]
 async fn a_file_row_too_many_sends_nothing() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+        let desk = approved(store.clone()).await;
         let other = desk.world.stage_npm(run(2), &npm_document("1.0.1", b"evil")).await.unwrap();
-        desk.approve(&mut ines).await;
-        desk.approve(&mut mara).await;
         let sql = "update artifacts set release_id = $1 where release_id = $2";
         let bytes: [&[u8]; 2] = [desk.release.as_bytes(), other.release.as_bytes()];
         assert_eq!(tamper(&store, sql, &bytes).await, 1);

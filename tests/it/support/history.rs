@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::artifact::ArtifactKind;
 use countersign::domain::assertion::{CoseKey, CredentialId, Intent, Nonce, Purpose};
-use countersign::domain::authorise::{Discount, NotAuthorised, Standing, authorise, standing};
+use countersign::domain::authorise::{
+    Authorised, Discount, NotAuthorised, Standing, authorise, standing,
+};
 use countersign::domain::decision::Decision;
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::{
@@ -414,10 +416,14 @@ impl History {
 
 /// The answers under test, about the release sealed last.
 impl History {
+    /// Whether a release may go out now.
+    pub(crate) fn authorise(&self, release: ReleaseId) -> Result<Authorised, NotAuthorised> {
+        authorise(&self.entries, release, self.now)
+    }
+
     /// Whose approvals authorise it now, or why it is not.
     pub(crate) fn verdict(&self) -> Result<BTreeSet<PersonId>, NotAuthorised> {
-        authorise(&self.entries, self.release(), self.now)
-            .map(|authorised| authorised.quorum().counted().clone())
+        self.authorise(self.release()).map(|authorised| authorised.quorum().counted().clone())
     }
 
     /// How it stands now.
