@@ -376,7 +376,7 @@ pub(super) async fn locked(
     let record = existing(tx.release_locked(id).await?)?;
     // No other entry may come between what is read here and the decision: it counts under the
     // roster and policy in front of it.
-    tx.lock_roster().await?;
+    tx.lock_log().await?;
     let log = tx.log_for_release(id).await?;
     let standing = standing_of(&log, id, now)?;
     Ok((record, standing))

@@ -99,7 +99,7 @@ pub struct PeopleOverview {
 /// Puts the roster that the rows give now into force: stores it as the next revision and appends
 /// it to the log. Every change of people, keys or CI identities ends with this.
 pub async fn revise_roster(tx: &mut Tx, now: Timestamp, by: Actor) -> Result<Roster> {
-    tx.lock_roster().await?;
+    tx.lock_log().await?;
     let roster = tx.compose_roster().await?;
     tx.insert_roster(&roster, now).await?;
     tx.append(now, Event::RosterRevised { roster: roster.clone(), by }).await?;
@@ -251,7 +251,7 @@ pub async fn change_role(
     person: PersonId,
     role: Role,
 ) -> Result<()> {
-    tx.lock_roster().await?;
+    tx.lock_log().await?;
     require_owner(tx, by).await?;
     let before = standing_person(tx, person).await?;
     if role != Role::Owner {
@@ -266,7 +266,7 @@ pub async fn change_role(
 /// Removes a person: their sessions, invitations, passkeys and CI identities end with it, so
 /// their signatures stop counting (A4). Owners and the host may; the last owner stays.
 pub async fn leave(tx: &mut Tx, now: Timestamp, by: &Actor, person: PersonId) -> Result<()> {
-    tx.lock_roster().await?;
+    tx.lock_log().await?;
     require_owner(tx, by).await?;
     let before = standing_person(tx, person).await?;
     another_owner_stays(tx, &before).await?;

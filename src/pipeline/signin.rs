@@ -337,7 +337,7 @@ pub async fn remove_key(
     let session = session.clone();
     transaction(store, move |tx| {
         Box::pin(async move {
-            tx.lock_roster().await?;
+            tx.lock_log().await?;
             let person = still_live(tx, &session, now).await?.person;
             if !tx.revoke_passkey(person, key, now).await? {
                 return refuse(

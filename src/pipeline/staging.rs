@@ -384,7 +384,7 @@ pub async fn seal(
         );
     }
     // No other revision of the policy may come between the one read here and the seal under it.
-    tx.lock_roster().await?;
+    tx.lock_log().await?;
     let package = package(tx, release.package).await?;
     let policy = tx
         .policy(package.policy)

@@ -530,9 +530,9 @@ impl Tx {
 
 /// The roster.
 impl Tx {
-    /// Makes this transaction the only one that changes the roster or appends to the log until it
-    /// ends. On SQLite the writer is alone anyway.
-    pub async fn lock_roster(&mut self) -> Result<(), StoreError> {
+    /// Makes this transaction the only one that appends to the log until it ends, so that nobody
+    /// changes people or rules beside it. On SQLite the writer is alone anyway.
+    pub async fn lock_log(&mut self) -> Result<(), StoreError> {
         let sql = self.pick(
             "-- log: read the head
             select next_sequence from log_head",
@@ -544,7 +544,7 @@ impl Tx {
     }
 
     /// The roster that people, keys and CI identities give now, as the next revision. Keys that
-    /// are suspended or revoked and people who left are not in it. Call [`Self::lock_roster`]
+    /// are suspended or revoked and people who left are not in it. Call [`Self::lock_log`]
     /// before.
     pub async fn compose_roster(&mut self) -> Result<Roster, StoreError> {
         let last: Option<i64> = on!(self, c, {

@@ -290,7 +290,7 @@ async fn a_roster_holds_people_who_stay_with_keys_that_count() {
     on_both(|store: Store| async move {
         let mut tx = store.begin().await.unwrap();
         found(&mut tx).await;
-        tx.lock_roster().await.unwrap();
+        tx.lock_log().await.unwrap();
         assert!(tx.roster().await.unwrap().is_none());
         let [ines, mara, jun] = [
             person(&mut tx, "Ines").await,

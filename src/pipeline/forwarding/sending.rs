@@ -137,7 +137,7 @@ impl Worker<'_> {
                 return Ok(Begun::LostLease);
             };
             // Nothing may come between what is read here and the entry that says that we began.
-            tx.lock_roster().await?;
+            tx.lock_log().await?;
             let log = log::replay(&mut tx, &signed, release).await?;
             let authorised = match authorise(&log, release, now) {
                 Ok(authorised) => authorised,
