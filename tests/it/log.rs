@@ -14,7 +14,7 @@ use countersign::entropy;
 use countersign::outbound::{Http, HttpSettings};
 use countersign::pipeline::log::notary::{KEPT_FILE, Notary, NotarySettings, Witnessed};
 use countersign::pipeline::log::verify::{Checked, verify};
-use countersign::pipeline::log::{Broken, Trouble, replay};
+use countersign::pipeline::log::{Broken, Replay, Trouble};
 use countersign::store::instance::NewInstance;
 use countersign::store::{Store, StoreError, Tx};
 use jiff::{SignedDuration, Timestamp};
@@ -298,6 +298,14 @@ async fn edited_entries_are_not_signed_and_end_all_writing() {
         assert_eq!(head(&store).await.size, 15);
     })
     .await;
+}
+
+async fn replay(
+    tx: &mut Tx,
+    signed: &TreeHead,
+    release: ReleaseId,
+) -> Result<Vec<LogEntry>, Trouble> {
+    Replay::up_to(tx, signed, release).await?.to_the_end(tx).await
 }
 
 /// Rule K7: what the decision is made from is what was signed, whatever the columns say.

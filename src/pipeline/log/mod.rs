@@ -114,31 +114,55 @@ impl From<Trouble> for Error {
 ///
 /// Unlike `Tx::log_for_release`, no column decides what is left out: all bodies are read, and the
 /// tree over them must be the one whose head was signed, so an entry cannot be changed, hidden or
-/// moved. Entries after that head are read as well; they are only as old as this transaction.
-pub async fn replay(
-    tx: &mut Tx,
-    signed: &TreeHead,
+/// moved. Most of that needs no lock; only what was appended since is read by whoever holds it.
+#[derive(Debug, Clone)]
+pub struct Replay {
     release: ReleaseId,
-) -> Result<Vec<LogEntry>, Trouble> {
-    let mut governing = Vec::new();
-    let mut keep = |entry: LogEntry| {
-        if entry.event.release().is_none_or(|about| about == release) {
-            governing.push(entry);
+    /// The tree over all entries read so far.
+    frontier: Frontier,
+    governing: Vec<LogEntry>,
+}
+
+impl Replay {
+    /// Reads the log up to a signed head. It takes time in proportion to the log.
+    pub async fn up_to(
+        tx: &mut Tx,
+        signed: &TreeHead,
+        release: ReleaseId,
+    ) -> Result<Self, Trouble> {
+        let place = || "the signed checkpoint".to_owned();
+        let found = tx.log_frontier().await?.size();
+        if found < signed.size {
+            return Err(Broken::rolled_back(found, signed, place()).into());
         }
-    };
-    let head = tx.log_frontier().await?;
-    let place = || "the signed checkpoint".to_owned();
-    if head.size() < signed.size {
-        return Err(Broken::rolled_back(head.size(), signed, place()).into());
+        let beginning = Self { release, frontier: Frontier::default(), governing: Vec::new() };
+        let replay = beginning.read(tx, signed.size).await?;
+        if replay.frontier.head() != *signed {
+            return Err(Broken::Forked { size: signed.size, place: place() }.into());
+        }
+        Ok(replay)
     }
-    let frontier = extend(tx, Frontier::default(), signed.size, &mut keep).await?;
-    if frontier.head() != *signed {
-        return Err(Broken::Forked { size: signed.size, place: place() }.into());
+
+    /// The entries with those that were appended since; these are only as old as the transaction.
+    pub async fn to_the_end(&self, tx: &mut Tx) -> Result<Vec<LogEntry>, Trouble> {
+        let head = tx.log_frontier().await?;
+        let replay = self.clone().read(tx, head.size()).await?;
+        if replay.frontier != head {
+            return Err(Broken::Head.into());
+        }
+        Ok(replay.governing)
     }
-    if extend(tx, frontier, head.size(), &mut keep).await? != head {
-        return Err(Broken::Head.into());
+
+    async fn read(self, tx: &mut Tx, end: u64) -> Result<Self, Trouble> {
+        let Self { release, frontier, mut governing } = self;
+        let frontier = extend(tx, frontier, end, |entry| {
+            if entry.event.release().is_none_or(|about| about == release) {
+                governing.push(entry);
+            }
+        })
+        .await?;
+        Ok(Self { release, frontier, governing })
     }
-    Ok(governing)
 }
 
 /// Grows a tree by the entries up to `end`, computed from their bodies, and compares all that the
