@@ -258,7 +258,20 @@ fn attention(release: &ReleaseView) -> Vec<Attention> {
         })
         .collect();
     items.extend(release.artifacts.iter().filter_map(install_time_code));
+    items.extend(rerun(release));
     items
+}
+
+/// A run that was started again may have built something else than the one people watched (O22).
+fn rerun(release: &ReleaseView) -> Option<Attention> {
+    let attempt = release.claims.attempt().filter(|attempt| *attempt != "1")?;
+    Some(Attention {
+        tone: Tone::Warn,
+        title: "The CI run was started again, this is attempt".to_owned(),
+        subject: visible(attempt),
+        detail: "Ask why the earlier attempt was not enough.".to_owned(),
+        link: None,
+    })
 }
 
 /// Code that npm runs on every machine that installs the package; a fact, not a judgement.
