@@ -5,9 +5,7 @@
 //! the [`ReadingKey`] what is for reading only (Q17).
 
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,6 +20,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::ids::UpstreamId;
 use crate::domain::package::Ecosystem;
 use crate::entropy::{self, EntropyError};
+use crate::keyfile::{self, KeyFileError};
 
 type Kem = X25519HkdfSha256;
 type PrivateKey = <Kem as hpke::Kem>::PrivateKey;
@@ -40,9 +39,7 @@ const PUBLIC_KEY: usize = 32;
 /// Longest secret, in bytes: OIDC tokens used as passwords stay below 8 KiB.
 const SECRET_MAX: usize = 16 * 1024;
 /// What the key file starts with.
-const KEY_FILE_TAG: &str = "countersign-opening-key-v1:";
-/// Longest key file read, in bytes; a real one has 70.
-const KEY_FILE_MAX: u64 = 1024;
+const KEY_FILE_TAG: &str = "countersign-opening-key-v1";
 
 /// Why the vault could not seal, open or read a key.
 #[derive(Debug, thiserror::Error)]
@@ -59,28 +56,9 @@ pub enum VaultError {
     /// The text is not a sealing key.
     #[error("expected a sealing key of 86 base64url characters")]
     SealingKey,
-    /// The file is not an opening key.
-    #[error("expected an opening key file at `{0}`")]
-    KeyFile(PathBuf),
-    /// Somebody besides the owner may read or change the key file.
-    #[error("expected a regular key file with mode 0600, received mode {mode:04o} at `{path}`")]
-    KeyFileMode {
-        /// The permission bits found.
-        mode: u32,
-        /// Where.
-        path: PathBuf,
-    },
-    /// A key file exists and is never overwritten.
-    #[error("expected no key file yet at `{0}`")]
-    KeyFileExists(PathBuf),
-    /// The file system said no.
-    #[error("the key file at `{path}` could not be used")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// The key file cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// No randomness, no key.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -260,45 +238,21 @@ impl fmt::Debug for ReadingKey {
     }
 }
 
-/// Makes a new key and keeps it in a file that only its owner may read (mode 0600).
-///
-/// Dying before the end leaves no file or a file that [`load`] refuses, never half a key in use.
+/// Makes a new key and keeps it in a file that only its owner may read.
 pub fn create(path: &Path) -> Result<OpeningKey, VaultError> {
     let seed = Zeroizing::new(entropy::bytes::<32>()?);
     let (private, _) = Kem::derive_keypair(&*seed);
     let mut bytes = private.to_bytes();
-    let line = Zeroizing::new(format!("{KEY_FILE_TAG}{}\n", URL_SAFE_NO_PAD.encode(bytes)));
+    let key = keyfile::Key::new(bytes.into());
     bytes.as_mut_slice().zeroize();
-    let fault = |source| VaultError::Io { path: path.to_owned(), source };
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => VaultError::KeyFileExists(path.to_owned()),
-        _ => fault(error),
-    })?;
-    file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    std::fs::File::open(parent.unwrap_or(Path::new(".")))
-        .and_then(|directory| directory.sync_all())
-        .map_err(fault)?;
+    keyfile::create(path, KEY_FILE_TAG, &key)?;
     Ok(OpeningKey::new(private))
 }
 
-/// Reads the key file. Refuses links, and files that group or others may touch.
+/// Reads the key file.
 pub fn load(path: &Path) -> Result<OpeningKey, VaultError> {
-    let fault = |source| VaultError::Io { path: path.to_owned(), source };
-    let named = std::fs::symlink_metadata(path).map_err(fault)?;
-    let file = std::fs::File::open(path).map_err(fault)?;
-    let opened = file.metadata().map_err(fault)?;
-    let mode = opened.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 || !named.is_file() || !opened.is_file() {
-        return Err(VaultError::KeyFileMode { mode, path: path.to_owned() });
-    }
-    let mut text = Zeroizing::new(String::new());
-    let refused = || VaultError::KeyFile(path.to_owned());
-    file.take(KEY_FILE_MAX).read_to_string(&mut text).map_err(|_| refused())?;
-    let encoded = text.trim_end().strip_prefix(KEY_FILE_TAG).ok_or_else(refused)?;
-    let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(encoded).map_err(|_| refused())?);
-    PrivateKey::from_bytes(&bytes).map(OpeningKey::new).map_err(|_| refused())
+    let key = keyfile::load(path, KEY_FILE_TAG)?;
+    PrivateKey::from_bytes(&*key).map(OpeningKey::new).map_err(|_| VaultError::SealingKey)
 }
 
 /// The key file's name in the data directory.
@@ -308,7 +262,7 @@ const KEY_FILE: &str = "vault-key";
 pub fn load_or_create(data_dir: &Path) -> Result<OpeningKey, VaultError> {
     let path = data_dir.join(KEY_FILE);
     match create(&path) {
-        Err(VaultError::KeyFileExists(_)) => load(&path),
+        Err(VaultError::KeyFile(KeyFileError::Exists(_))) => load(&path),
         created => created,
     }
 }
@@ -539,44 +493,14 @@ mod tests {
     }
 
     #[test]
-    fn the_key_file_is_private_and_reads_back() {
+    fn a_key_read_back_opens_what_it_sealed() {
         let (directory, key) = key();
         let path = directory.path().join("vault.key");
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o600);
         let loaded = load(&path).unwrap();
         assert_eq!(loaded.sealing_key(), key.sealing_key());
         assert_eq!(open(&loaded, &context(), &sealed(&key)).unwrap().expose_secret(), SECRET);
-        let before = std::fs::read(&path).unwrap();
-        assert!(matches!(create(&path), Err(VaultError::KeyFileExists(_))));
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-    }
-
-    /// Rule K2.
-    #[test]
-    fn a_key_file_others_may_touch_is_refused() {
-        let (directory, _key) = key();
-        let path = directory.path().join("vault.key");
-        for mode in [0o640, 0o604, 0o660, 0o610] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert!(matches!(load(&path), Err(VaultError::KeyFileMode { .. })), "{mode:o}");
-        }
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(load(&link), Err(VaultError::KeyFileMode { .. })));
-    }
-
-    #[test]
-    fn a_broken_key_file_is_refused_without_showing_it() {
-        let (directory, _key) = key();
-        let path = directory.path().join("vault.key");
-        for text in ["", "countersign-opening-key-v1:canary", "other:AAAA"] {
-            std::fs::write(&path, text).unwrap();
-            let error = load(&path).unwrap_err();
-            assert!(matches!(error, VaultError::KeyFile(_)));
-            assert!(!format!("{error:?}{error}").contains("canary"));
-        }
+        let again = create(&path);
+        assert!(matches!(again, Err(VaultError::KeyFile(KeyFileError::Exists(_)))));
     }
 
     /// Rule K4.
@@ -584,7 +508,7 @@ mod tests {
     fn nothing_secret_is_printed() {
         let (directory, key) = key();
         let file = std::fs::read_to_string(directory.path().join("vault.key")).unwrap();
-        let private = file.trim().strip_prefix(KEY_FILE_TAG).unwrap();
+        let private = file.trim().strip_prefix(KEY_FILE_TAG).unwrap().strip_prefix(':').unwrap();
         let sealed = sealed(&key);
         let opened = open(&key, &context(), &sealed).unwrap();
         let printed = format!("{key:?} {sealed:?} {opened:?}");

@@ -20,7 +20,7 @@ use crate::domain::ids::{
 use crate::domain::manifest::SealedManifest;
 use crate::domain::policy::Policy;
 use crate::domain::quorum::{QuorumMet, Tally, Verdict, Vote, tally};
-use crate::domain::release::State;
+use crate::domain::release::{Hold, State};
 use crate::domain::roster::{ActorIs, CiIdentity, Roster};
 use crate::domain::statement::{Circumstances, Statement};
 
@@ -81,6 +81,9 @@ pub enum NotAuthorised {
         /// The immutable id at the CI system.
         actor_id: String,
     },
+    /// Somebody paused it (Q10).
+    #[error("the release is on hold")]
+    Held(PersonId),
     /// Somebody objected.
     #[error("somebody rejected the release")]
     Rejected(PersonId),
@@ -145,6 +148,8 @@ pub struct Standing {
     pub tally: Tally,
     /// Recorded decisions that do not count.
     pub discounted: Vec<Discounted>,
+    /// Set while somebody pauses the release.
+    pub hold: Option<Hold>,
     /// Set when the release ended without being published.
     pub ended: Option<State>,
     origin: String,
@@ -190,6 +195,9 @@ pub fn authorise(
     let upstream = standing.destination.ok_or(NotAuthorised::DestinationChanged)?;
     if standing.started_by == ActorIs::Unknown {
         return Err(NotAuthorised::ActorUnknown { actor_id: standing.ci_identity.actor_id });
+    }
+    if let Some(hold) = standing.hold {
+        return Err(NotAuthorised::Held(hold.by));
     }
     match standing.tally {
         Tally::Rejected { by } => Err(NotAuthorised::Rejected(by)),
@@ -256,6 +264,7 @@ pub fn standing(
         counted,
         tally: stricter(then, today),
         discounted,
+        hold: replay.hold.clone(),
         ended: replay.ended,
         origin: replay.genesis.relying_party.origin().to_owned(),
         instance: replay.genesis.instance,
@@ -307,6 +316,7 @@ struct Replay<'a> {
     upstreams: BTreeMap<UpstreamId, &'a UpstreamRecord>,
     sealed: Option<Sealed<'a>>,
     decisions: Vec<Cast<'a>>,
+    hold: Option<Hold>,
     ended: Option<State>,
     last_sequence: u64,
 }
@@ -330,6 +340,7 @@ impl<'a> Replay<'a> {
             upstreams: BTreeMap::new(),
             sealed: None,
             decisions: Vec::new(),
+            hold: None,
             ended: None,
             last_sequence: 0,
         };
@@ -373,6 +384,11 @@ impl<'a> Replay<'a> {
             }
             Event::ReleaseSealed { .. } => self.seal(&entry.event)?,
             Event::Decided { decision, .. } => self.cast(entry.at, decision)?,
+            Event::ReleaseHeld { by, note, .. } => {
+                let (by, note) = (*by, note.clone());
+                self.hold = Some(Hold { by, at: entry.at, note, sequence: entry.sequence });
+            }
+            Event::ReleaseResumed { .. } => self.hold = None,
             Event::ReleaseRejected { .. } => self.ended = Some(State::Rejected),
             Event::ReleaseExpired { .. } => self.ended = Some(State::Expired),
             Event::ReleaseSuperseded { .. } => self.ended = Some(State::Superseded),

@@ -11,6 +11,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::ids::{
     AttemptId, InstanceId, PackageId, PersonId, PolicyId, PublisherId, ReleaseId, UpstreamId,
 };
+use crate::domain::log::Leaf;
 use crate::domain::manifest::Access;
 use crate::domain::package::Ecosystem;
 use crate::domain::policy::Policy;
@@ -200,6 +201,22 @@ pub enum Event {
         /// Who.
         by: PersonId,
     },
+    /// A person paused it without deciding (Q10).
+    ReleaseHeld {
+        /// The release.
+        release: ReleaseId,
+        /// Who.
+        by: PersonId,
+        /// Why, in their words.
+        note: Option<String>,
+    },
+    /// The pause ended: by a signed decision, or taken back by whoever began it.
+    ReleaseResumed {
+        /// The release.
+        release: ReleaseId,
+        /// Who ended it.
+        by: PersonId,
+    },
     /// Nobody decided in time.
     ReleaseExpired {
         /// The release.
@@ -292,6 +309,8 @@ impl Event {
             Self::Decided { .. } => "decided",
             Self::ReleaseApproved { .. } => "release_approved",
             Self::ReleaseRejected { .. } => "release_rejected",
+            Self::ReleaseHeld { .. } => "release_held",
+            Self::ReleaseResumed { .. } => "release_resumed",
             Self::ReleaseExpired { .. } => "release_expired",
             Self::ReleaseSuperseded { .. } => "release_superseded",
             Self::ForwardStarted { .. } => "forward_started",
@@ -322,6 +341,8 @@ impl Event {
             | Self::Decided { release, .. }
             | Self::ReleaseApproved { release }
             | Self::ReleaseRejected { release, .. }
+            | Self::ReleaseHeld { release, .. }
+            | Self::ReleaseResumed { release, .. }
             | Self::ReleaseExpired { release }
             | Self::ReleaseSuperseded { release, .. }
             | Self::ForwardStarted { release, .. }
@@ -351,6 +372,16 @@ impl LogEntry {
     /// The bytes that are stored; UTF-8 JSON without white space.
     pub fn to_bytes(&self) -> Vec<u8> {
         super::canonical(self)
+    }
+
+    /// Its public face, given the bytes of [`Self::to_bytes`].
+    pub fn leaf(&self, body: &[u8]) -> Leaf {
+        Leaf {
+            sequence: self.sequence,
+            at: self.at,
+            kind: self.event.kind().to_owned(),
+            sha256: Sha256::of(body),
+        }
     }
 
     /// Reads an entry back; `None` when the bytes are not one.

@@ -18,7 +18,10 @@
 //! - I12 A registry release equals an authorised one in name, version, file set and digests, or an
 //!   alarm is open.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::PersonId;
 
 /// Where a release stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,6 +49,20 @@ pub enum State {
     Expired,
     /// A newer candidate of the same version took its place.
     Superseded,
+}
+
+/// A pause that a person put on a release (Q10). Bytes stay back while it lasts; signatures may
+/// still be given, and the next one ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Who.
+    pub by: PersonId,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in their words.
+    pub note: Option<String>,
+    /// Position of its entry in the log, which tells it from every other hold.
+    pub sequence: u64,
 }
 
 /// A change that a release's state does not allow.

@@ -29,6 +29,10 @@ use crate::store::{Store, Tx};
 /// How long a person has between "Approve with passkey" and the touch (W3), in seconds.
 const CEREMONY_SECS: i64 = 120;
 
+/// What somebody hears who would end a hold without having seen it.
+pub(super) const HELD_MEANWHILE: &str =
+    "somebody put the release on hold since you opened the page; load it again and read why";
+
 /// A person acting in a session.
 #[derive(Debug, Clone)]
 pub struct Signer {
@@ -188,11 +192,13 @@ async fn decide(
     let (Some(person), Some(id)) = (ceremony.person, ceremony.release) else {
         return Err(Fault::new("finishing a decision", "the ceremony has no subject").into());
     };
-    let record = existing(tx.release_locked(id).await?)?;
-    let log = tx.log_for_release(id).await?;
-    let before = standing_of(&log, id, now)?;
+    let (record, before) = locked(tx, id, now).await?;
     let voted = tx.verdict_of(id, person).await?.is_some();
     may_decide(&record, &before, person, verdict, (voted, now)).map_err(forbidden)?;
+    let hold = before.hold.as_ref().filter(|_| verdict == Verdict::Approve);
+    if hold.is_some_and(|hold| hold.at >= ceremony.created_at) {
+        return refuse(Kind::Conflict, HELD_MEANWHILE);
+    }
     let statement = ceremony.statement.clone().unwrap_or_default();
     let reason = Statement::from_bytes(&statement).and_then(|statement| statement.reason);
     if before.statement(person, verdict, reason.clone()).to_bytes() != statement {
@@ -220,8 +226,23 @@ async fn decide(
     }
     tx.insert_decision(id, &decision, key.id, reason.as_deref(), now).await?;
     tx.append(now, Event::Decided { release: id, decision }).await?;
+    if hold.is_some() {
+        end_hold(tx, id, person, now).await?;
+    }
     let state = count(tx, id, now).await?;
     Ok(Decided { release: id, state })
+}
+
+/// Ends a hold, and lets a release that was approved go on at once.
+pub(super) async fn end_hold(
+    tx: &mut Tx,
+    release: ReleaseId,
+    by: PersonId,
+    now: Timestamp,
+) -> Result<()> {
+    tx.append(now, Event::ReleaseResumed { release, by }).await?;
+    tx.hasten_job(release, now).await?;
+    Ok(())
 }
 
 /// Counts again and moves the release on if the count says so.
@@ -283,9 +304,11 @@ pub fn may_decide(
     verdict: Verdict,
     (voted, now): (bool, Timestamp),
 ) -> std::result::Result<(), CannotDecide> {
-    // An approved release can still be stopped until bytes leave (A9).
+    // An approved release can still be stopped until bytes leave (A9). One that was approved and put
+    // on hold takes a further approval, which ends the hold (Q10).
+    let held = record.state == State::Approved && standing.hold.is_some();
     let open_to = match verdict {
-        Verdict::Approve => record.state == State::Awaiting,
+        Verdict::Approve => record.state == State::Awaiting || held,
         Verdict::Reject => matches!(record.state, State::Awaiting | State::Approved),
     };
     if !open_to {
@@ -324,18 +347,39 @@ fn stored(key: &PasskeyRecord) -> Result<StoredPasskey> {
         .map_err(|error| Fault::new("reading a stored passkey", error).into())
 }
 
-fn check_reason(verdict: Verdict, reason: Option<String>) -> Result<Option<String>> {
-    let reason = reason.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    if reason.as_deref().is_some_and(|text| text.chars().count() > REASON_MAX) {
+/// What a person says about a release, without the white space around it.
+pub(super) fn remark(text: Option<String>) -> Result<Option<String>> {
+    let remark = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    if remark.as_deref().is_some_and(|text| text.chars().count() > REASON_MAX) {
         return refuse(
             Kind::BadInput,
             format!("expected at most {REASON_MAX} characters of note or reason"),
         );
     }
+    Ok(remark)
+}
+
+fn check_reason(verdict: Verdict, reason: Option<String>) -> Result<Option<String>> {
+    let reason = remark(reason)?;
     if verdict == Verdict::Reject && reason.is_none() {
         return refuse(Kind::BadInput, "expected a reason for the rejection, received none");
     }
     Ok(reason)
+}
+
+/// The release, its row locked until the transaction ends, and how it stands by the log.
+pub(super) async fn locked(
+    tx: &mut Tx,
+    id: ReleaseId,
+    now: Timestamp,
+) -> Result<(ReleaseRecord, Standing)> {
+    let record = existing(tx.release_locked(id).await?)?;
+    // No other entry may come between what is read here and the decision: it counts under the
+    // roster and policy in front of it.
+    tx.lock_roster().await?;
+    let log = tx.log_for_release(id).await?;
+    let standing = standing_of(&log, id, now)?;
+    Ok((record, standing))
 }
 
 fn standing_of(log: &[LogEntry], release: ReleaseId, now: Timestamp) -> Result<Standing> {

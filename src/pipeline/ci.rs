@@ -447,18 +447,15 @@ async fn authenticate_minted(
         let message = format!("expected an upload token in use, received one that ended at `{at}`");
         return refuse(Kind::NotAuthenticated, message);
     }
-    let Some(StoredPublisher { publisher, .. }) = tx.publisher(session.publisher).await? else {
+    let Some(publisher_name) = tx.active_publisher_name(session.publisher).await? else {
         return refuse(Kind::NotTrusted, "the publisher of this upload token was removed");
     };
-    let mut packages = tx.packages().await?;
-    packages.retain(|package| {
-        publisher.packages().contains(&package.id)
-            && session
-                .package
-                .map_or(package.name.ecosystem() == Ecosystem::Pypi, |id| package.id == id)
-    });
+    let packages = match session.package {
+        Some(id) => tx.publishers_package(session.publisher, id).await?.into_iter().collect(),
+        None => tx.publishers_packages(session.publisher, Ecosystem::Pypi).await?,
+    };
     check_scope(&packages, session.package, scope)?;
-    Ok(session_with(session, publisher.name().to_owned(), packages))
+    Ok(session_with(session, publisher_name, packages))
 }
 
 fn check_scope(

@@ -15,8 +15,11 @@ use crate::store::{Store, StoreError, Tx};
 
 pub mod approval;
 pub mod ci;
+pub mod findings;
 pub mod forwarding;
+pub mod hold;
 pub mod intake;
+pub mod log;
 pub mod people;
 pub mod registries;
 pub mod review;

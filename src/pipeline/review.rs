@@ -18,13 +18,14 @@ use crate::domain::ids::{PersonId, PublisherId, ReleaseId};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::quorum::{Tally, Verdict};
-use crate::domain::release::State;
+use crate::domain::release::{Hold, State};
 use crate::domain::statement::Statement;
 use crate::inspect;
 use crate::pipeline::approval::{CannotDecide, may_decide};
+use crate::pipeline::findings::{Finding, findings};
 use crate::pipeline::registries::Registries;
 use crate::pipeline::staging::Difference;
-use crate::pipeline::{Fault, Kind, Refusal, Result, refuse};
+use crate::pipeline::{Fault, Kind, Refusal, Result, hold, refuse};
 use crate::store::Store;
 use crate::upstream::{Conditions, ReadFault};
 
@@ -46,6 +47,8 @@ pub struct ReleaseView {
     pub artifacts: Vec<ArtifactRecord>,
     /// What was claimed and differs from what the files say, by file name.
     pub differences: BTreeMap<String, Vec<Difference>>,
+    /// What there is to look at.
+    pub findings: Vec<Finding>,
     /// Decisions so far.
     pub decisions: Vec<DecisionRecord>,
     /// Entries of the log about it.
@@ -62,8 +65,20 @@ pub struct ReleaseView {
     pub mine: Option<std::result::Result<Statement, CannotDecide>>,
     /// Whether the viewer can object.
     pub may_reject: bool,
+    /// Whether the viewer can put it on hold.
+    pub may_hold: bool,
+    /// Whether the viewer put it on hold and can take that back.
+    pub may_resume: bool,
     /// Names of everybody the page mentions.
     pub names: BTreeMap<PersonId, String>,
+}
+
+impl ReleaseView {
+    /// The pause that is on, while there is anything to pause.
+    pub fn hold(&self) -> Option<&Hold> {
+        let waits = matches!(self.record.state, State::Awaiting | State::Approved);
+        self.standing.as_ref().filter(|_| waits)?.hold.as_ref()
+    }
 }
 
 /// Loads the release page for `viewer`.
@@ -97,12 +112,18 @@ pub async fn release(
     let may_reject = standing.as_ref().is_some_and(|standing| {
         may_decide(&record, standing, viewer, Verdict::Reject, (voted, now)).is_ok()
     });
-    let claims = serde_json::from_str(&record.claims)
-        .map_err(|error| Fault::new("reading stored claims", error))?;
+    let may_hold = standing
+        .as_ref()
+        .is_some_and(|standing| hold::may_hold(&record, standing, viewer, now).is_ok());
+    let may_resume =
+        standing.as_ref().is_some_and(|standing| hold::may_resume(&record, standing, viewer));
+    let claims = claims(&record)?;
+    let differences = differences(&artifacts)?;
     let people = tx.people().await?;
     Ok(ReleaseView {
+        findings: findings(&claims, &artifacts, &differences),
         claims,
-        differences: differences(&artifacts)?,
+        differences,
         decisions: tx.decisions(id).await?,
         history: log.into_iter().filter(|e| e.event.release() == Some(id)).collect(),
         attempts: tx.attempts(id).await?,
@@ -112,9 +133,16 @@ pub async fn release(
         standing,
         mine,
         may_reject,
+        may_hold,
+        may_resume,
         names: people.into_iter().map(|person| (person.id, person.name)).collect(),
         record,
     })
+}
+
+fn claims(record: &ReleaseRecord) -> Result<Claims> {
+    serde_json::from_str(&record.claims)
+        .map_err(|error| Fault::new("reading stored claims", error).into())
 }
 
 fn differences(artifacts: &[ArtifactRecord]) -> Result<BTreeMap<String, Vec<Difference>>> {
@@ -137,8 +165,20 @@ pub struct ReleaseRow {
     pub count: Option<(u32, u32)>,
     /// Whether the viewer could approve it now.
     pub waits_for_viewer: bool,
+    /// Why the viewer cannot approve it, once it is sealed and undecided.
+    pub cannot: Option<CannotDecide>,
+    /// Who else could approve it, by name.
+    pub others: Vec<String>,
+    /// What the viewer decided, and when.
+    pub own: Option<(Verdict, Timestamp)>,
+    /// Whether somebody pauses it.
+    pub on_hold: bool,
     /// Number of files.
     pub files: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// How many things there are to look at.
+    pub findings: usize,
     /// Differences that people should look at.
     pub differences: usize,
     /// Who decided, with their verdicts.
@@ -153,30 +193,47 @@ pub async fn releases(
     now: Timestamp,
 ) -> Result<Vec<ReleaseRow>> {
     let mut tx = store.snapshot().await?;
+    let names: BTreeMap<PersonId, String> =
+        tx.people().await?.into_iter().map(|person| (person.id, person.name)).collect();
     let mut rows = Vec::new();
     for record in tx.list_releases(filter).await? {
         let artifacts = tx.artifacts(record.id).await?;
-        let differences = differences(&artifacts)?.values().map(Vec::len).sum();
+        let differences = differences(&artifacts)?;
         let decisions = tx.decisions(record.id).await?;
-        let voted = decisions.iter().any(|decision| decision.decision.person == viewer);
-        let (mut count, mut waits_for_viewer) = (None, false);
-        if record.state == State::Awaiting {
+        let own = decisions.iter().find(|decision| decision.decision.person == viewer);
+        let own = own.map(|decision| (decision.decision.verdict, decision.at));
+        let voted = own.is_some();
+        let (mut cannot, mut others) = (None, Vec::new());
+        let (mut count, mut waits_for_viewer, mut on_hold) = (None, false, false);
+        if matches!(record.state, State::Awaiting | State::Approved) {
             let log = tx.log_for_release(record.id).await?;
             let standing = standing(&log, record.id, now)
                 .map_err(|why| Fault::new("replaying the log", why))?;
             count = Some(counted(&standing));
-            waits_for_viewer =
-                may_decide(&record, &standing, viewer, Verdict::Approve, (voted, now)).is_ok();
+            on_hold = standing.hold.is_some();
+            cannot = may_decide(&record, &standing, viewer, Verdict::Approve, (voted, now)).err();
+            waits_for_viewer = cannot.is_none();
+            let missing = standing.may_count.difference(&standing.counted);
+            others = missing
+                .filter(|person| **person != viewer)
+                .filter_map(|person| names.get(person).cloned())
+                .collect();
         }
         rows.push(ReleaseRow {
+            cannot,
+            others,
+            own,
             files: artifacts.len(),
-            differences,
+            bytes: artifacts.iter().map(|artifact| artifact.size_bytes).sum(),
+            findings: findings(&claims(&record)?, &artifacts, &differences).len(),
+            differences: differences.values().map(Vec::len).sum(),
             decided_by: decisions
                 .into_iter()
                 .map(|decision| (decision.person_name, decision.decision.verdict))
                 .collect(),
             count,
             waits_for_viewer,
+            on_hold,
             record,
         });
     }

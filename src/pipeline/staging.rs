@@ -137,7 +137,7 @@ async fn stage_once(
     let mut result = match holding {
         None => {
             let release = open(&mut tx, package, stager, candidate, now + quiet, now).await?;
-            add(&mut tx, release, candidate, None, now).await?;
+            add(&mut tx, release, candidate, (&[], None), now).await?;
             Staged { release, state: State::Open, new: true }
         }
         Some(release) => {
@@ -238,7 +238,7 @@ async fn join(
         Joins::Already => Ok(Staged { release: release.id, state: release.state, new: false }),
         Joins::Further => {
             let rerun = rerun(release, stager)?;
-            add(tx, release.id, candidate, rerun, now).await?;
+            add(tx, release.id, candidate, (&artifacts, rerun), now).await?;
             tx.postpone_seal(release.id, now + quiet).await?;
             Ok(Staged { release: release.id, state: State::Open, new: true })
         }
@@ -289,7 +289,8 @@ async fn supersede(
         };
         insert(tx, &copy, &evidence, now).await?;
     }
-    add(tx, newer, candidate, rerun(old, stager)?, now).await?;
+    let earlier = tx.artifacts(newer).await?;
+    add(tx, newer, candidate, (&earlier, rerun(old, stager)?), now).await?;
     tx.set_superseded_by(old.id, newer).await?;
     tx.append(now, Event::ReleaseSuperseded { release: old.id, by: newer }).await?;
     Ok(newer)
@@ -340,17 +341,18 @@ async fn open(
     Ok(release.id)
 }
 
+/// Adds a file beside those that the release has.
 async fn add(
     tx: &mut Tx,
     release: ReleaseId,
     candidate: &Candidate,
-    rerun: Option<Difference>,
+    (others, rerun): (&[ArtifactRecord], Option<Difference>),
     now: Timestamp,
 ) -> Result<()> {
     let mut differences = candidate.differences.clone();
     differences.extend(rerun);
-    for other in tx.artifacts(release).await? {
-        differences.extend(inconsistencies(&other, candidate));
+    for other in others {
+        differences.extend(inconsistencies(other, candidate));
     }
     let artifact = ArtifactRecord {
         id: entropy::id(now)?,
@@ -454,6 +456,8 @@ pub async fn seal(
             format!("the release is already {}", release.state.as_str()),
         );
     }
+    // No other revision of the policy may come between the one read here and the seal under it.
+    tx.lock_roster().await?;
     let package = package(tx, release.package).await?;
     let policy = tx
         .policy(package.policy)

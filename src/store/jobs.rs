@@ -178,6 +178,26 @@ impl Tx {
         Ok(done == 1)
     }
 
+    /// Has the open job of a release looked at again now, unless a worker has it.
+    pub async fn hasten_job(
+        &mut self,
+        release: ReleaseId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- jobs: do not wait any longer
+                update jobs set run_at = $2
+                where release_id = $1 and finished_at is null and lease_until is null",
+            )
+            .bind(release.as_bytes().to_vec())
+            .bind(micros(now))
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
     /// Ends a job.
     pub async fn finish_job(
         &mut self,

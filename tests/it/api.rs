@@ -6,12 +6,11 @@ use countersign::web::api::{endpoints, openapi};
 use serde_json::{Value, json};
 
 use crate::readers::build;
-use crate::support::gateway::TestGateway;
+use crate::support::gateway::{TestGateway, WHEEL, wheel};
 use crate::support::http::send;
 use crate::support::setup::count;
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
-const WHEEL: &str = "hello_wire-1.0.0-py3-none-any.whl";
 
 fn document() -> Value {
     serde_json::to_value(openapi::document()).unwrap()
@@ -94,17 +93,12 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Strin
     wrong
 }
 
-fn assert_described(route: &str, method: &str, value: &Value) {
+pub(crate) fn assert_described(route: &str, method: &str, value: &Value) {
     let document = document();
     let answer = &document["paths"][route][method]["responses"]["200"];
     let schema = &answer["content"]["application/json"]["schema"];
     assert!(schema.is_object(), "{method} {route} has no schema");
     assert_eq!(check(&document, schema, value, route), Vec::<String>::new());
-}
-
-fn wheel() -> Vec<u8> {
-    let files = build::wheel_files();
-    build::wheel(&files, &build::record(&files))
 }
 
 #[tokio::test]

@@ -410,7 +410,7 @@ async fn a_stored_blob_is_sent_as_it_was_stored_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
     let blobs = Blobs::open(directory.path(), 2).unwrap();
     let bytes = sample(300_000);
-    let mut writer = blobs.writer(Wanted::NPM).await.unwrap();
+    let mut writer = blobs.writer(Wanted::NPM).unwrap();
     writer.push(&bytes).await.unwrap();
     let stored = writer.finish().await.unwrap();
     assert_eq!(stored.digests, digests(&bytes));

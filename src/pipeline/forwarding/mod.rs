@@ -30,6 +30,7 @@ use crate::domain::package::{PackageName, Version};
 use crate::domain::release::State;
 use crate::domain::upstream::{Observation, Seen};
 use crate::entropy;
+use crate::pipeline::log::notary::Notary;
 use crate::pipeline::registries::Registries;
 use crate::pipeline::{Fault, Kind, Refusal, Result, again, refuse, transaction};
 use crate::store::jobs::{AttemptRecord, Lease};
@@ -60,6 +61,8 @@ pub struct Forwarder<'a> {
     pub key: &'a OpeningKey,
     /// Pins the installation that credentials were sealed for (Q18).
     pub genesis: Sha256,
+    /// Has what the log says witnessed before anything is sent.
+    pub notary: &'a Notary,
     /// Told about every visible change.
     pub progress: &'a Progress,
 }
@@ -281,7 +284,7 @@ async fn load(store: &Store, release: ReleaseId) -> Result<Work> {
 impl Worker<'_> {
     /// Looks, sends what is missing, and looks again. Each round leaves fewer files to send.
     async fn advance(&self) -> Result<Next> {
-        let mut work = load(&self.forwarder.store, self.lease.release).await?;
+        let mut work = load(self.forwarder.store, self.lease.release).await?;
         if !work.record.state.is_on_its_way() {
             return Ok(Next::Over);
         }

@@ -83,15 +83,17 @@ pub(super) fn plan(files: &[FileNow<'_>], by: Judged) -> Plan {
             Stand::Conflict(why) => return Plan::Ask(why),
         }
     }
-    match (unclear, stuck, accepted) {
-        (Some(why), _, _) => Plan::Wait(why),
-        // What was accepted shows soon; until then nobody knows how much of the release is out.
-        (None, Some(why), Some(_)) => Plan::Wait(why),
-        (None, Some(why), None) => Plan::Ask(why),
-        (None, None, _) if !unsent.is_empty() => Plan::Send(unsent),
-        (None, None, Some(why)) => Plan::Wait(why),
-        (None, None, None) => Plan::Done,
+    if let Some(why) = unclear {
+        return Plan::Wait(why);
     }
+    if let Some(why) = stuck {
+        // What was accepted shows soon; until then nobody knows how much of the release is out.
+        return if accepted.is_some() { Plan::Wait(why) } else { Plan::Ask(why) };
+    }
+    if !unsent.is_empty() {
+        return Plan::Send(unsent);
+    }
+    accepted.map_or(Plan::Done, Plan::Wait)
 }
 
 fn stand(file: &FileNow<'_>, by: Judged) -> Stand {

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{LEASE, Next, Sent, Work, Worker, chain, cut, pause};
+use super::{LEASE, Next, PAUSE_MAX, Sent, Work, Worker, chain, cut, pause};
 use crate::domain::authorise::{Authorised, NotAuthorised, authorise};
 use crate::domain::document::{File, NpmParts, PublishDocument};
 use crate::domain::event::Event;
@@ -17,6 +17,8 @@ use crate::domain::ids::AttemptId;
 use crate::domain::release::State;
 use crate::domain::upstream::Outcome;
 use crate::entropy;
+use crate::pipeline::log;
+use crate::pipeline::log::notary::Witnessed;
 use crate::pipeline::setup::{Purpose, credential_context, credential_origin};
 use crate::pipeline::{Error, Fault, Result, again};
 use crate::store::releases::ArtifactRecord;
@@ -42,6 +44,10 @@ enum Begun {
     Sending(AttemptId, Box<Authorised>),
     LostLease,
     Stopped(NotAuthorised),
+    /// No outside place took the log's newest checkpoint.
+    Unwitnessed(String),
+    /// The rows are not what the log says; which part.
+    Altered(&'static str),
 }
 
 /// How a try at sending ended.
@@ -64,7 +70,20 @@ impl Worker<'_> {
         let (attempt, authorised) = match self.begin(work, artifact).await? {
             Begun::Sending(attempt, authorised) => (attempt, authorised),
             Begun::LostLease => return Ok(After::Stop(Next::LostLease)),
+            // It may go on at any time; whoever ends the hold has the job looked at again at once.
+            Begun::Stopped(why @ NotAuthorised::Held(_)) => {
+                return Ok(After::Stop(Next::Later(PAUSE_MAX, why.to_string())));
+            }
             Begun::Stopped(why) => return Ok(After::Stop(Next::Stopped(why))),
+            Begun::Unwitnessed(why) => {
+                return Ok(After::Stop(Next::Later(pause(self.lease.attempts), why)));
+            }
+            Begun::Altered(part) => {
+                let message = format!(
+                    "the database no longer holds the {part} that people approved; nothing was sent"
+                );
+                return Ok(After::Stop(Next::Ask(message)));
+            }
         };
         // If we stop here the attempt has no end: whoever continues looks before sending.
         let ended = match self.prepare(work, artifact, &authorised).await {
@@ -103,6 +122,12 @@ impl Worker<'_> {
     /// that a veto committed before it stops the release and one after it comes too late (A9, A11).
     async fn begin(&self, work: &Work, artifact: &ArtifactRecord) -> Result<Begun> {
         let (release, now) = (work.record.id, self.time.now());
+        // Nothing is sent by a log that nobody outside has seen (K5). If we stop after this, a
+        // checkpoint more was signed.
+        let signed = match self.forwarder.notary.witnessed(now).await? {
+            Witnessed::Yes(signed) => signed,
+            Witnessed::Not(why) => return Ok(Begun::Unwitnessed(why)),
+        };
         let begun = again(|| async {
             let mut tx = self.forwarder.store.begin().await?;
             if !tx.keep_lease(self.lease, now + LEASE).await? {
@@ -111,11 +136,16 @@ impl Worker<'_> {
             let Some(record) = tx.release_locked(release).await? else {
                 return Ok(Begun::LostLease);
             };
-            let log = tx.log_for_release(release).await?;
+            // Nothing may come between what is read here and the entry that says that we began.
+            tx.lock_roster().await?;
+            let log = log::replay(&mut tx, &signed, release).await?;
             let authorised = match authorise(&log, release, now) {
                 Ok(authorised) => authorised,
                 Err(why) => return Ok(Begun::Stopped(why)),
             };
+            if let Some(part) = altered(work, &authorised) {
+                return Ok(Begun::Altered(part));
+            }
             if record.state != State::Forwarding {
                 if record.state.step(State::Forwarding).is_err() {
                     return Ok(Begun::Stopped(NotAuthorised::Ended(record.state)));
@@ -171,9 +201,7 @@ impl Worker<'_> {
     ) -> Result<Option<SecretString>> {
         const CONTEXT: &str = "opening a publish credential";
         let upstream = &work.upstream.upstream;
-        if authorised.upstream().url != upstream.url().as_str()
-            || authorised.upstream().id != upstream.id()
-        {
+        if *authorised.upstream() != work.upstream.record() {
             return Err(Fault::new(CONTEXT, "the upstream's row is not what the log says").into());
         }
         let mut tx = self.forwarder.store.snapshot().await?;
@@ -320,6 +348,16 @@ impl Worker<'_> {
             }
         }
     }
+}
+
+/// What is sent is put together from rows, so the rows have to say what the log says; the part that
+/// does not (I4, K7). [`document`] compares each file with the manifest.
+fn altered(work: &Work, authorised: &Authorised) -> Option<&'static str> {
+    if *authorised.manifest() != work.manifest {
+        return Some("manifest");
+    }
+    let files = authorised.manifest().manifest().files.len();
+    (files != work.artifacts.len()).then_some("list of files")
 }
 
 /// The document rebuilt from the file's facts; it must be the one people signed (A13, D7).

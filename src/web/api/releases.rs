@@ -96,8 +96,10 @@ pub struct ReleaseItem {
     pub started_by: String,
     /// SHA-256 of the manifest in hex, once sealed.
     pub manifest_sha256: Option<String>,
-    /// The count, while people are deciding.
+    /// The count, until bytes leave.
     pub approvals: Option<Approvals>,
+    /// Somebody pauses it.
+    pub on_hold: bool,
     /// Number of files.
     pub files: u64,
     /// Differences that people should look at.
@@ -124,6 +126,19 @@ pub struct Approvals {
     pub counted: u32,
     /// How many are needed.
     pub required: u32,
+}
+
+/// A pause that somebody put on a release.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HoldItem {
+    /// Who.
+    pub person_id: String,
+    /// What they are called.
+    pub person: String,
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// Why, in their words.
+    pub note: Option<String>,
 }
 
 /// What sealing fixed.
@@ -226,7 +241,7 @@ pub struct HistoryItem {
     pub file: Option<String>,
     /// What came of a try at sending.
     pub outcome: Option<String>,
-    /// The registry's own words, or our reason.
+    /// The registry's own words, our reason, or a person's note.
     pub message: Option<String>,
 }
 
@@ -286,6 +301,8 @@ pub struct ReleaseDetails {
     pub seal: Option<SealItem>,
     /// The count, once sealed.
     pub approvals: Option<Approvals>,
+    /// The pause, while somebody holds it back.
+    pub hold: Option<HoldItem>,
     /// In order of arrival.
     pub files: Vec<FileItem>,
     /// What the CI provider said about the run, verified.
@@ -302,6 +319,8 @@ pub struct ReleaseDetails {
     pub you_may_approve: bool,
     /// You could reject it now.
     pub you_may_reject: bool,
+    /// You could put it on hold now, on its page.
+    pub you_may_hold: bool,
     /// The newer candidate that took its place.
     pub superseded_by: Option<String>,
     /// The registry's own words, or our reason.
@@ -450,6 +469,7 @@ fn item(app: &App, row: ReleaseRow) -> ReleaseItem {
         started_by: record.actor_name,
         manifest_sha256: record.seal.map(|seal| seal.manifest.digest().to_string()),
         approvals: row.count.map(|(counted, required)| Approvals { counted, required }),
+        on_hold: row.on_hold,
         files: row.files as u64,
         differences: row.differences as u64,
         waits_for_you: row.waits_for_viewer,
@@ -487,6 +507,7 @@ fn details(app: &App, mut view: ReleaseView) -> ReleaseDetails {
         let (counted, required) = review::counted(standing);
         Approvals { counted, required }
     });
+    let hold = hold_item(&view);
     let files = view
         .artifacts
         .drain(..)
@@ -515,6 +536,7 @@ fn details(app: &App, mut view: ReleaseView) -> ReleaseDetails {
         client: record.client,
         seal,
         approvals,
+        hold,
         files,
         claims: view
             .claims
@@ -528,6 +550,7 @@ fn details(app: &App, mut view: ReleaseView) -> ReleaseDetails {
         attempts,
         you_may_approve: matches!(view.mine, Some(Ok(_))),
         you_may_reject: view.may_reject,
+        you_may_hold: view.may_hold,
         superseded_by: record.superseded_by.map(|id| id.to_string()),
         message: record.message,
     }
@@ -535,6 +558,16 @@ fn details(app: &App, mut view: ReleaseView) -> ReleaseDetails {
 
 fn text(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
+}
+
+fn hold_item(view: &ReleaseView) -> Option<HoldItem> {
+    let hold = view.hold()?;
+    Some(HoldItem {
+        person_id: hold.by.to_string(),
+        person: view.names.get(&hold.by).cloned().unwrap_or_default(),
+        since: hold.at.to_string(),
+        note: hold.note.clone(),
+    })
 }
 
 fn seal_item(view: &ReleaseView) -> Option<SealItem> {
@@ -607,9 +640,10 @@ fn decision_item(view: &ReleaseView, record: &DecisionRecord) -> DecisionItem {
 fn history_item(entry: &LogEntry, names: &BTreeMap<PersonId, String>) -> HistoryItem {
     let person = match &entry.event {
         Event::Decided { decision, .. } => names.get(&decision.person).cloned(),
-        Event::ReleaseRejected { by, .. } | Event::ForwardRetried { by, .. } => {
-            names.get(by).cloned()
-        }
+        Event::ReleaseRejected { by, .. }
+        | Event::ReleaseHeld { by, .. }
+        | Event::ReleaseResumed { by, .. }
+        | Event::ForwardRetried { by, .. } => names.get(by).cloned(),
         _ => None,
     };
     let file = match &entry.event {
@@ -627,6 +661,7 @@ fn history_item(entry: &LogEntry, names: &BTreeMap<PersonId, String>) -> History
         | Event::ReleaseReturned { message, .. }
         | Event::ReleasePartlyPublished { message, .. }
         | Event::ReleaseFailed { message, .. } => Some(message.clone()),
+        Event::ReleaseHeld { note, .. } => note.clone(),
         _ => None,
     };
     HistoryItem {

@@ -143,6 +143,7 @@ impl World {
             client: &app.upstreams,
             key: &self.key,
             genesis: app.genesis,
+            notary: &self.site.notary,
             progress: &app.progress,
         }
     }
@@ -196,6 +197,12 @@ impl World {
         let base = format!("/releases/{release}/approve");
         let mut ines = self.ines.clone();
         ines.authenticator.counter = u32::try_from(self.next()).unwrap();
+        // Time that a test let pass may have ended the session.
+        if !ines.read_csrf().await {
+            ines.sign_in().await.ok();
+            ines.read_csrf().await;
+            ines.authenticator.counter = u32::try_from(self.next()).unwrap();
+        }
         let answer = ines.answer(&base, &json!({})).await;
         ines.post_json(&format!("{base}/finish"), &answer).await.ok();
     }
@@ -320,11 +327,9 @@ pub(crate) fn sdist(version: &str, more: &[(&str, &str, &str)]) -> PythonFile {
 }
 
 fn metadata(version: &str, more: &[(&str, &str, &str)]) -> Vec<u8> {
-    let mut text = format!("Metadata-Version: 2.4\nName: hello-wire\nVersion: {version}\n");
-    for (header, _, value) in more {
-        text.push_str(&format!("{header}: {value}\n"));
-    }
-    text.into_bytes()
+    let first = format!("Metadata-Version: 2.4\nName: hello-wire\nVersion: {version}\n");
+    let more = more.iter().map(|(header, _, value)| format!("{header}: {value}\n"));
+    std::iter::once(first).chain(more).collect::<String>().into_bytes()
 }
 
 fn python_file(

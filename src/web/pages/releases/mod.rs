@@ -1,8 +1,9 @@
-//! Where people decide: the inbox, the list, a release, its files, approve and reject.
+//! Where people decide: the inbox, the list, a release, its files, approve, reject and hold.
 //!
 //! `view` turns what the pipeline knows about a release into the words of the page.
 
 mod lists;
+mod origin;
 mod view;
 
 pub(super) use lists::decided_row;
@@ -28,7 +29,7 @@ use crate::domain::ids::{CeremonyId, ReleaseId};
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
 use crate::pipeline::approval::{self, Signer};
-use crate::pipeline::{Error, Fault, Kind, Refusal, detached, review, staging};
+use crate::pipeline::{Error, Fault, Kind, Refusal, detached, hold, review, staging};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
 use crate::web::pages::{Answer, layout, show};
@@ -49,6 +50,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/releases/{id}", get(release))
         .route("/releases/{id}/live", get(live))
         .route("/releases/{id}/seal", post(seal))
+        .route("/releases/{id}/hold", post(hold_release))
+        .route("/releases/{id}/resume", post(resume))
         .route("/releases/{id}/reject", get(reject_page))
         .route("/releases/{id}/approve/begin", post(begin_approve))
         .route("/releases/{id}/approve/finish", post(finish_approve))
@@ -67,7 +70,10 @@ async fn release(
 ) -> Answer {
     let release = review::release(&app.store, id, viewer.person, now).await?;
     let title = format!("{} {}", release.record.package_name, release.record.version);
-    let layout = layout(&app, &viewer, &headers, (Section::Releases, &title), now).await?;
+    // What waits for the reader was opened from the inbox, and belongs there.
+    let section =
+        if matches!(release.mine, Some(Ok(_))) { Section::Inbox } else { Section::Releases };
+    let layout = layout(&app, &viewer, &headers, (section, &title), now).await?;
     show(StatusCode::OK, &view::page(&app, layout, &viewer, &release, now))
 }
 
@@ -155,6 +161,37 @@ async fn seal(
     Ok(Redirect::to(&format!("/releases/{id}")).into_response())
 }
 
+#[derive(Deserialize)]
+struct HoldFields {
+    #[serde(default)]
+    note: Option<String>,
+}
+
+/// Needs a session and no passkey (Q10).
+async fn hold_release(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    ProtectedForm(fields): ProtectedForm<HoldFields>,
+) -> Answer {
+    hold::begin(&app.store, id, viewer.person, fields.note, now).await?;
+    app.progress.announce(id);
+    Ok(Redirect::to(&format!("/releases/{id}")).into_response())
+}
+
+async fn resume(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    ProtectedForm(Nothing {}): ProtectedForm<Nothing>,
+) -> Answer {
+    hold::resume(&app.store, id, viewer.person, now).await?;
+    app.progress.announce(id);
+    Ok(Redirect::to(&format!("/releases/{id}")).into_response())
+}
+
 async fn reject_page(
     State(app): State<Arc<App>>,
     Now(now): Now,
@@ -199,6 +236,9 @@ async fn reject_page(
 struct ApproveFields {
     #[serde(default)]
     note: Option<String>,
+    /// The hold that the page showed; a form sends text.
+    #[serde(default)]
+    hold: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -214,6 +254,8 @@ async fn begin_approve(
     Path(id): Path<ReleaseId>,
     ProtectedJson(fields): ProtectedJson<ApproveFields>,
 ) -> Answer {
+    let shown = fields.hold.and_then(|sequence| sequence.parse().ok());
+    hold::check_shown(&app.store, id, shown, now).await?;
     begin(app, viewer, id, (Verdict::Approve, fields.note), now).await
 }
 
