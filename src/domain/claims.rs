@@ -337,6 +337,14 @@ impl Claims {
         RunKey { issuer: self.issuer, project: project.clone(), run: run.clone() }
     }
 
+    /// Which attempt of the run it is, where the provider counts them: above one is a re-run (O22).
+    pub fn attempt(&self) -> Option<&str> {
+        match &self.provider {
+            Provider::GitHub(claims) => Some(&claims.run_attempt),
+            Provider::GitLab(_) | Provider::Generic(_) => None,
+        }
+    }
+
     /// The commit the run checked out, 40 or 64 hex digits, where the provider says so.
     pub fn commit(&self) -> Option<&str> {
         match &self.provider {

@@ -70,20 +70,18 @@ fn runs_at_install(facts: &Facts) -> Option<Finding> {
 }
 
 fn about_the_run(claims: &Claims) -> Vec<Finding> {
-    let (git_ref, protected, environment, runner, attempt) = match claims.provider() {
+    let (git_ref, protected, environment, runner) = match claims.provider() {
         Provider::GitHub(claims) => (
             &claims.git_ref,
             claims.ref_protected.as_deref(),
             &claims.environment,
             claims.runner_environment.as_deref(),
-            claims.run_attempt.as_str(),
         ),
         Provider::GitLab(claims) => (
             &claims.ref_path,
             claims.ref_protected.as_deref(),
             &claims.environment,
             claims.runner_environment.as_deref(),
-            "1",
         ),
         // Nobody here knows what the claims of another issuer mean.
         Provider::Generic(_) => return Vec::new(),
@@ -98,7 +96,7 @@ fn about_the_run(claims: &Claims) -> Vec<Finding> {
     if !matches!(runner, Some("github-hosted" | "gitlab-hosted")) {
         found.push(Finding::OwnRunner(runner.unwrap_or("unknown").to_owned()));
     }
-    if attempt != "1" {
+    if let Some(attempt) = claims.attempt().filter(|attempt| *attempt != "1") {
         found.push(Finding::StartedAgain(attempt.to_owned()));
     }
     found

@@ -16,7 +16,9 @@ use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName, Version, excerpt};
 use crate::inspect::envelope::{EnvelopeRefusal, NpmPublish, Splitter};
 use crate::inspect::{self, Comparison, Failure};
-use crate::pipeline::staging::{Candidate, Difference, NpmTarget, Quiet, Staged, Stager, stage};
+use crate::pipeline::staging::{
+    Candidate, Difference, NpmTarget, Quiet, Staged, Stager, check, stage,
+};
 use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
 use crate::store::Store;
 use crate::store::setup::StoredPackage;
@@ -467,8 +469,9 @@ async fn keep_and_stage(
     candidate: Candidate,
     now: Timestamp,
 ) -> Result<Staged> {
+    check(&intake.store, package, &upload.stager, &candidate, intake.release_files).await?;
     // If we stop after this line, a whole blob lies in the store that nothing names; the client's
-    // next try finds it, and the sweep removes it otherwise.
+    // next try finds it.
     held.keep().await.map_err(blob)?;
     let bounds = (intake.quiet, intake.release_files);
     stage(&intake.store, package, &upload.stager, candidate, bounds, now).await

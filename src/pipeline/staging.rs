@@ -137,7 +137,7 @@ async fn stage_once(
     let mut result = match holding {
         None => {
             let release = open(&mut tx, package, stager, candidate, now + quiet, now).await?;
-            add(&mut tx, release, candidate, &[], now).await?;
+            add(&mut tx, release, candidate, (&[], None), now).await?;
             Staged { release, state: State::Open, new: true }
         }
         Some(release) => {
@@ -148,10 +148,80 @@ async fn stage_once(
         seal(&mut tx, result.release, SealedBecause::SingleFile, now).await?;
         result.state = State::Awaiting;
     }
-    // If we stop before this line nothing happened and the client sends the file again; its bytes
-    // lie in the blob store and are swept if nobody refers to them.
+    // If we stop before this line nothing happened but that the bytes lie in the blob store; the
+    // client sends the file again.
     tx.commit().await?;
     Ok(result)
+}
+
+/// How a file joins the release that holds its version.
+enum Joins {
+    /// These bytes are there.
+    Already,
+    /// As a further file of an open release.
+    Further,
+    /// In a new candidate that takes the sealed one's place (Q5).
+    Newer,
+}
+
+/// How a file joins the release that holds its version, or why it does not. Staged bytes are never
+/// replaced, whichever attempt of the run sends others (O22).
+fn joins(
+    package: &StoredPackage,
+    stager: &Stager,
+    (release, artifacts): (&ReleaseRecord, &[ArtifactRecord]),
+    candidate: &Candidate,
+    files_max: u32,
+) -> Result<Joins> {
+    if let Some(known) = artifacts.iter().find(|a| a.filename == candidate.filename) {
+        if known.digests.sha256 != candidate.digests.sha256 {
+            return refuse(Kind::Conflict, already_exists(release, candidate));
+        }
+        let dist_tag = candidate.npm.as_ref().map(|npm| npm.dist_tag.as_str());
+        if release.dist_tag.as_deref() != dist_tag {
+            let staged = release.dist_tag.as_deref().unwrap_or_default();
+            let received = dist_tag.unwrap_or_default();
+            return refuse(
+                Kind::Conflict,
+                format!(
+                    "expected the dist-tag `{staged}`, with which these bytes are staged, received \
+                     `{received}`"
+                ),
+            );
+        }
+        return Ok(Joins::Already);
+    }
+    if artifacts.len() >= usize::try_from(files_max).unwrap_or(usize::MAX) {
+        return refuse(
+            Kind::TooLarge,
+            format!("expected at most {files_max} files in one release"),
+        );
+    }
+    let same_run = release.run_key == stager.run_key();
+    match release.state {
+        State::Open if same_run => Ok(Joins::Further),
+        State::Awaiting if same_run && package.name.ecosystem() == Ecosystem::Pypi => {
+            Ok(Joins::Newer)
+        }
+        _ => refuse(Kind::Conflict, already_exists(release, candidate)),
+    }
+}
+
+/// Refuses what [`stage`] would refuse as things stand, before the bytes are kept.
+pub async fn check(
+    store: &Store,
+    package: &StoredPackage,
+    stager: &Stager,
+    candidate: &Candidate,
+    files_max: u32,
+) -> Result<()> {
+    let mut tx = store.snapshot().await?;
+    let version = candidate.version.as_str();
+    if let Some(release) = tx.release_seen_holding(package.id, version).await? {
+        let artifacts = tx.artifacts(release.id).await?;
+        joins(package, stager, (&release, &artifacts), candidate, files_max)?;
+    }
+    Ok(())
 }
 
 /// Adds a file to the release that holds its version, or says why not.
@@ -164,31 +234,33 @@ async fn join(
     (quiet, files_max, now): (Quiet, u32, Timestamp),
 ) -> Result<Staged> {
     let artifacts = tx.artifacts(release.id).await?;
-    if let Some(known) = artifacts.iter().find(|a| a.filename == candidate.filename) {
-        if known.digests.sha256 != candidate.digests.sha256 {
-            return refuse(Kind::Conflict, already_exists(release, candidate));
-        }
-        return Ok(Staged { release: release.id, state: release.state, new: false });
-    }
-    if artifacts.len() >= usize::try_from(files_max).unwrap_or(usize::MAX) {
-        return refuse(
-            Kind::TooLarge,
-            format!("expected at most {files_max} files in one release"),
-        );
-    }
-    let same_run = release.run_key == stager.run_key();
-    match release.state {
-        State::Open if same_run => {
-            add(tx, release.id, candidate, &artifacts, now).await?;
+    match joins(package, stager, (release, &artifacts), candidate, files_max)? {
+        Joins::Already => Ok(Staged { release: release.id, state: release.state, new: false }),
+        Joins::Further => {
+            let rerun = rerun(release, stager)?;
+            add(tx, release.id, candidate, (&artifacts, rerun), now).await?;
             tx.postpone_seal(release.id, now + quiet).await?;
             Ok(Staged { release: release.id, state: State::Open, new: true })
         }
-        State::Awaiting if same_run && package.name.ecosystem() == Ecosystem::Pypi => {
+        Joins::Newer => {
             let newer = supersede(tx, package, stager, release, candidate, (quiet, now)).await?;
             Ok(Staged { release: newer, state: State::Open, new: true })
         }
-        _ => refuse(Kind::Conflict, already_exists(release, candidate)),
     }
+}
+
+/// What reviewers are told when a file comes with another attempt of the run than the release began
+/// with (O22).
+fn rerun(release: &ReleaseRecord, stager: &Stager) -> Result<Option<Difference>> {
+    let began: Claims = serde_json::from_str(&release.claims)
+        .map_err(|error| Fault::new("reading stored claims", error))?;
+    let attempt = |claims: &Claims| claims.attempt().unwrap_or_default().to_owned();
+    let (first, this) = (attempt(&began), attempt(&stager.claims));
+    Ok((first != this).then(|| Difference {
+        field: "attempt of the CI run (the release began with the other one)".to_owned(),
+        claimed: this,
+        embedded: first,
+    }))
 }
 
 /// A late file of the same run: a new candidate carries the earlier files and has no approvals
@@ -218,7 +290,7 @@ async fn supersede(
         insert(tx, &copy, &evidence, now).await?;
     }
     let earlier = tx.artifacts(newer).await?;
-    add(tx, newer, candidate, &earlier, now).await?;
+    add(tx, newer, candidate, (&earlier, rerun(old, stager)?), now).await?;
     tx.set_superseded_by(old.id, newer).await?;
     tx.append(now, Event::ReleaseSuperseded { release: old.id, by: newer }).await?;
     Ok(newer)
@@ -274,10 +346,11 @@ async fn add(
     tx: &mut Tx,
     release: ReleaseId,
     candidate: &Candidate,
-    others: &[ArtifactRecord],
+    (others, rerun): (&[ArtifactRecord], Option<Difference>),
     now: Timestamp,
 ) -> Result<()> {
     let mut differences = candidate.differences.clone();
+    differences.extend(rerun);
     for other in others {
         differences.extend(inconsistencies(other, candidate));
     }

@@ -207,6 +207,12 @@ row! {
 
 const RELEASES: &str = "releases";
 
+const HOLDING: &str = "-- releases: the one that holds a version
+    select r.*, p.ecosystem, p.name as package_name
+    from releases r join packages p on p.id = r.package_id
+    where r.package_id = $1 and r.version = $2
+      and r.state not in ('rejected', 'expired', 'superseded', 'failed')";
+
 impl ReleaseRow {
     fn record(self) -> Result<ReleaseRecord, StoreError> {
         let at = |value, column| timestamp(value, RELEASES, column);
@@ -409,11 +415,7 @@ impl Tx {
         version: &str,
     ) -> Result<Option<ReleaseRecord>, StoreError> {
         let sql = self.pick(
-            "-- releases: the one that holds a version
-            select r.*, p.ecosystem, p.name as package_name
-            from releases r join packages p on p.id = r.package_id
-            where r.package_id = $1 and r.version = $2
-              and r.state not in ('rejected', 'expired', 'superseded', 'failed')",
+            HOLDING,
             "-- releases: the one that holds a version, locked
             select r.*, p.ecosystem, p.name as package_name
             from releases r join packages p on p.id = r.package_id
@@ -423,6 +425,22 @@ impl Tx {
         );
         let row: Option<ReleaseRow> = on!(self, c, {
             sqlx::query_as(sql)
+                .bind(package.as_bytes().to_vec())
+                .bind(version)
+                .fetch_optional(c)
+                .await?
+        });
+        row.map(ReleaseRow::record).transpose()
+    }
+
+    /// The release that holds a version, as a snapshot sees it.
+    pub async fn release_seen_holding(
+        &mut self,
+        package: PackageId,
+        version: &str,
+    ) -> Result<Option<ReleaseRecord>, StoreError> {
+        let row: Option<ReleaseRow> = on!(self, c, {
+            sqlx::query_as(HOLDING)
                 .bind(package.as_bytes().to_vec())
                 .bind(version)
                 .fetch_optional(c)

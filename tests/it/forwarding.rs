@@ -643,7 +643,7 @@ async fn many_workers_on_many_releases_publish_each_once() {
 #[tokio::test]
 async fn reads_carry_the_read_credential_and_only_it() {
     on_both(|store: Store| async move {
-        let world = World::start_with(store, Some(READ)).await;
+        let world = World::start_with(store, 1, Some(READ)).await;
         world.npm.demand_to_read(READ);
         world.pypi.demand_to_read(READ);
         let npm = world.approved_npm("1.0.0").await;

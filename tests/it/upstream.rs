@@ -837,6 +837,50 @@ async fn progress_reaches_the_whole_size() {
     assert_eq!(*watching.borrow(), 500_000);
 }
 
+/// A reader that takes its time for each piece.
+struct Slow(std::io::Cursor<Vec<u8>>);
+
+impl Read for Slow {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(20));
+        self.0.read(out)
+    }
+}
+
+/// Rule R3, row R11: not a byte leaves after the time a sender was given, unless it is put off.
+#[tokio::test]
+async fn a_body_stops_when_its_time_is_over() {
+    let bytes = sample(3_000_000);
+    for (given, put_off, sent) in [(0, false, false), (120, false, false), (120, true, true)] {
+        let npm = Npm::start().await;
+        let document = npm_document_of(&bytes, &npm.upstream);
+        let now = tokio::time::Instant::now();
+        let (until, limit) = tokio::sync::watch::channel(now + Duration::from_millis(given));
+        let sending = Sending {
+            upstream: &npm.upstream,
+            credential: &SecretString::from(TOKEN),
+            username: "",
+            document: &document,
+            source: Box::new(Slow(std::io::Cursor::new(bytes.clone()))),
+            size: bytes.len() as u64,
+            sha256: Sha256::of(&bytes),
+            progress: None,
+            until: Some(limit),
+        };
+        if put_off {
+            until.send_replace(now + Duration::from_secs(60));
+        }
+        let outcome = npm.client.send(&npm_package(), sending).await;
+        if sent {
+            assert!(published(&outcome.unwrap()));
+        } else {
+            assert!(matches!(outcome, Err(SendFault::Overdue)), "{given}: {outcome:?}");
+            assert!(npm.registry.listener.seen().iter().all(|seen| !seen.complete));
+        }
+        assert_eq!(npm.registry.count(), usize::from(sent));
+    }
+}
+
 #[tokio::test]
 async fn a_document_of_the_other_protocol_is_not_sent() {
     let npm = Npm::start().await;

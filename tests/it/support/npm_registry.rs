@@ -124,6 +124,9 @@ impl State {
         let attachment = attachments
             .get(&format!("{name}-{version}.tgz"))
             .ok_or(no(400, "unsupported registry call"))?;
+        if attachments.len() != 1 {
+            return Err(no(422, "provenance is only supported with trusted publishing"));
+        }
         let data = attachment["data"].as_str().unwrap_or_default();
         let tarball = base64::engine::general_purpose::STANDARD
             .decode(data)

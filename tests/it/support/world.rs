@@ -79,11 +79,12 @@ pub(crate) struct PythonFile {
 impl World {
     /// A world where one approval is enough and anybody may read the registries.
     pub(crate) async fn start(store: Store) -> Self {
-        Self::start_with(store, None).await
+        Self::start_with(store, 1, None).await
     }
 
-    /// The same, with a read credential for both registries if one is given.
-    pub(crate) async fn start_with(store: Store, read: Option<&str>) -> Self {
+    /// A world where so many approvals are needed, with a read credential for both registries if
+    /// one is given.
+    pub(crate) async fn start_with(store: Store, required: u32, read: Option<&str>) -> Self {
         let (npm, pypi) =
             (NpmRegistry::start(PUBLISH).await, PypiRegistry::start(PUBLISH, Style::Json).await);
         let issuer = TestIssuer::start().await;
@@ -92,7 +93,7 @@ impl World {
             .replace("http://127.0.0.1:14873/", &npm.url())
             .replace("http://127.0.0.1:13141/legacy/", &pypi.upload_url())
             .replace("http://127.0.0.1:13141/simple/", &pypi.simple_url())
-            .replace("required = 2", "required = 1");
+            .replace("required = 2", &format!("required = {required}"));
         let file = SetupFile::parse(&text).unwrap();
         let credential = |text: &str| Some(Credential::parse(&text.into()).unwrap());
         let of_one = || UpstreamCredentials {
