@@ -22,8 +22,11 @@ use crate::domain::digest::{Blake2b256, Md5, Sha1, Sha256, Sha512};
 use crate::entropy::{self, EntropyError};
 
 /// Bytes hashed and written at once: large enough to hide the hand-over to another thread, small
-/// enough to stay in a core's cache between the digests.
-const PIECE: usize = 256 * 1024;
+/// enough to stay in a core's cache between the digests. An upload holds two.
+const PIECE: usize = 128 * 1024;
+/// Blobs up to this size, in bytes, are read at once; larger ones take turns, see
+/// [`HeldBlob::read`]. To inflate this much takes a few milliseconds.
+const SHORT: u64 = 1 << 20;
 /// The directory of files that have no name yet.
 const TEMPORARY: &str = "tmp";
 
@@ -91,6 +94,7 @@ pub struct StoredBlob {
 pub struct Blobs {
     root: Arc<Path>,
     pool: Arc<Semaphore>,
+    long_reads: Arc<Semaphore>,
 }
 
 impl Blobs {
@@ -106,7 +110,12 @@ impl Blobs {
             builder.create(root.join(format!("{first:02x}")))?;
         }
         File::open(root)?.sync_all()?;
-        Ok(Self { root: root.into(), pool: Arc::new(Semaphore::new(threads.max(1))) })
+        let threads = threads.max(1);
+        Ok(Self {
+            root: root.into(),
+            pool: Arc::new(Semaphore::new(threads)),
+            long_reads: Arc::new(Semaphore::new(2 * threads)),
+        })
     }
 
     /// Removes temporary files last written before `before`; returns how many. Blocks.
@@ -456,9 +465,27 @@ impl HeldBlob {
         self.size
     }
 
-    /// The bytes from their start, for a reader. Blocks.
-    pub fn std_file(&self) -> Result<File, BlobFault> {
-        Ok(File::open(&self.temporary.path)?)
+    /// Runs a reader over the bytes from their start, on a thread where it may block.
+    ///
+    /// A reader's memory and time grow with the number at work, so large blobs wait for their turn.
+    /// Small ones do not wait behind them.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(File) -> T + Send + 'static,
+    ) -> Result<T, BlobFault> {
+        let turn = if self.size > SHORT {
+            let turns = Arc::clone(&self.blobs.long_reads);
+            Some(turns.acquire_owned().await.map_err(|_| BlobFault::Stopped)?)
+        } else {
+            None
+        };
+        let path = self.temporary.path.clone();
+        off_thread(move || {
+            let result = read(File::open(path)?);
+            drop(turn);
+            Ok(result)
+        })
+        .await
     }
 
     /// Makes the blob durable and gives it its name.

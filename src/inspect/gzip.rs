@@ -62,7 +62,7 @@ pub enum GzipRefusal {
 pub(super) const PACKED_BYTES: usize = 64 << 10;
 /// Bytes inflated at once. Deflate looks back 32 KiB; what lies before the start of the output has
 /// to be fetched from a window beside it, so the output is several times that long.
-pub(super) const PLAIN_BYTES: usize = 256 << 10;
+pub(super) const PLAIN_BYTES: usize = 128 << 10;
 /// The only header flag accepted: a file name follows. Its value is not used.
 const FNAME: u8 = 0x08;
 /// Longest header file name, in bytes.

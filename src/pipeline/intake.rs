@@ -425,17 +425,14 @@ async fn read_held<T: Send + 'static>(
     + Send
     + 'static,
 ) -> Result<T> {
-    let file = held.std_file().map_err(blob)?;
     let limits = limits.clone();
-    tokio::task::spawn_blocking(move || read(file, &limits))
-        .await
-        .map_err(|error| Fault::new("reading an artifact", error))?
-        .map_err(|failure| match failure {
-            Failure::Refused(refusal) => {
-                Error::Refused(Refusal::new(Kind::BadArtifact, refusal.to_string()))
-            }
-            Failure::Fault(error) => Fault::new("reading an artifact", error).into(),
-        })
+    held.read(move |file| read(file, &limits)).await.map_err(blob)?.map_err(|failure| match failure
+    {
+        Failure::Refused(refusal) => {
+            Error::Refused(Refusal::new(Kind::BadArtifact, refusal.to_string()))
+        }
+        Failure::Fault(error) => Fault::new("reading an artifact", error).into(),
+    })
 }
 
 /// The digest of the document that will be sent with this file, from the file's own facts (A13).

@@ -12,7 +12,7 @@ use crate::domain::artifact::{ArtifactKind, Digests, Facts, PypiFacts};
 use crate::domain::claims::Claims;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Actor, Event, SealedBecause};
-use crate::domain::ids::{PackageId, PublisherId, ReleaseId};
+use crate::domain::ids::{InstanceId, PublisherId, ReleaseId};
 use crate::domain::manifest::{
     Access, Destination, FORMAT, Manifest, ManifestFile, NpmPublication,
 };
@@ -133,21 +133,29 @@ async fn stage_once(
     now: Timestamp,
 ) -> Result<Staged> {
     let mut tx = store.begin().await?;
+    let mut events = Vec::new();
     let holding = tx.release_holding(package.id, candidate.version.as_str()).await?;
     let mut result = match holding {
         None => {
-            let release = open(&mut tx, package, stager, candidate, now + quiet, now).await?;
-            add(&mut tx, release, candidate, (&[], None), now).await?;
+            let (release, opened) =
+                open(&mut tx, package, stager, candidate, now + quiet, now).await?;
+            let added = add(&mut tx, release, candidate, (&[], None), now).await?;
+            events.extend([opened, added]);
             Staged { release, state: State::Open, new: true }
         }
         Some(release) => {
-            join(&mut tx, package, stager, &release, candidate, (quiet, files_max, now)).await?
+            let bounds = (quiet, files_max, now);
+            let (staged, joined) =
+                join(&mut tx, package, stager, &release, candidate, bounds).await?;
+            events.extend(joined);
+            staged
         }
     };
     if result.new && package.name.ecosystem() == Ecosystem::Npm {
-        seal(&mut tx, result.release, SealedBecause::SingleFile, now).await?;
+        events.push(sealed(&mut tx, result.release, SealedBecause::SingleFile, now).await?);
         result.state = State::Awaiting;
     }
+    tx.append_all(now, events).await?;
     // If we stop before this line nothing happened but that the bytes lie in the blob store; the
     // client sends the file again.
     tx.commit().await?;
@@ -224,7 +232,7 @@ pub async fn check(
     Ok(())
 }
 
-/// Adds a file to the release that holds its version, or says why not.
+/// Adds a file to the release that holds its version, or says why not; returns what happened.
 async fn join(
     tx: &mut Tx,
     package: &StoredPackage,
@@ -232,19 +240,23 @@ async fn join(
     release: &ReleaseRecord,
     candidate: &Candidate,
     (quiet, files_max, now): (Quiet, u32, Timestamp),
-) -> Result<Staged> {
+) -> Result<(Staged, Vec<Event>)> {
     let artifacts = tx.artifacts(release.id).await?;
     match joins(package, stager, (release, &artifacts), candidate, files_max)? {
-        Joins::Already => Ok(Staged { release: release.id, state: release.state, new: false }),
+        Joins::Already => {
+            let known = Staged { release: release.id, state: release.state, new: false };
+            Ok((known, Vec::new()))
+        }
         Joins::Further => {
             let rerun = rerun(release, stager)?;
-            add(tx, release.id, candidate, (&artifacts, rerun), now).await?;
+            let added = add(tx, release.id, candidate, (&artifacts, rerun), now).await?;
             tx.postpone_seal(release.id, now + quiet).await?;
-            Ok(Staged { release: release.id, state: State::Open, new: true })
+            Ok((Staged { release: release.id, state: State::Open, new: true }, vec![added]))
         }
         Joins::Newer => {
-            let newer = supersede(tx, package, stager, release, candidate, (quiet, now)).await?;
-            Ok(Staged { release: newer, state: State::Open, new: true })
+            let (newer, events) =
+                supersede(tx, package, stager, release, candidate, (quiet, now)).await?;
+            Ok((Staged { release: newer, state: State::Open, new: true }, events))
         }
     }
 }
@@ -272,13 +284,14 @@ async fn supersede(
     old: &ReleaseRecord,
     candidate: &Candidate,
     (quiet, now): (Quiet, Timestamp),
-) -> Result<ReleaseId> {
+) -> Result<(ReleaseId, Vec<Event>)> {
     // The old candidate lets go of the version first; one transaction makes it one step.
     let moved = tx.move_release(old.id, State::Awaiting, State::Superseded, None, now).await?;
     if !moved {
         return refuse(Kind::Conflict, already_exists(old, candidate));
     }
-    let newer = open(tx, package, stager, candidate, now + quiet, now).await?;
+    let (newer, opened) = open(tx, package, stager, candidate, now + quiet, now).await?;
+    let mut events = vec![opened];
     for artifact in tx.artifacts(old.id).await? {
         let evidence = tx.attachments(artifact.id).await?;
         let copy = ArtifactRecord {
@@ -287,13 +300,13 @@ async fn supersede(
             forwarded_at: None,
             ..artifact
         };
-        insert(tx, &copy, &evidence, now).await?;
+        events.push(insert(tx, &copy, &evidence, now).await?);
     }
     let earlier = tx.artifacts(newer).await?;
-    add(tx, newer, candidate, (&earlier, rerun(old, stager)?), now).await?;
+    events.push(add(tx, newer, candidate, (&earlier, rerun(old, stager)?), now).await?);
     tx.set_superseded_by(old.id, newer).await?;
-    tx.append(now, Event::ReleaseSuperseded { release: old.id, by: newer }).await?;
-    Ok(newer)
+    events.push(Event::ReleaseSuperseded { release: old.id, by: newer });
+    Ok((newer, events))
 }
 
 async fn open(
@@ -303,7 +316,7 @@ async fn open(
     candidate: &Candidate,
     seal_after: Timestamp,
     now: Timestamp,
-) -> Result<ReleaseId> {
+) -> Result<(ReleaseId, Event)> {
     let claims = stager
         .claims
         .to_canonical_json()
@@ -337,8 +350,7 @@ async fn open(
         version: release.version,
         publisher: stager.publisher,
     };
-    tx.append(now, event).await?;
-    Ok(release.id)
+    Ok((release.id, event))
 }
 
 /// Adds a file beside those that the release has.
@@ -348,7 +360,7 @@ async fn add(
     candidate: &Candidate,
     (others, rerun): (&[ArtifactRecord], Option<Difference>),
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Event> {
     let mut differences = candidate.differences.clone();
     differences.extend(rerun);
     for other in others {
@@ -377,19 +389,17 @@ async fn insert(
     artifact: &ArtifactRecord,
     evidence: &[(String, Vec<u8>)],
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Event> {
     tx.insert_artifact(artifact).await?;
     for (kind, body) in evidence {
         tx.insert_attachment(entropy::id(now)?, artifact.id, kind, body).await?;
     }
-    let event = Event::ArtifactStaged {
+    Ok(Event::ArtifactStaged {
         release: artifact.release,
         name: artifact.filename.clone(),
         size_bytes: artifact.size_bytes,
         sha256: artifact.digests.sha256,
-    };
-    tx.append(now, event).await?;
-    Ok(())
+    })
 }
 
 /// What two Python files of one release say differently although they should agree (P3).
@@ -447,6 +457,18 @@ pub async fn seal(
     because: SealedBecause,
     now: Timestamp,
 ) -> Result<()> {
+    let event = sealed(tx, id, because, now).await?;
+    tx.append(now, event).await?;
+    Ok(())
+}
+
+/// Seals, and leaves the logging to the caller, who may have more to say about the same moment.
+async fn sealed(
+    tx: &mut Tx,
+    id: ReleaseId,
+    because: SealedBecause,
+    now: Timestamp,
+) -> Result<Event> {
     let Some(release) = tx.release_locked(id).await? else {
         return refuse(Kind::NotFound, "no such release");
     };
@@ -458,12 +480,12 @@ pub async fn seal(
     }
     // No other revision of the policy may come between the one read here and the seal under it.
     tx.lock_log().await?;
-    let package = package(tx, release.package).await?;
-    let policy = tx
-        .policy(package.policy)
+    let terms = tx
+        .sealing_terms(release.package)
         .await?
-        .ok_or_else(|| Fault::new("sealing a release", "its package has no policy"))?;
-    let manifest = manifest(tx, &release, &package).await?.seal();
+        .ok_or_else(|| Fault::new("sealing a release", "its package has no policy or upstream"))?;
+    let policy = terms.policy;
+    let manifest = manifest(tx, &release, terms.instance, terms.destination).await?.seal();
     let seal = Seal {
         policy: policy.id(),
         policy_revision: policy.revision(),
@@ -474,33 +496,24 @@ pub async fn seal(
     if !tx.seal_release(id, &seal).await? {
         return refuse(Kind::Conflict, "the release was sealed by somebody else");
     }
-    let event = Event::ReleaseSealed {
+    Ok(Event::ReleaseSealed {
         release: id,
-        package: package.id,
+        package: release.package,
         manifest: String::from_utf8_lossy(seal.manifest.bytes()).into_owned(),
         started_by: release.actor,
         policy: seal.policy,
         policy_revision: seal.policy_revision,
         expires_at: seal.expires_at,
         because,
-    };
-    tx.append(now, event).await?;
-    Ok(())
+    })
 }
 
 async fn manifest(
     tx: &mut Tx,
     release: &ReleaseRecord,
-    package: &StoredPackage,
+    instance: InstanceId,
+    destination: Destination,
 ) -> Result<Manifest> {
-    let instance = tx
-        .instance()
-        .await?
-        .ok_or_else(|| Fault::new("sealing a release", "the instance row is missing"))?;
-    let upstream = tx
-        .upstream(package.upstream)
-        .await?
-        .ok_or_else(|| Fault::new("sealing a release", "its package has no upstream"))?;
     let claims: Claims = serde_json::from_str(&release.claims)
         .map_err(|error| Fault::new("reading stored claims", error))?;
     let file = |artifact: ArtifactRecord| ManifestFile {
@@ -513,16 +526,13 @@ async fn manifest(
     };
     Ok(Manifest {
         format: FORMAT.to_owned(),
-        instance: instance.id,
+        instance,
         release: release.id,
         ecosystem: release.ecosystem,
-        package_id: package.id,
-        package: package.name.as_str().to_owned(),
+        package_id: release.package,
+        package: release.package_name.clone(),
         version: release.version.clone(),
-        destination: Destination {
-            upstream: upstream.upstream.id(),
-            url: upstream.upstream.url().to_string(),
-        },
+        destination,
         npm: release.dist_tag.clone().map(|dist_tag| NpmPublication {
             dist_tag,
             access: release.access,
@@ -531,12 +541,6 @@ async fn manifest(
         files: tx.artifacts(release.id).await?.into_iter().map(file).collect(),
         claims_sha256: release.claims_sha256,
     })
-}
-
-async fn package(tx: &mut Tx, id: PackageId) -> Result<StoredPackage> {
-    tx.package(id)
-        .await?
-        .ok_or_else(|| Error::from(Fault::new("sealing a release", "its package is missing")))
 }
 
 /// Seals every open release that no file came for. Returns how many.

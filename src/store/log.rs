@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use jiff::Timestamp;
+use sqlx::QueryBuilder;
 
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, LogEntry};
@@ -52,6 +53,19 @@ impl Tx {
     /// locked until the transaction ends, so positions are in commit order, and the tree grows
     /// with the entry or not at all (I7, K5).
     pub async fn append(&mut self, now: Timestamp, event: Event) -> Result<LogEntry, StoreError> {
+        let mut entries = self.append_all(now, vec![event]).await?;
+        sound(entries.pop(), "log_entries", "sequence")
+    }
+
+    /// Appends events of one moment in this order, with as many statements as for one event.
+    pub async fn append_all(
+        &mut self,
+        now: Timestamp,
+        events: Vec<Event>,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
         let take = self.pick(
             "-- log: take the next position
             select next_sequence, edge from log_head",
@@ -60,61 +74,69 @@ impl Tx {
         );
         let head: HeadRow = on!(self, c, { sqlx::query_as(take).fetch_one(c).await? });
         let mut frontier = head.frontier()?;
-        let entry = LogEntry { sequence: frontier.size(), at: now, event };
-        let body = entry.to_bytes();
-        let leaf = entry.leaf(&body).to_bytes();
-        let completed = frontier.append(tree::leaf_hash(&leaf));
-        self.insert_entry(&entry, leaf, body).await?;
-        for (node, hash) in completed.into_iter().filter(|(node, _)| node.height % HEIGHT == 0) {
-            self.insert_log_hash(node, hash).await?;
+        let (mut entries, mut rows, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
+        for event in events {
+            let entry = LogEntry { sequence: frontier.size(), at: now, event };
+            let body = entry.to_bytes();
+            let leaf = entry.leaf(&body).to_bytes();
+            let completed = frontier.append(tree::leaf_hash(&leaf));
+            hashes.extend(completed.into_iter().filter(|(node, _)| node.height % HEIGHT == 0));
+            let release = entry.event.release().map(|id| id.as_bytes().to_vec());
+            rows.push((entry.sequence, entry.event.kind(), StoredEntry { leaf, body, release }));
+            entries.push(entry);
         }
+        self.insert_entries(now, rows).await?;
+        self.insert_log_hashes(hashes).await?;
         on!(self, c, {
             sqlx::query(
                 "-- log: move the head
                 update log_head set next_sequence = $1, edge = $2",
             )
-            .bind(head.next_sequence + 1)
+            .bind(position(frontier.size()))
             .bind(frontier.edge_bytes())
             .execute(c)
             .await?;
         });
-        Ok(entry)
+        Ok(entries)
     }
 
-    async fn insert_entry(
+    async fn insert_entries(
         &mut self,
-        entry: &LogEntry,
-        leaf: Vec<u8>,
-        body: Vec<u8>,
+        now: Timestamp,
+        rows: Vec<(u64, &'static str, StoredEntry)>,
     ) -> Result<(), StoreError> {
-        let release = entry.event.release().map(|id| id.as_bytes().to_vec());
         on!(self, c, {
-            sqlx::query(
+            QueryBuilder::new(
                 "-- log: append
-                insert into log_entries (sequence, at, release_id, kind, leaf, body)
-                values ($1, $2, $3, $4, $5, $6)",
+                insert into log_entries (sequence, at, release_id, kind, leaf, body) ",
             )
-            .bind(position(entry.sequence))
-            .bind(micros(entry.at))
-            .bind(release)
-            .bind(entry.event.kind())
-            .bind(leaf)
-            .bind(body)
+            .push_values(rows, |mut row, (sequence, kind, entry)| {
+                row.push_bind(position(sequence))
+                    .push_bind(micros(now))
+                    .push_bind(entry.release)
+                    .push_bind(kind)
+                    .push_bind(entry.leaf)
+                    .push_bind(entry.body);
+            })
+            .build()
             .execute(c)
             .await?;
         });
         Ok(())
     }
 
-    async fn insert_log_hash(&mut self, node: Node, hash: Sha256) -> Result<(), StoreError> {
+    async fn insert_log_hashes(&mut self, hashes: Vec<(Node, Sha256)>) -> Result<(), StoreError> {
         on!(self, c, {
-            sqlx::query(
-                "-- log: keep a hash of the tree
-                insert into log_hashes (level, position, hash) values ($1, $2, $3)",
+            QueryBuilder::new(
+                "-- log: keep hashes of the tree
+                insert into log_hashes (level, position, hash) ",
             )
-            .bind(i64::from(node.height / HEIGHT))
-            .bind(position(node.index))
-            .bind(hash.as_bytes().to_vec())
+            .push_values(hashes, |mut row, (node, hash)| {
+                row.push_bind(i64::from(node.height / HEIGHT))
+                    .push_bind(position(node.index))
+                    .push_bind(hash.as_bytes().to_vec());
+            })
+            .build()
             .execute(c)
             .await?;
         });

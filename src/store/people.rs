@@ -533,13 +533,13 @@ impl Tx {
     /// Makes this transaction the only one that appends to the log until it ends, so that nobody
     /// changes people or rules beside it. On SQLite the writer is alone anyway.
     pub async fn lock_log(&mut self) -> Result<(), StoreError> {
-        let sql = self.pick(
-            "-- log: read the head
-            select next_sequence from log_head",
+        let Self::Postgres(transaction) = self else { return Ok(()) };
+        sqlx::query(
             "-- log: lock the head
             select next_sequence from log_head for update",
-        );
-        let _: Option<i64> = on!(self, c, { sqlx::query_scalar(sql).fetch_optional(c).await? });
+        )
+        .execute(&mut **transaction)
+        .await?;
         Ok(())
     }
 

@@ -8,14 +8,25 @@ use jiff::Timestamp;
 
 use crate::domain::digest::Sha256;
 use crate::domain::event::{PackageRecord, UpstreamRecord};
-use crate::domain::ids::{IssuerId, PackageId, PolicyId, PublisherId, UpstreamId};
+use crate::domain::ids::{InstanceId, IssuerId, PackageId, PolicyId, PublisherId, UpstreamId};
 use crate::domain::issuer::Issuer;
-use crate::domain::manifest::Access;
+use crate::domain::manifest::{Access, Destination};
 use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::policy::Policy;
 use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::upstream::{Upstream, UpstreamFields};
 use crate::store::{StoreError, Tx, micros, sound, timestamp, timestamp_opt};
+
+/// What governs a release of one package when it is sealed now.
+#[derive(Debug, Clone)]
+pub struct SealingTerms {
+    /// This installation.
+    pub instance: InstanceId,
+    /// Where the package is published.
+    pub destination: Destination,
+    /// The policy in force.
+    pub policy: Policy,
+}
 
 /// An upstream as configured, and which credentials it has.
 #[derive(Debug, Clone)]
@@ -81,6 +92,26 @@ pub struct StoredPublisher {
     pub publisher: Publisher,
     /// When a token last met its rule.
     pub last_used_at: Option<Timestamp>,
+}
+
+row! {
+    struct TermsRow {
+        instance_id: Vec<u8>,
+        upstream_id: Vec<u8>,
+        url: String,
+        policy: String,
+    }
+}
+
+impl TermsRow {
+    fn parse(self) -> Result<SealingTerms, StoreError> {
+        let upstream = sound(UpstreamId::from_slice(&self.upstream_id), "upstreams", "id")?;
+        Ok(SealingTerms {
+            instance: sound(InstanceId::from_slice(&self.instance_id), "instance", "id")?,
+            destination: Destination { upstream, url: self.url },
+            policy: read_policy(&self.policy)?,
+        })
+    }
 }
 
 row! {
@@ -444,6 +475,32 @@ impl Tx {
             .await?
         });
         body.map(|body| read_policy(&body)).transpose()
+    }
+
+    /// What governs a release of a package that is sealed in this transaction. One statement,
+    /// because every npm upload is sealed in the transaction for which the next one waits.
+    pub async fn sealing_terms(
+        &mut self,
+        package: PackageId,
+    ) -> Result<Option<SealingTerms>, StoreError> {
+        let row: Option<TermsRow> = on!(self, c, {
+            sqlx::query_as(
+                "-- setup: what governs a release that is sealed now
+                select instance.id as instance_id, upstreams.id as upstream_id, upstreams.url,
+                  policy_revisions.body as policy
+                from packages
+                join upstreams on upstreams.id = packages.upstream_id
+                join policies on policies.id = packages.policy_id
+                join policy_revisions on policy_revisions.policy_id = policies.id
+                  and policy_revisions.revision = policies.revision
+                cross join instance
+                where packages.id = $1",
+            )
+            .bind(package.as_bytes().to_vec())
+            .fetch_optional(c)
+            .await?
+        });
+        row.map(TermsRow::parse).transpose()
     }
 
     /// Every revision of one policy and since when it was in force, newest first.

@@ -21,7 +21,7 @@ use crate::pipeline::{Kind, Refusal, Result, detached, refuse, review};
 use crate::web::client_error::{pypi_error, with_reason};
 use crate::web::extract::Now;
 use crate::web::registry_npm::{asked, passed_through, upload};
-use crate::web::upload::{bearer, check_length, client, review_url, turn};
+use crate::web::upload::{bearer, check_length, client, form_body, review_url, turn};
 
 /// Room for the form's text fields beside the file.
 const FORM_SLACK: u64 = 4 * 1024 * 1024;
@@ -54,7 +54,7 @@ async fn take(app: &Arc<App>, request: Request, now: jiff::Timestamp) -> Result<
     let client = client(headers);
     let session = ci::authenticate(&app.exchange, &credential, Scope::Pypi, now).await?;
     let turn = turn(app)?;
-    let multipart = Multipart::from_request(request, &())
+    let multipart = Multipart::from_request(request.map(form_body), &())
         .await
         .map_err(|error| Refusal::new(Kind::BadInput, error.body_text()))?;
     let app = Arc::clone(app);

@@ -103,6 +103,24 @@ fn paced(
     }))
 }
 
+/// A form's body, one piece at each turn of its reader.
+///
+/// The form parser moves everything that has arrived into its own memory before it looks at any of
+/// it. From a client nearby that is as much as the scheduler lets it take in one turn: 16 MB.
+pub fn form_body(body: Body) -> Body {
+    Body::from_stream(one_each_turn(body_stream(body)))
+}
+
+fn one_each_turn<S: Stream + Send>(stream: S) -> impl Stream<Item = S::Item> + Send
+where
+    S::Item: Send,
+{
+    stream.then(async |piece| {
+        tokio::task::yield_now().await;
+        piece
+    })
+}
+
 /// The uploading client's user agent, for people.
 pub fn client(headers: &HeaderMap) -> String {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
@@ -112,4 +130,23 @@ pub fn client(headers: &HeaderMap) -> String {
 /// Where people review a release.
 pub fn review_url(app: &App, release: ReleaseId) -> String {
     format!("{}/releases/{release}", app.config.origin_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_form_gets_one_piece_each_turn_however_many_are_there() {
+        let pieces = futures_util::stream::iter(["a", "b"]);
+        let mut stream = std::pin::pin!(one_each_turn(pieces));
+        let mut turn = Context::from_waker(Waker::noop());
+        for piece in ["a", "b"] {
+            assert!(stream.as_mut().poll_next(&mut turn).is_pending());
+            assert_eq!(stream.as_mut().poll_next(&mut turn), Poll::Ready(Some(piece)));
+        }
+        assert_eq!(stream.as_mut().poll_next(&mut turn), Poll::Ready(None));
+    }
 }
