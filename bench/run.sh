@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# run.sh [quick] [OPTIONS]: builds the gateway and the load programs, installs the peers, measures, prints the table.
-# `make bench` is everything (about 40 minutes on 2 cores), `make bench-quick` a look (about 5).
-# OPTIONS go to bench.py, such as --only limit-npm,gateway-npm.
+# run.sh [quick] [cells OPTIONS]: builds the gateway and the load programs, installs the peers, measures, prints the
+# tables. Alone it is everything (over an hour on 2 cores); `quick` is a look (about 6 minutes); with `cells` and its
+# options, such as `cells --only limit-npm,gateway-npm --sizes 20mb`, one measurement of bench.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/tools.sh
@@ -13,14 +13,29 @@ target=${CARGO_TARGET_DIR:-target}
 COUNTERSIGN_BIN=$(realpath "$target/release/countersign")
 export COUNTERSIGN_BIN BENCH_BIN=$PWD/bench/rust/target/release
 
-size=(--sizes 10kb,1mb,20mb,100mb --concurrency 1,8,32 --rounds 3)
-if [ "${1:-}" = quick ]; then
-    shift
-    size=(--sizes 10kb,20mb --concurrency 8 --rounds 1)
-fi
 mkdir -p bench/results
 results=bench/results/$(date -u +%Y%m%dT%H%M%SZ).jsonl
 python=$COUNTERSIGN_TOOLS/python/bin/python
-"$python" bench/bench.py run "${size[@]}" --out "$results" "$@"
+measure() { "$python" bench/bench.py "$1" --out "$results" "${@:2}"; }
+
+ours=gateway-npm,gateway-pypi
+case ${1:-everything} in
+    everything)
+        measure cells --rounds 3
+        measure cells --rounds 3 --sizes 10kb --concurrency 8 --only verdaccio-accounts
+        measure cells --sizes 300mb --concurrency 1 --only limit-npm,gateway-npm
+        measure cells --sizes 500mb --concurrency 8 --only $ours
+        measure mixed --rounds 3 --only limit-npm,verdaccio,gateway-npm,limit-pypi,pypiserver,gateway-pypi
+        measure over --only $ours
+        measure kill --only $ours
+        ;;
+    quick)
+        measure cells --sizes 10kb,20mb --concurrency 8
+        measure mixed --only gateway-npm,gateway-pypi
+        measure over --only $ours
+        measure kill --only $ours --times 5
+        ;;
+    *) measure "$@" ;;
+esac
 "$python" bench/bench.py table "$results" | tee "${results%.jsonl}.md"
 echo "kept in $results" >&2

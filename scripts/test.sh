@@ -53,7 +53,7 @@ fi
 
 if [ -x fuzz/run.sh ]; then
     step 'fuzzing, briefly'
-    fuzz/run.sh
+    fuzz/run.sh 20
 fi
 
 step 'all well'

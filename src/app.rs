@@ -10,18 +10,24 @@ use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::domain::assertion::RelyingParty;
 use crate::domain::digest::Sha256;
+use crate::domain::log::note::{Signer, Signs, VerifierKey};
 use crate::inspect;
+use crate::keyfile;
 use crate::oidc::Verifier;
-use crate::oidc::http::HttpSettings;
+use crate::outbound::{Http, HttpSettings};
 use crate::passkeys::Passkeys;
 use crate::pipeline::ci::{Exchange, IssuerRate};
 use crate::pipeline::forwarding::Progress;
 use crate::pipeline::intake::Intake;
+use crate::pipeline::log::Trouble;
+use crate::pipeline::log::notary::{Notary, NotarySettings};
+use crate::pipeline::log::places::Places;
+use crate::pipeline::registries::Registries;
 use crate::pipeline::signin::{self, ClaimCode};
 use crate::pipeline::{self, Fault};
 use crate::store::Store;
 use crate::upstream;
-use crate::vault::{self, OpeningKey, SealingKey};
+use crate::vault::{self, OpeningKey, ReadingKey, SealingKey};
 
 /// The handles.
 #[derive(Debug)]
@@ -42,8 +48,14 @@ pub struct App {
     pub upstreams: upstream::Client,
     /// Seals credentials; cannot open them (I8).
     pub sealing: SealingKey,
+    /// Opens read credentials, and no publish credential (Q17).
+    reading: ReadingKey,
     /// Digest of the genesis entry, pinned outside the database (Q18).
     pub genesis: Sha256,
+    /// Verifies the log's checkpoints; what signs them is with the workers.
+    pub log_key: VerifierKey,
+    /// Who keeps checkpoints of the log.
+    pub places: Places,
     /// What is being sent, and which releases changed.
     pub progress: Progress,
     /// Uploads that may still be taken at once.
@@ -59,6 +71,8 @@ pub struct Opened {
     pub app: Arc<App>,
     /// Opens publish credentials; for the workers alone.
     pub key: OpeningKey,
+    /// Signs the log's checkpoints; for the workers alone.
+    pub notary: Arc<Notary>,
     /// The code to announce while nobody has claimed the installation.
     pub claim_code: Option<ClaimCode>,
 }
@@ -79,8 +93,17 @@ impl App {
         store: Store,
     ) -> pipeline::Result<Opened> {
         let now = clock.now();
-        let origin = config.origin_text();
-        let claim_code = signin::found_instance(&store, origin.clone(), now).await?;
+        let notary = notary(&config, &store)?;
+        // Before anything is written. A broken log is shown and not continued.
+        match notary.check().await {
+            Ok(()) | Err(Trouble::Broken(_)) => {}
+            Err(Trouble::Fault(fault)) => return Err(fault.into()),
+        }
+        let claim_code = if store.is_read_only() {
+            None
+        } else {
+            signin::found_instance(&store, config.origin_text(), now).await?
+        };
         let genesis = pinned_genesis(&config, &store).await?;
         let key = vault_key(&config)?;
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -101,7 +124,10 @@ impl App {
             })
             .map_err(|error| Fault::new("building the client for registries", error))?,
             sealing: key.sealing_key(),
+            reading: key.reading_key().clone(),
             genesis,
+            log_key: notary.verifier_key().clone(),
+            places: notary.places().clone(),
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(
                 usize::try_from(config.limits.uploads_at_once).unwrap_or(1),
@@ -111,7 +137,7 @@ impl App {
             config,
             store,
         };
-        Ok(Opened { app: Arc::new(app), key, claim_code })
+        Ok(Opened { app: Arc::new(app), key, notary: Arc::new(notary), claim_code })
     }
 }
 
@@ -151,6 +177,39 @@ fn vault_key(config: &Config) -> pipeline::Result<OpeningKey> {
         .map_err(|error| Fault::new("reading the vault key", error).into())
 }
 
+/// The file of the seed that the log's key is made of.
+const LOG_KEY_FILE: &str = "log-key";
+/// What it starts with.
+const LOG_KEY_TAG: &str = "countersign-log-key-v1";
+
+/// Reads the key that signs the log, drawing it at the first start.
+fn log_signer(config: &Config) -> pipeline::Result<Signer> {
+    const CONTEXT: &str = "reading the log's key";
+    let seed = keyfile::load_or_draw(&config.data_dir.join(LOG_KEY_FILE), LOG_KEY_TAG)
+        .map_err(|error| Fault::new(CONTEXT, error))?;
+    Signer::from_seed(&config.log_origin(), Signs::Text, &seed)
+        .map_err(|error| Fault::new(CONTEXT, error).into())
+}
+
+/// What signs the log of this installation and knows where its checkpoints are kept.
+pub fn notary(config: &Config, store: &Store) -> pipeline::Result<Notary> {
+    let http = Http::new(&http_settings(&extra_roots(config)?))
+        .map_err(|error| Fault::new("building the client for witnesses", error))?;
+    let settings = NotarySettings {
+        signer: log_signer(config)?,
+        http,
+        folder: config.data_dir.clone(),
+        witnesses: config.witnesses.clone(),
+        grace: config.limits.witness_grace,
+    };
+    Ok(Notary::new(store.clone(), settings))
+}
+
+fn http_settings(roots: &[Vec<u8>]) -> HttpSettings {
+    let extra_roots = roots.iter().map(|root| String::from_utf8_lossy(root).into_owned()).collect();
+    HttpSettings { extra_roots, ..HttpSettings::default() }
+}
+
 fn extra_roots(config: &Config) -> pipeline::Result<Vec<Vec<u8>>> {
     config
         .extra_roots
@@ -175,9 +234,7 @@ fn passkeys(config: &Config) -> pipeline::Result<Passkeys> {
 }
 
 fn exchange(config: &Config, store: &Store, roots: &[Vec<u8>]) -> pipeline::Result<Exchange> {
-    let extra_roots = roots.iter().map(|root| String::from_utf8_lossy(root).into_owned()).collect();
-    let settings = HttpSettings { extra_roots, ..HttpSettings::default() };
-    let verifier = Verifier::new(&settings)
+    let verifier = Verifier::new(&http_settings(roots))
         .map_err(|error| Fault::new("building the client for issuers", error))?;
     Ok(Exchange {
         store: store.clone(),
@@ -228,6 +285,16 @@ impl Clock {
 }
 
 impl App {
+    /// The registries, as whoever may read them.
+    pub const fn registries(&self) -> Registries<'_> {
+        Registries {
+            store: &self.store,
+            client: &self.upstreams,
+            key: &self.reading,
+            genesis: self.genesis,
+        }
+    }
+
     /// Tells whoever may read the host's log or data folder the code that claims this
     /// installation: writes `claim-code` (readable by the owner alone) and logs it.
     pub async fn announce_claim_code(&self, code: &ClaimCode) -> std::io::Result<()> {

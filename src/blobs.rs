@@ -126,29 +126,25 @@ impl Blobs {
         Ok(removed)
     }
 
-    /// Starts a new blob.
-    pub async fn writer(&self, wanted: Wanted) -> Result<BlobWriter, BlobFault> {
+    /// Starts a new blob. Its file is made with the first bytes that are written.
+    pub fn writer(&self, wanted: Wanted) -> Result<BlobWriter, BlobFault> {
         let name = entropy::opaque_uuid()?.simple().to_string();
-        let path = self.root.join(TEMPORARY).join(name);
-        let temporary = Temporary { path, named: false };
-        let (file, temporary) = off_thread(move || {
-            let options = File::options().write(true).create_new(true).mode(0o600).to_owned();
-            Ok((options.open(&temporary.path)?, temporary))
-        })
-        .await?;
-        let content =
-            Content { file, sha256: sha2::Sha256::new(), sha1: wanted.sha1.then(sha1::Sha1::new) };
+        let content = Content {
+            file: None,
+            temporary: Temporary { path: self.root.join(TEMPORARY).join(name), named: false },
+            sha256: sha2::Sha256::new(),
+            sha1: wanted.sha1.then(sha1::Sha1::new),
+        };
         let side = Side {
             sha512: wanted.sha512.then(sha2::Sha512::new),
             md5: wanted.md5.then(md5::Md5::new),
             blake2b256: wanted.blake2b256.then(blake2::Blake2b256::new),
         };
+        let has_side = side.sha512.is_some() || side.md5.is_some() || side.blake2b256.is_some();
         Ok(BlobWriter {
             blobs: self.clone(),
-            temporary,
             content: Lane::Idle(content),
-            side: (side.sha512.is_some() || side.md5.is_some() || side.blake2b256.is_some())
-                .then_some(Lane::Idle(side)),
+            side: has_side.then_some(Lane::Idle(side)),
             buffer: Vec::new(),
             size: 0,
         })
@@ -210,6 +206,10 @@ struct Temporary {
 }
 
 impl Temporary {
+    fn create(&self) -> io::Result<File> {
+        File::options().write(true).create_new(true).mode(0o600).open(&self.path)
+    }
+
     /// Replaces an equal file as a whole, which also heals one that went bad on disk.
     fn rename(mut self, path: &Path) -> io::Result<()> {
         std::fs::rename(&self.path, path)?;
@@ -286,13 +286,16 @@ async fn off_thread<T: Send + 'static>(
 /// The file and the digests that go with it on the first thread.
 #[derive(Debug)]
 struct Content {
-    file: File,
+    /// Absent until the first bytes.
+    file: Option<File>,
+    // After the file, so that it is closed before it is removed.
+    temporary: Temporary,
     sha256: sha2::Sha256,
     sha1: Option<sha1::Sha1>,
 }
 
 /// The slower digests, on a second thread: SHA-512 alone takes as long as all of [`Content`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Side {
     sha512: Option<sha2::Sha512>,
     md5: Option<md5::Md5>,
@@ -305,7 +308,15 @@ impl Content {
         if let Some(hash) = &mut self.sha1 {
             hash.update(piece);
         }
-        self.file.write_all(piece)
+        let mut file = self.take_file()?;
+        file.write_all(piece)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// The file, made now if nothing was written yet.
+    fn take_file(&mut self) -> io::Result<File> {
+        self.file.take().map_or_else(|| self.temporary.create(), Ok)
     }
 }
 
@@ -323,14 +334,13 @@ impl Side {
     }
 }
 
-/// A blob on its way in. Dropped before [`Self::finish`], it leaves nothing.
+/// A blob on its way in. Dropped before [`Self::finish`], it leaves nothing once the piece that is
+/// being written is through.
 #[derive(Debug)]
 pub struct BlobWriter {
     blobs: Blobs,
     content: Lane<Content>,
     side: Option<Lane<Side>>,
-    // After the lanes, so that an open file is closed before it is removed.
-    temporary: Temporary,
     buffer: Vec<u8>,
     size: u64,
 }
@@ -386,35 +396,41 @@ impl BlobWriter {
     }
 
     /// Ends the writing without giving the blob its name yet, so that it can be read and refused.
+    ///
+    /// The last piece, which is all of a small blob, goes through one thread: handing it to two
+    /// would cost more than it saves.
     pub async fn hold(mut self) -> Result<HeldBlob, BlobFault> {
-        self.flush().await?;
-        let Self { blobs, mut content, side, temporary, size, .. } = self;
-        content.settle().await?;
-        let content = content.into_idle()?;
-        let side = match side {
-            Some(mut side) => {
-                side.settle().await?;
-                Some(side.into_idle()?)
+        self.content.settle().await?;
+        if let Some(side) = &mut self.side {
+            side.settle().await?;
+        }
+        let Self { blobs, content, side, buffer, size } = self;
+        let mut content = content.into_idle()?;
+        let mut side = side.map(Lane::into_idle).transpose()?;
+        let permit =
+            Arc::clone(&blobs.pool).acquire_owned().await.map_err(|_| BlobFault::Stopped)?;
+        off_thread(move || {
+            content.take(&buffer)?;
+            if let Some(side) = &mut side {
+                side.take(&buffer);
             }
-            None => None,
-        };
-        let sha256 = Sha256::from_bytes(content.sha256.finalize().into());
-        let digests = Digests {
-            sha256,
-            sha1: content.sha1.map(|hash| Sha1::from_bytes(hash.finalize().into())),
-            sha512: side
-                .as_ref()
-                .and_then(|side| side.sha512.clone())
-                .map(|hash| Sha512::from_bytes(hash.finalize().into())),
-            md5: side
-                .as_ref()
-                .and_then(|side| side.md5.clone())
-                .map(|hash| Md5::from_bytes(hash.finalize().into())),
-            blake2b256: side
-                .and_then(|side| side.blake2b256)
-                .map(|hash| Blake2b256::from_bytes(hash.finalize().into())),
-        };
-        Ok(HeldBlob { blobs, file: content.file, temporary, digests, size })
+            drop(permit);
+            let file = content.take_file()?;
+            let digests = digests(content.sha256, content.sha1, side);
+            Ok(HeldBlob { blobs, file, temporary: content.temporary, digests, size })
+        })
+        .await
+    }
+}
+
+fn digests(sha256: sha2::Sha256, sha1: Option<sha1::Sha1>, side: Option<Side>) -> Digests {
+    let Side { sha512, md5, blake2b256 } = side.unwrap_or_default();
+    Digests {
+        sha256: Sha256::from_bytes(sha256.finalize().into()),
+        sha1: sha1.map(|hash| Sha1::from_bytes(hash.finalize().into())),
+        sha512: sha512.map(|hash| Sha512::from_bytes(hash.finalize().into())),
+        md5: md5.map(|hash| Md5::from_bytes(hash.finalize().into())),
+        blake2b256: blake2b256.map(|hash| Blake2b256::from_bytes(hash.finalize().into())),
     }
 }
 
@@ -556,7 +572,7 @@ mod tests {
     }
 
     async fn stored(blobs: &Blobs, bytes: &[u8], wanted: Wanted) -> StoredBlob {
-        let mut writer = blobs.writer(wanted).await.unwrap();
+        let mut writer = blobs.writer(wanted).unwrap();
         for piece in bytes.chunks(100_003) {
             writer.push(piece).await.unwrap();
         }
@@ -617,11 +633,18 @@ mod tests {
     #[tokio::test]
     async fn a_writer_dropped_before_its_end_leaves_nothing() {
         let (directory, blobs) = store();
-        let mut writer = blobs.writer(Wanted::NPM).await.unwrap();
+        let mut writer = blobs.writer(Wanted::NPM).unwrap();
         writer.push(&sample(PIECE * 3)).await.unwrap();
         assert_eq!(files(directory.path()).len(), 1);
         drop(writer);
-        assert_eq!(files(directory.path()), Vec::<PathBuf>::new());
+        // The piece that was being written comes to its end first.
+        for _ in 0..500 {
+            if files(directory.path()).is_empty() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the temporary file is still there");
     }
 
     #[tokio::test]

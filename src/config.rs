@@ -10,6 +10,10 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use url::Url;
 
+use crate::domain::log::PUBLIC_PATH;
+use crate::domain::log::note::{Signs, VerifierKey};
+use crate::domain::log::witness::{Place, Witness};
+
 /// A configuration that was read but does not make sense.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -76,6 +80,8 @@ pub struct Limits {
     pub quiet: SignedDuration,
     /// Uploads taken at once; the next one is told to try again.
     pub uploads_at_once: u32,
+    /// Releases go out for so long while no witness takes checkpoints of the log.
+    pub witness_grace: SignedDuration,
 }
 
 /// Everything that `countersign serve` needs to know.
@@ -95,6 +101,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Sizes and times.
     pub limits: Limits,
+    /// Outside places that keep checkpoints of the log (K5).
+    pub witnesses: Vec<Witness>,
     /// PEM files of certificate authorities trusted besides the public ones.
     pub extra_roots: Vec<PathBuf>,
     /// Accept authenticators that only test browsers have. Never in production.
@@ -113,6 +121,8 @@ struct File {
     listen: Vec<ListenFile>,
     #[serde(default)]
     limits: LimitsFile,
+    #[serde(default)]
+    witness: Vec<WitnessFile>,
     #[serde(default)]
     extra_roots: Vec<PathBuf>,
     #[serde(default)]
@@ -133,6 +143,18 @@ struct ListenFile {
     key: Option<PathBuf>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WitnessFile {
+    name: String,
+    kind: String,
+    path: Option<PathBuf>,
+    url: Option<String>,
+    key: Option<String>,
+    #[serde(default)]
+    allow_private: bool,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitsFile {
@@ -142,6 +164,7 @@ struct LimitsFile {
     upload_session_minutes: Option<u32>,
     quiet_seconds: Option<u32>,
     uploads_at_once: Option<u32>,
+    witness_grace_minutes: Option<u32>,
 }
 
 fn default_data_dir() -> PathBuf {
@@ -197,6 +220,7 @@ impl Config {
                 .map(|listen| parse_listen(listen, &base))
                 .collect::<Result<_, _>>()?,
             limits: parse_limits(&file.limits)?,
+            witnesses: parse_witnesses(file.witness, &base)?,
             extra_roots: file.extra_roots.iter().map(|path| base.join(path)).collect(),
             allow_test_authenticators: file.allow_test_authenticators,
             base,
@@ -206,6 +230,13 @@ impl Config {
     /// The origin as browsers write it, without a trailing slash.
     pub fn origin_text(&self) -> String {
         self.origin.origin().ascii_serialization()
+    }
+
+    /// The name of the log and of its key: the address of the public log without its scheme.
+    pub fn log_origin(&self) -> String {
+        let origin = self.origin_text();
+        let bare = origin.split_once("://").map_or(origin.as_str(), |(_, rest)| rest);
+        format!("{bare}{PUBLIC_PATH}")
     }
 
     /// The audiences a CI token may name: ours, and npm's two spellings of it (wire.md 0.5).
@@ -254,6 +285,65 @@ fn parse_listen(listen: ListenFile, base: &Path) -> Result<Listen, ConfigError> 
     Ok(Listen { address: listen.address, tls })
 }
 
+fn parse_witnesses(files: Vec<WitnessFile>, base: &Path) -> Result<Vec<Witness>, ConfigError> {
+    let mut witnesses: Vec<Witness> = Vec::new();
+    for file in files {
+        if file.name.is_empty() || witnesses.iter().any(|other| other.name == file.name) {
+            return Err(ConfigError::Value {
+                key: "witness.name",
+                expected: "a name that no other witness has",
+                received: file.name,
+            });
+        }
+        let name = file.name.clone();
+        witnesses.push(Witness { name, place: parse_place(file, base)? });
+    }
+    Ok(witnesses)
+}
+
+fn parse_place(file: WitnessFile, base: &Path) -> Result<Place, ConfigError> {
+    let WitnessFile { kind, path, url, key, allow_private, .. } = file;
+    match (kind.as_str(), path, url, key) {
+        ("directory", Some(path), None, None) if !allow_private => {
+            Ok(Place::Directory(base.join(path)))
+        }
+        ("webhook", None, Some(url), None) => {
+            Ok(Place::Webhook { url: parse_witness_url(&url, allow_private)?, allow_private })
+        }
+        ("witness", None, Some(url), Some(key)) => {
+            let url = parse_witness_url(&url, allow_private)?;
+            let cosigns = |parsed: &VerifierKey| parsed.signs() == Signs::TextAtTime;
+            let parsed = VerifierKey::parse(&key).ok().filter(cosigns);
+            let key = parsed.ok_or(ConfigError::Value {
+                key: "witness.key",
+                expected: "the verifier key of a witness, `name+id+base64`, of type 4",
+                received: key,
+            })?;
+            Ok(Place::Cosigner { url, key, allow_private })
+        }
+        _ => Err(ConfigError::Value {
+            key: "witness",
+            expected: "kind `directory` with `path`, `webhook` with `url`, or `witness` with `url` and `key`",
+            received: kind,
+        }),
+    }
+}
+
+/// Plain http is for loopback and private networks only, like their addresses (Q15).
+fn parse_witness_url(text: &str, allow_private: bool) -> Result<Url, ConfigError> {
+    let fits = |url: &Url| {
+        let scheme = url.scheme() == "https" || (url.scheme() == "http" && allow_private);
+        let bare =
+            url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+        scheme && bare && url.has_host()
+    };
+    Url::parse(text).ok().filter(fits).ok_or(ConfigError::Value {
+        key: "witness.url",
+        expected: "`https://…`, or `http://…` with `allow_private`",
+        received: text.to_owned(),
+    })
+}
+
 fn parse_limits(file: &LimitsFile) -> Result<Limits, ConfigError> {
     const MIB: u64 = 1024 * 1024;
     let within = |key, value: u64, low: u64, high: u64, expected| {
@@ -291,6 +381,13 @@ fn parse_limits(file: &LimitsFile) -> Result<Limits, ConfigError> {
         3600,
         "1 to 3600 seconds",
     )?;
+    let grace = within(
+        "limits.witness_grace_minutes",
+        u64::from(file.witness_grace_minutes.unwrap_or(10)),
+        0,
+        1440,
+        "0 to 1440 minutes",
+    )?;
     Ok(Limits {
         npm_tarball_bytes: npm * MIB,
         pypi_file_bytes: pypi * MIB,
@@ -298,6 +395,7 @@ fn parse_limits(file: &LimitsFile) -> Result<Limits, ConfigError> {
         upload_session: SignedDuration::from_mins(i64::try_from(session).unwrap_or(15)),
         quiet: SignedDuration::from_secs(i64::try_from(quiet).unwrap_or(120)),
         uploads_at_once: file.uploads_at_once.unwrap_or(64),
+        witness_grace: SignedDuration::from_mins(i64::try_from(grace).unwrap_or(10)),
     })
 }
 
@@ -326,6 +424,15 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_in_the_documents_is_taken() {
+        let page = include_str!("../docs/operating.md");
+        let example = page.split("```").find_map(|block| block.strip_prefix("toml\n")).unwrap();
+        let config = parse(example).unwrap();
+        assert_eq!(config.origin_text(), "https://releases.example");
+        assert!(config.listen[0].tls.is_some());
+    }
+
+    #[test]
     fn unknown_keys_and_unsafe_origins_are_refused() {
         let listen = "listen = [{ address = \"127.0.0.1:1\" }]";
         assert!(matches!(
@@ -335,6 +442,68 @@ mod tests {
         for origin in ["http://a.example", "https://a.example/path", "https://127.0.0.1", "x"] {
             let result = parse(&format!("origin = \"{origin}\"\n{listen}"));
             assert!(matches!(result, Err(ConfigError::Value { key: "origin", .. })), "{origin}");
+        }
+    }
+    const KEY: &str = "witness.example/w1+20324abe+BCmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X";
+
+    fn witnesses(text: &str) -> Result<Vec<Witness>, ConfigError> {
+        let start = "origin = \"https://a.example\"\nlisten = [{ address = \"127.0.0.1:1\" }]\n";
+        parse(&format!("{start}{text}")).map(|config| config.witnesses)
+    }
+
+    #[test]
+    fn places_that_keep_checkpoints_are_read_in_three_kinds() {
+        let found = witnesses(&format!(
+            "[[witness]]\nname = \"disk\"\nkind = \"directory\"\npath = \"kept\"\n\
+             [[witness]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"https://b.example/x\"\n\
+             [[witness]]\nname = \"w1\"\nkind = \"witness\"\nurl = \"http://127.0.0.1:1\"\n\
+             allow_private = true\nkey = \"{KEY}\"\n"
+        ))
+        .unwrap();
+        assert_eq!(found[0].place, Place::Directory(PathBuf::from("etc/kept")));
+        assert!(matches!(&found[1].place, Place::Webhook { allow_private: false, .. }));
+        assert!(matches!(&found[2].place, Place::Cosigner { key, .. } if key.to_string() == KEY));
+    }
+
+    #[test]
+    fn a_place_that_does_not_make_sense_is_refused() {
+        let log_key = "log.example/log+6c55d3c2+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
+        let rows = [
+            ("witness", "kind = \"mail\"".to_owned()),
+            ("witness", "kind = \"directory\"".to_owned()),
+            (
+                "witness",
+                "kind = \"directory\"\npath = \"a\"\nurl = \"https://b.example\"".to_owned(),
+            ),
+            ("witness", "kind = \"witness\"\nurl = \"https://b.example\"".to_owned()),
+            ("witness.url", "kind = \"webhook\"\nurl = \"http://b.example\"".to_owned()),
+            ("witness.url", "kind = \"webhook\"\nurl = \"https://u:p@b.example\"".to_owned()),
+            (
+                "witness.key",
+                format!("kind = \"witness\"\nurl = \"https://b.example\"\nkey = \"{log_key}\""),
+            ),
+        ];
+        for (expected, text) in rows {
+            let result = witnesses(&format!("[[witness]]\nname = \"w\"\n{text}"));
+            assert!(
+                matches!(result, Err(ConfigError::Value { key, .. }) if key == expected),
+                "{text}: {result:?}"
+            );
+        }
+        let one = "[[witness]]\nname = \"w\"\nkind = \"directory\"\npath = \"a\"\n";
+        let result = witnesses(&one.repeat(2));
+        assert!(matches!(result, Err(ConfigError::Value { key: "witness.name", .. })));
+    }
+
+    #[test]
+    fn the_log_is_named_after_its_public_address() {
+        let listen = "listen = [{ address = \"127.0.0.1:1\" }]";
+        for (origin, log) in [
+            ("https://a.example", "a.example/log"),
+            ("http://localhost:8080", "localhost:8080/log"),
+        ] {
+            let config = parse(&format!("origin = \"{origin}\"\n{listen}")).unwrap();
+            assert_eq!(config.log_origin(), log);
         }
     }
 }

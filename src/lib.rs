@@ -8,11 +8,14 @@ pub mod blobs;
 pub mod config;
 pub mod entropy;
 pub mod inspect;
+pub mod keyfile;
 pub mod oidc;
+pub mod outbound;
 pub mod passkeys;
 pub mod store;
 pub mod upstream;
 pub mod vault;
+pub mod witness;
 
 pub mod pipeline;
 

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Serve(arguments) => cli::serve::run(arguments).await,
             Command::Apply(arguments) => cli::apply::run(arguments).await,
+            Command::Doctor(arguments) => cli::doctor::run(arguments).await,
             Command::Submit(arguments) => cli::submit::run(arguments).await,
         }
     });

@@ -1,12 +1,11 @@
 //! Registry credentials, sealed to a public key (D6) and bound to what they are for (Q18).
 //!
 //! HPKE base mode (RFC 9180): DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305. Whoever
-//! holds the [`SealingKey`] can seal; only the publisher's [`OpeningKey`] opens (I8, K1, K2).
+//! holds the [`SealingKey`] can seal; only the publisher's [`OpeningKey`] opens (I8, K1, K2), and
+//! the [`ReadingKey`] what is for reading only (Q17).
 
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,6 +20,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::ids::UpstreamId;
 use crate::domain::package::Ecosystem;
 use crate::entropy::{self, EntropyError};
+use crate::keyfile::{self, KeyFileError};
 
 type Kem = X25519HkdfSha256;
 type PrivateKey = <Kem as hpke::Kem>::PrivateKey;
@@ -28,16 +28,18 @@ type PublicKey = <Kem as hpke::Kem>::PublicKey;
 
 /// HPKE's application label; a new format gets a new one.
 const LABEL: &[u8] = b"countersign credential v1";
+/// What the reading key is derived under.
+const READING_LABEL: &[u8] = b"countersign reading key v1";
 /// First byte of a sealed credential.
 const FORMAT: u8 = 1;
 /// Bytes of an encapsulated key (RFC 9180, 7.1).
 const ENCAPSULATED: usize = 32;
+/// Bytes of a public key.
+const PUBLIC_KEY: usize = 32;
 /// Longest secret, in bytes: OIDC tokens used as passwords stay below 8 KiB.
 const SECRET_MAX: usize = 16 * 1024;
 /// What the key file starts with.
-const KEY_FILE_TAG: &str = "countersign-opening-key-v1:";
-/// Longest key file read, in bytes; a real one has 70.
-const KEY_FILE_MAX: u64 = 1024;
+const KEY_FILE_TAG: &str = "countersign-opening-key-v1";
 
 /// Why the vault could not seal, open or read a key.
 #[derive(Debug, thiserror::Error)]
@@ -52,30 +54,11 @@ pub enum VaultError {
     #[error("expected a secret of 1 to {SECRET_MAX} bytes, received {0}")]
     Length(usize),
     /// The text is not a sealing key.
-    #[error("expected a sealing key of 43 base64url characters")]
+    #[error("expected a sealing key of 86 base64url characters")]
     SealingKey,
-    /// The file is not an opening key.
-    #[error("expected an opening key file at `{0}`")]
-    KeyFile(PathBuf),
-    /// Somebody besides the owner may read or change the key file.
-    #[error("expected a regular key file with mode 0600, received mode {mode:04o} at `{path}`")]
-    KeyFileMode {
-        /// The permission bits found.
-        mode: u32,
-        /// Where.
-        path: PathBuf,
-    },
-    /// A key file exists and is never overwritten.
-    #[error("expected no key file yet at `{0}`")]
-    KeyFileExists(PathBuf),
-    /// The file system said no.
-    #[error("the key file at `{path}` could not be used")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// The key file cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// No randomness, no key.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -160,21 +143,35 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// The public half: seals, never opens. Written as base64url in configuration.
+/// The public halves, one for each purpose: seals, never opens. Written as base64url in
+/// configuration.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealingKey(PublicKey);
+pub struct SealingKey {
+    publish: PublicKey,
+    read: PublicKey,
+}
 
 impl SealingKey {
     /// Reads the text written by `Display`.
     pub fn parse(text: &str) -> Result<Self, VaultError> {
         let bytes = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| VaultError::SealingKey)?;
-        PublicKey::from_bytes(&bytes).map(Self).map_err(|_| VaultError::SealingKey)
+        let (publish, read) = bytes.split_at_checked(PUBLIC_KEY).ok_or(VaultError::SealingKey)?;
+        let key = |bytes| PublicKey::from_bytes(bytes).map_err(|_| VaultError::SealingKey);
+        Ok(Self { publish: key(publish)?, read: key(read)? })
+    }
+
+    const fn half(&self, purpose: Purpose) -> &PublicKey {
+        match purpose {
+            Purpose::Publish => &self.publish,
+            Purpose::Read => &self.read,
+        }
     }
 }
 
 impl fmt::Display for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_bytes()))
+        let bytes = [self.publish.to_bytes(), self.read.to_bytes()].concat();
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 }
 
@@ -185,12 +182,25 @@ impl fmt::Debug for SealingKey {
 }
 
 /// The private half. Held by the publisher role alone.
-pub struct OpeningKey(PrivateKey);
+pub struct OpeningKey {
+    publish: PrivateKey,
+    read: ReadingKey,
+}
 
 impl OpeningKey {
-    /// The public half that belongs to it.
+    fn new(publish: PrivateKey) -> Self {
+        let read = ReadingKey::derive(&publish);
+        Self { publish, read }
+    }
+
+    /// The public halves that belong to it.
     pub fn sealing_key(&self) -> SealingKey {
-        SealingKey(Kem::sk_to_pk(&self.0))
+        SealingKey { publish: Kem::sk_to_pk(&self.publish), read: Kem::sk_to_pk(&self.read.0) }
+    }
+
+    /// The part that the web role may have, too.
+    pub const fn reading_key(&self) -> &ReadingKey {
+        &self.read
     }
 }
 
@@ -200,45 +210,49 @@ impl fmt::Debug for OpeningKey {
     }
 }
 
-/// Makes a new key and keeps it in a file that only its owner may read (mode 0600).
-///
-/// Dying before the end leaves no file or a file that [`load`] refuses, never half a key in use.
+/// Opens read credentials and nothing else (Q17). It comes from the opening key one way only, so
+/// that there is one file to keep and the web role can be given this and not that.
+#[derive(Clone)]
+pub struct ReadingKey(PrivateKey);
+
+impl ReadingKey {
+    fn derive(publish: &PrivateKey) -> Self {
+        let mut bytes = publish.to_bytes();
+        let seed = Zeroizing::new([READING_LABEL, bytes.as_slice()].concat());
+        bytes.as_mut_slice().zeroize();
+        Self(Kem::derive_keypair(&seed).0)
+    }
+
+    /// Opens a credential that was sealed for reading.
+    pub fn open(&self, context: &Context<'_>, sealed: &Sealed) -> Result<SecretString, VaultError> {
+        match context.purpose {
+            Purpose::Publish => Err(VaultError::DoesNotOpen),
+            Purpose::Read => open_with(&self.0, context, sealed),
+        }
+    }
+}
+
+impl fmt::Debug for ReadingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadingKey(secret)")
+    }
+}
+
+/// Makes a new key and keeps it in a file that only its owner may read.
 pub fn create(path: &Path) -> Result<OpeningKey, VaultError> {
     let seed = Zeroizing::new(entropy::bytes::<32>()?);
     let (private, _) = Kem::derive_keypair(&*seed);
     let mut bytes = private.to_bytes();
-    let line = Zeroizing::new(format!("{KEY_FILE_TAG}{}\n", URL_SAFE_NO_PAD.encode(bytes)));
+    let key = keyfile::Key::new(bytes.into());
     bytes.as_mut_slice().zeroize();
-    let fault = |source| VaultError::Io { path: path.to_owned(), source };
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => VaultError::KeyFileExists(path.to_owned()),
-        _ => fault(error),
-    })?;
-    file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    std::fs::File::open(parent.unwrap_or(Path::new(".")))
-        .and_then(|directory| directory.sync_all())
-        .map_err(fault)?;
-    Ok(OpeningKey(private))
+    keyfile::create(path, KEY_FILE_TAG, &key)?;
+    Ok(OpeningKey::new(private))
 }
 
-/// Reads the key file. Refuses links, and files that group or others may touch.
+/// Reads the key file.
 pub fn load(path: &Path) -> Result<OpeningKey, VaultError> {
-    let fault = |source| VaultError::Io { path: path.to_owned(), source };
-    let named = std::fs::symlink_metadata(path).map_err(fault)?;
-    let file = std::fs::File::open(path).map_err(fault)?;
-    let opened = file.metadata().map_err(fault)?;
-    let mode = opened.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 || !named.is_file() || !opened.is_file() {
-        return Err(VaultError::KeyFileMode { mode, path: path.to_owned() });
-    }
-    let mut text = Zeroizing::new(String::new());
-    let refused = || VaultError::KeyFile(path.to_owned());
-    file.take(KEY_FILE_MAX).read_to_string(&mut text).map_err(|_| refused())?;
-    let encoded = text.trim_end().strip_prefix(KEY_FILE_TAG).ok_or_else(refused)?;
-    let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(encoded).map_err(|_| refused())?);
-    PrivateKey::from_bytes(&bytes).map(OpeningKey).map_err(|_| refused())
+    let key = keyfile::load(path, KEY_FILE_TAG)?;
+    PrivateKey::from_bytes(&*key).map(OpeningKey::new).map_err(|_| VaultError::SealingKey)
 }
 
 /// The key file's name in the data directory.
@@ -248,7 +262,7 @@ const KEY_FILE: &str = "vault-key";
 pub fn load_or_create(data_dir: &Path) -> Result<OpeningKey, VaultError> {
     let path = data_dir.join(KEY_FILE);
     match create(&path) {
-        Err(VaultError::KeyFileExists(_)) => load(&path),
+        Err(VaultError::KeyFile(KeyFileError::Exists(_))) => load(&path),
         created => created,
     }
 }
@@ -267,7 +281,7 @@ pub fn seal(
     let (encapsulated, ciphertext) =
         hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
             &OpModeS::Base,
-            &key.0,
+            key.half(context.purpose),
             LABEL,
             plain,
             &context.encode(),
@@ -287,6 +301,17 @@ pub fn open(
     context: &Context<'_>,
     sealed: &Sealed,
 ) -> Result<SecretString, VaultError> {
+    match context.purpose {
+        Purpose::Publish => open_with(&key.publish, context, sealed),
+        Purpose::Read => key.read.open(context, sealed),
+    }
+}
+
+fn open_with(
+    key: &PrivateKey,
+    context: &Context<'_>,
+    sealed: &Sealed,
+) -> Result<SecretString, VaultError> {
     let Some((&FORMAT, rest)) = sealed.0.split_first() else {
         return Err(VaultError::Format);
     };
@@ -296,7 +321,7 @@ pub fn open(
         .map_err(|_| VaultError::DoesNotOpen)?;
     let plain = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, Kem>(
         &OpModeR::Base,
-        &key.0,
+        key,
         &encapsulated,
         LABEL,
         ciphertext,
@@ -440,6 +465,23 @@ mod tests {
         assert!(open(&theirs, &context(), &sealed(&ours)).is_err());
     }
 
+    /// Rules Q17, I8: what the web role has opens what is for reading, and nothing else.
+    #[test]
+    fn the_reading_key_opens_read_credentials_alone() {
+        let (_directory, key) = key();
+        let (reading, secret) = (key.reading_key(), SecretString::from(SECRET));
+        let to_read = Context { purpose: Purpose::Read, ..context() };
+        let read = seal(&key.sealing_key(), &to_read, &secret).unwrap();
+        assert_eq!(reading.open(&to_read, &read).unwrap().expose_secret(), SECRET);
+        assert_eq!(open(&key, &to_read, &read).unwrap().expose_secret(), SECRET);
+        let publish = sealed(&key);
+        for context in [to_read, context()] {
+            assert!(matches!(reading.open(&context, &publish), Err(VaultError::DoesNotOpen)));
+            // Not even with the check of the purpose out of the way.
+            assert!(open_with(&reading.0, &context, &publish).is_err());
+        }
+    }
+
     #[test]
     fn empty_and_oversized_secrets_are_refused() {
         let (_directory, key) = key();
@@ -451,44 +493,14 @@ mod tests {
     }
 
     #[test]
-    fn the_key_file_is_private_and_reads_back() {
+    fn a_key_read_back_opens_what_it_sealed() {
         let (directory, key) = key();
         let path = directory.path().join("vault.key");
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o600);
         let loaded = load(&path).unwrap();
         assert_eq!(loaded.sealing_key(), key.sealing_key());
         assert_eq!(open(&loaded, &context(), &sealed(&key)).unwrap().expose_secret(), SECRET);
-        let before = std::fs::read(&path).unwrap();
-        assert!(matches!(create(&path), Err(VaultError::KeyFileExists(_))));
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-    }
-
-    /// Rule K2.
-    #[test]
-    fn a_key_file_others_may_touch_is_refused() {
-        let (directory, _key) = key();
-        let path = directory.path().join("vault.key");
-        for mode in [0o640, 0o604, 0o660, 0o610] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert!(matches!(load(&path), Err(VaultError::KeyFileMode { .. })), "{mode:o}");
-        }
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(load(&link), Err(VaultError::KeyFileMode { .. })));
-    }
-
-    #[test]
-    fn a_broken_key_file_is_refused_without_showing_it() {
-        let (directory, _key) = key();
-        let path = directory.path().join("vault.key");
-        for text in ["", "countersign-opening-key-v1:canary", "other:AAAA"] {
-            std::fs::write(&path, text).unwrap();
-            let error = load(&path).unwrap_err();
-            assert!(matches!(error, VaultError::KeyFile(_)));
-            assert!(!format!("{error:?}{error}").contains("canary"));
-        }
+        let again = create(&path);
+        assert!(matches!(again, Err(VaultError::KeyFile(KeyFileError::Exists(_)))));
     }
 
     /// Rule K4.
@@ -496,7 +508,7 @@ mod tests {
     fn nothing_secret_is_printed() {
         let (directory, key) = key();
         let file = std::fs::read_to_string(directory.path().join("vault.key")).unwrap();
-        let private = file.trim().strip_prefix(KEY_FILE_TAG).unwrap();
+        let private = file.trim().strip_prefix(KEY_FILE_TAG).unwrap().strip_prefix(':').unwrap();
         let sealed = sealed(&key);
         let opened = open(&key, &context(), &sealed).unwrap();
         let printed = format!("{key:?} {sealed:?} {opened:?}");

@@ -1,4 +1,5 @@
-//! The clock's driver: forwards what is due, seals what is quiet, expires what is overdue.
+//! The clock's driver: forwards what is due, seals what is quiet, expires what is overdue, signs
+//! the log.
 //!
 //! No rules here; `pipeline` has them. Each worker calls one function again and again, and a fault
 //! is logged and tried again.
@@ -7,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::pipeline::forwarding::{self, Forwarder};
+use crate::pipeline::log::notary::Notary;
 use crate::pipeline::{self, signin, staging};
 use crate::vault::OpeningKey;
 
@@ -17,21 +20,39 @@ use crate::vault::OpeningKey;
 const IDLE: Duration = Duration::from_millis(500);
 /// Pause between two sweeps.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Pause between two looks at the log: a checkpoint is at most so much older than an entry.
+const SIGN: Duration = Duration::from_secs(1);
 /// Forwards at once in one process: one big upload must not hold up the next release.
 const FORWARDERS: usize = 2;
 
-/// Starts every worker; they end when `stop` is cancelled.
-pub fn start(app: &Arc<App>, key: OpeningKey, stop: &CancellationToken) {
-    let key = Arc::new(key);
+/// Starts every worker. They end when `stop` is cancelled and what they work on is done: a forward
+/// that is cut off leaves a release whose end nobody knows for a while.
+pub fn start(
+    app: &Arc<App>,
+    key: OpeningKey,
+    notary: Arc<Notary>,
+    stop: &CancellationToken,
+) -> TaskTracker {
+    let (key, workers) = (Arc::new(key), TaskTracker::new());
     for number in 0..FORWARDERS {
         let (app, key, stop) = (Arc::clone(app), Arc::clone(&key), stop.clone());
-        tokio::spawn(async move { forward(&app, &key, number, &stop).await });
+        let notary = Arc::clone(&notary);
+        workers.spawn(async move { forward(&app, (&key, &notary), number, &stop).await });
     }
-    let (app, stop) = (Arc::clone(app), stop.clone());
-    tokio::spawn(async move { sweep(&app, &stop).await });
+    let (swept, signed) = (Arc::clone(app), Arc::clone(app));
+    let (no_sweep, no_sign) = (stop.clone(), stop.clone());
+    workers.spawn(async move { sweep(&swept, &no_sweep).await });
+    workers.spawn(async move { sign(&signed, &notary, &no_sign).await });
+    workers.close();
+    workers
 }
 
-async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &CancellationToken) {
+async fn forward(
+    app: &App,
+    (key, notary): (&OpeningKey, &Notary),
+    number: usize,
+    stop: &CancellationToken,
+) {
     let owner = format!("{}-{number}", std::process::id());
     let forwarder = Forwarder {
         store: &app.store,
@@ -39,9 +60,10 @@ async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &Cancellation
         client: &app.upstreams,
         key,
         genesis: app.genesis,
+        notary,
         progress: &app.progress,
     };
-    while !stop.is_cancelled() {
+    while may_work(app, stop) {
         match forwarding::run_next(&forwarder, &owner, app.clock.now()).await {
             Ok(true) => {}
             Ok(false) => pause(IDLE, stop).await,
@@ -54,12 +76,26 @@ async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &Cancellation
 }
 
 async fn sweep(app: &App, stop: &CancellationToken) {
-    while !stop.is_cancelled() {
+    while may_work(app, stop) {
         if let Err(error) = sweep_once(app).await {
             log(&error, "sweeping failed");
         }
         pause(SWEEP, stop).await;
     }
+}
+
+async fn sign(app: &App, notary: &Notary, stop: &CancellationToken) {
+    while may_work(app, stop) {
+        if let Err(error) = notary.run(app.clock.now()).await {
+            log(&error, "signing the log failed");
+        }
+        pause(SIGN, stop).await;
+    }
+}
+
+/// Until the process stops, or nothing may be written any more (K6).
+fn may_work(app: &App, stop: &CancellationToken) -> bool {
+    !stop.is_cancelled() && !app.store.is_read_only()
 }
 
 /// One sweep; tests call it instead of waiting.

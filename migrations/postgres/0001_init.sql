@@ -20,6 +20,7 @@ create table log_entries (
   at           bigint not null,
   release_id   bytea,                       -- null: about people, policies, packages, upstreams
   kind         text    not null,
+  leaf         bytea    not null,           -- exact bytes of the entry's leaf in the tree
   body         bytea    not null            -- the entry's exact bytes
 );
 create index log_entries_by_release on log_entries (release_id, sequence);
@@ -28,7 +29,24 @@ create index log_entries_by_release on log_entries (release_id, sequence);
 create table log_head (
   singleton     bigint not null constraint log_head_pk primary key
                 constraint log_head_is_one_row check (singleton = 1),
-  next_sequence bigint not null
+  next_sequence bigint not null,
+  edge          bytea not null              -- hashes of the perfect subtrees of all entries, largest first
+);
+
+-- The Merkle tree: hashes of leaves (level 0) and of the roots of full tiles. Never updated.
+create table log_hashes (
+  level        bigint not null,            -- of tiles: eight levels of the tree each
+  position     bigint not null,
+  hash         bytea not null,
+  constraint log_hashes_pk primary key (level, position)
+);
+
+-- What was signed about the tree.
+create table log_checkpoints (
+  size         bigint not null constraint log_checkpoints_pk primary key,
+  at           bigint not null,
+  -- mutable
+  note         text    not null            -- the log's signature and those of witnesses
 );
 
 create table people (

@@ -20,6 +20,7 @@ create table log_entries (
   at           integer not null,
   release_id   blob,                       -- null: about people, policies, packages, upstreams
   kind         text    not null,
+  leaf         blob    not null,           -- exact bytes of the entry's leaf in the tree
   body         blob    not null            -- the entry's exact bytes
 ) strict;
 create index log_entries_by_release on log_entries (release_id, sequence);
@@ -28,7 +29,24 @@ create index log_entries_by_release on log_entries (release_id, sequence);
 create table log_head (
   singleton     integer not null constraint log_head_pk primary key
                 constraint log_head_is_one_row check (singleton = 1),
-  next_sequence integer not null
+  next_sequence integer not null,
+  edge          blob not null              -- hashes of the perfect subtrees of all entries, largest first
+) strict;
+
+-- The Merkle tree: hashes of leaves (level 0) and of the roots of full tiles. Never updated.
+create table log_hashes (
+  level        integer not null,            -- of tiles: eight levels of the tree each
+  position     integer not null,
+  hash         blob not null,
+  constraint log_hashes_pk primary key (level, position)
+) strict;
+
+-- What was signed about the tree.
+create table log_checkpoints (
+  size         integer not null constraint log_checkpoints_pk primary key,
+  at           integer not null,
+  -- mutable
+  note         text    not null            -- the log's signature and those of witnesses
 ) strict;
 
 create table people (

@@ -1,6 +1,7 @@
 //! The commands. Each file is one.
 
 pub mod apply;
+pub mod doctor;
 pub mod serve;
 pub mod submit;
 
@@ -20,6 +21,8 @@ pub enum Command {
     Serve(serve::Serve),
     /// Set up an unclaimed installation from a reviewed file and print the invitations
     Apply(apply::Apply),
+    /// Check the whole log against everything that was signed and kept of it
+    Doctor(doctor::Doctor),
     /// Stage built files from CI and ask for their review
     Submit(submit::Submit),
 }

@@ -25,7 +25,7 @@ pub struct Serve {
 pub async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let config = Config::read(&arguments.config)?;
     let listen = config.listen.clone();
-    let Opened { app, key, claim_code } = App::open(config, Clock::default()).await?;
+    let Opened { app, key, notary, claim_code } = App::open(config, Clock::default()).await?;
     if let Some(code) = claim_code {
         app.announce_claim_code(&code)
             .await
@@ -40,17 +40,18 @@ pub async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error + Sen
         tracing::info!("listening on {scheme}://{}", listener.address()?);
         serving.spawn(listener.serve(router.clone(), stop.clone()));
     }
-    workers::start(&app, key, &stop);
+    let workers = workers::start(&app, key, notary, &stop);
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping: no new requests, open ones may finish");
+    tracing::info!("stopping: nothing new, open requests and uploads to registries may finish");
     stop.cancel();
     serving.close();
     serving.wait().await;
+    workers.wait().await;
     app.store.close().await;
     Ok(())
 }

@@ -54,7 +54,7 @@ pub struct Submit {
     #[arg(long)]
     pub token_env: Option<String>,
     /// PEM file of a private certificate authority to trust besides the system's
-    #[arg(long)]
+    #[arg(long, env = "COUNTERSIGN_CA")]
     pub ca: Option<PathBuf>,
     /// npm: the dist-tag, instead of `publishConfig.tag` or `latest`
     #[arg(long)]

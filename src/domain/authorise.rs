@@ -401,6 +401,9 @@ impl<'a> Replay<'a> {
             | Event::ReleaseApproved { .. }
             | Event::ForwardStarted { .. }
             | Event::ForwardEnded { .. }
+            | Event::ReleaseConfirming { .. }
+            | Event::ReleaseReturned { .. }
+            | Event::ForwardRetried { .. }
             | Event::ReleasePublished { .. }
             | Event::ReleasePartlyPublished { .. }
             | Event::ReleaseFailed { .. } => {}

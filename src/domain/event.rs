@@ -11,6 +11,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::ids::{
     AttemptId, InstanceId, PackageId, PersonId, PolicyId, PublisherId, ReleaseId, UpstreamId,
 };
+use crate::domain::log::Leaf;
 use crate::domain::manifest::Access;
 use crate::domain::package::Ecosystem;
 use crate::domain::policy::Policy;
@@ -250,6 +251,25 @@ pub enum Event {
         /// The registry's own words, cut.
         message: String,
     },
+    /// Everything was sent, and the registry does not show all of it yet.
+    ReleaseConfirming {
+        /// The release.
+        release: ReleaseId,
+    },
+    /// Approvals stopped counting before anything was sent; the release waits for people again.
+    ReleaseReturned {
+        /// The release.
+        release: ReleaseId,
+        /// Why, cut.
+        message: String,
+    },
+    /// A person asked for another try at what the registry does not have.
+    ForwardRetried {
+        /// The release.
+        release: ReleaseId,
+        /// Who.
+        by: PersonId,
+    },
     /// The registry holds exactly the approved files.
     ReleasePublished {
         /// The release.
@@ -295,6 +315,9 @@ impl Event {
             Self::ReleaseSuperseded { .. } => "release_superseded",
             Self::ForwardStarted { .. } => "forward_started",
             Self::ForwardEnded { .. } => "forward_ended",
+            Self::ReleaseConfirming { .. } => "release_confirming",
+            Self::ReleaseReturned { .. } => "release_returned",
+            Self::ForwardRetried { .. } => "forward_retried",
             Self::ReleasePublished { .. } => "release_published",
             Self::ReleasePartlyPublished { .. } => "release_partly_published",
             Self::ReleaseFailed { .. } => "release_failed",
@@ -324,6 +347,9 @@ impl Event {
             | Self::ReleaseSuperseded { release, .. }
             | Self::ForwardStarted { release, .. }
             | Self::ForwardEnded { release, .. }
+            | Self::ReleaseConfirming { release }
+            | Self::ReleaseReturned { release, .. }
+            | Self::ForwardRetried { release, .. }
             | Self::ReleasePublished { release }
             | Self::ReleasePartlyPublished { release, .. }
             | Self::ReleaseFailed { release, .. } => Some(*release),
@@ -346,6 +372,16 @@ impl LogEntry {
     /// The bytes that are stored; UTF-8 JSON without white space.
     pub fn to_bytes(&self) -> Vec<u8> {
         super::canonical(self)
+    }
+
+    /// Its public face, given the bytes of [`Self::to_bytes`].
+    pub fn leaf(&self, body: &[u8]) -> Leaf {
+        Leaf {
+            sequence: self.sequence,
+            at: self.at,
+            kind: self.event.kind().to_owned(),
+            sha256: Sha256::of(body),
+        }
     }
 
     /// Reads an entry back; `None` when the bytes are not one.

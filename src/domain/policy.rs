@@ -173,12 +173,17 @@ impl Policy {
         } else {
             ", not counting the person who started the CI run"
         };
-        format!(
-            "A release needs {} of {} people{actor}, within {} hours.",
-            self.required,
-            self.members.len(),
-            self.expiry().as_hours()
-        )
+        let who = match self.members.len() {
+            1 => "the one person named".to_owned(),
+            people => format!("{} of {people} people", self.required),
+        };
+        let within = match self.expiry().as_hours() {
+            24 => "1 day".to_owned(),
+            hours if hours % 24 == 0 => format!("{} days", hours / 24),
+            1 => "1 hour".to_owned(),
+            hours => format!("{hours} hours"),
+        };
+        format!("A release needs {who}{actor}, within {within}.")
     }
 }
 
@@ -216,6 +221,19 @@ mod tests {
         let mut unnamed = draft(1, 1);
         unnamed.name = "  ".to_owned();
         assert!(matches!(parse(unnamed), Err(PolicyRefusal::Name(_))));
+    }
+
+    #[test]
+    fn the_sentence_is_one_a_person_would_say() {
+        let sentence = |required, members, hours| {
+            let expiry = SignedDuration::from_hours(hours);
+            parse(PolicyDraft { expiry, ..draft(required, members) }).unwrap().sentence()
+        };
+        let actor = "not counting the person who started the CI run";
+        let expected = format!("A release needs 2 of 3 people, {actor}, within 7 days.");
+        assert_eq!(sentence(2, 3, 168), expected);
+        let expected = format!("A release needs the one person named, {actor}, within 36 hours.");
+        assert_eq!(sentence(1, 1, 36), expected);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! - I6 An unclear upstream answer is never retried before asking the registry what it has.
 //! - I7 The log is only appended to; each state change and its log entry commit together or not at
 //!   all.
-//! - I8 No request handler can open a sealed credential.
+//! - I8 No request handler can open a sealed publish credential.
 //! - I9 A CI token, a challenge, an invitation and a session are each used by one purpose, once
 //!   where one-shot.
 //! - I10 Loosening who may release needs the quorum it loosens.
@@ -118,6 +118,12 @@ impl State {
         matches!(self, Self::Published | Self::Rejected | Self::Expired | Self::Superseded)
     }
 
+    /// True while the forwarder works on the release: enough people approved it, and how it ends is
+    /// not known.
+    pub const fn is_on_its_way(self) -> bool {
+        matches!(self, Self::Approved | Self::Forwarding | Self::Confirming)
+    }
+
     /// True while the release occupies its version: no second candidate may be opened beside it
     /// except one that supersedes it.
     pub const fn holds_version(self) -> bool {
@@ -130,8 +136,17 @@ impl State {
             Self::Open => &[Self::Awaiting, Self::Expired],
             Self::Awaiting => &[Self::Approved, Self::Rejected, Self::Expired, Self::Superseded],
             // An approval that stops counting (a key revoked, a policy tightened) sends an
-            // approved release back; one that ran out before it could be sent expires.
-            Self::Approved => &[Self::Forwarding, Self::Awaiting, Self::Rejected, Self::Expired],
+            // approved release back; one that ran out before it could be sent expires. The registry
+            // may hold the files already, or other ones under their names, before anything is sent.
+            Self::Approved => &[
+                Self::Forwarding,
+                Self::Awaiting,
+                Self::Rejected,
+                Self::Expired,
+                Self::Published,
+                Self::Partial,
+                Self::Failed,
+            ],
             Self::Forwarding => &[Self::Confirming, Self::Published, Self::Partial, Self::Failed],
             Self::Confirming => &[Self::Published, Self::Partial, Self::Failed, Self::Forwarding],
             // A person may ask for another try; what is there already is not sent again.

@@ -3,7 +3,7 @@
 //! Readers differ in what they do with a second member or trailing bytes, which shows the reviewer
 //! one tree and installs another (security.md 2.10). Sizes are bounded while inflating.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -59,21 +59,28 @@ pub enum GzipRefusal {
 }
 
 /// Compressed bytes read at once.
-const BUFFER_BYTES: usize = 64 << 10;
+pub(super) const PACKED_BYTES: usize = 64 << 10;
+/// Bytes inflated at once. Deflate looks back 32 KiB; what lies before the start of the output has
+/// to be fetched from a window beside it, so the output is several times that long.
+pub(super) const PLAIN_BYTES: usize = 256 << 10;
 /// The only header flag accepted: a file name follows. Its value is not used.
 const FNAME: u8 = 0x08;
 /// Longest header file name, in bytes.
 const FNAME_MAX: usize = 1024;
 
-/// Unpacks one gzip member as `Read`; refusals travel inside the `io::Error`.
+/// Unpacks one gzip member as `Read` and `BufRead`; refusals travel inside the `io::Error`.
 ///
-/// `Ok(0)` is returned only after checksum and length matched and the source ended.
+/// The end is reported only after checksum and length matched and the source ended.
 #[derive(Debug)]
 pub struct Member<R> {
     source: R,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Unpacked bytes, of which those in `given..made` were not given out yet.
+    plain: Box<[u8]>,
+    given: usize,
+    made: usize,
     packed: u64,
     unpacked: u64,
     inflate: Decompress,
@@ -94,9 +101,12 @@ impl<R: Read> Member<R> {
     pub fn new(source: R, limits: &Limits) -> Self {
         Self {
             source,
-            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            buffer: vec![0; PACKED_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
+            plain: vec![0; PLAIN_BYTES].into_boxed_slice(),
+            given: 0,
+            made: 0,
             packed: 0,
             unpacked: 0,
             inflate: Decompress::new(false),
@@ -106,25 +116,24 @@ impl<R: Read> Member<R> {
         }
     }
 
-    fn pull(&mut self, out: &mut [u8]) -> Result<usize, Failure> {
-        if out.is_empty() {
-            return Ok(0);
-        }
+    /// Unpacks more when nothing is left to give out.
+    fn unpack(&mut self) -> Result<(), Failure> {
         if self.stage == Stage::Header {
             self.header()?;
             self.stage = Stage::Body;
         }
-        while self.stage == Stage::Body {
+        while self.given == self.made && self.stage == Stage::Body {
             let more = self.fill()?;
             let (packed, unpacked) = (self.inflate.total_in(), self.inflate.total_out());
+            let input = &self.buffer[self.start..self.end];
             let status = self
                 .inflate
-                .decompress(&self.buffer[self.start..self.end], out, FlushDecompress::None)
+                .decompress(input, &mut self.plain, FlushDecompress::None)
                 .map_err(|_| GzipRefusal::Deflate)?;
             let taken = below(self.inflate.total_in() - packed, self.end - self.start);
-            let made = below(self.inflate.total_out() - unpacked, out.len());
+            let made = below(self.inflate.total_out() - unpacked, self.plain.len());
             self.start += taken;
-            self.crc.update(&out[..made]);
+            self.crc.update(&self.plain[..made]);
             self.unpacked += made as u64;
             self.within_limits()?;
             if status == Status::StreamEnd {
@@ -133,11 +142,9 @@ impl<R: Read> Member<R> {
             } else if made == 0 && !more {
                 return Err(GzipRefusal::Truncated.into());
             }
-            if made > 0 {
-                return Ok(made);
-            }
+            (self.given, self.made) = (0, made);
         }
-        Ok(0)
+        Ok(())
     }
 
     fn within_limits(&self) -> Result<(), LimitRefusal> {
@@ -226,9 +233,22 @@ impl<R: Read> Member<R> {
     }
 }
 
+impl<R: Read> BufRead for Member<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.unpack().map_err(io::Error::from)?;
+        Ok(&self.plain[self.given..self.made])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.given = self.made.min(self.given + amount);
+    }
+}
+
 impl<R: Read> Read for Member<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.pull(out).map_err(io::Error::from)
+        let count = self.fill_buf()?.read(out)?;
+        self.consume(count);
+        Ok(count)
     }
 }
 

@@ -4,7 +4,7 @@
 //! tools write them. Everything on which tar readers are known to differ is refused (security.md
 //! 2.10, rows A13-A40).
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use crate::domain::package::excerpt;
 use crate::inspect::failure::{Failure, LimitRefusal};
@@ -172,7 +172,7 @@ pub struct Reader<R> {
     current: String,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: BufRead> Reader<R> {
     /// Starts at the first header of an uncompressed archive.
     pub fn new(source: R, limits: &Limits) -> Self {
         Self {
@@ -285,11 +285,17 @@ impl<R: Read> Reader<R> {
     }
 
     fn finish_entry(&mut self) -> Result<(), Failure> {
-        let mut scratch = [0; 16 << 10];
         while self.left > 0 {
-            self.pull(&mut scratch)?;
+            let available = self.source.fill_buf()?.len();
+            if available == 0 {
+                return Err(TarRefusal::Truncated.into());
+            }
+            let skipped = below(self.left, available);
+            self.source.consume(skipped);
+            self.left -= skipped as u64;
         }
-        let padding = &mut scratch[..self.padding];
+        let mut padding = [0; BLOCK];
+        let padding = &mut padding[..self.padding];
         read_whole(&mut self.source, padding)?;
         if padding.iter().any(|byte| *byte != 0) {
             return Err(TarRefusal::Padding { entry: excerpt(&self.current) }.into());
@@ -313,15 +319,16 @@ impl<R: Read> Reader<R> {
     }
 
     fn only_zeros_follow(&mut self) -> Result<(), Failure> {
-        let mut scratch = [0; 16 << 10];
         loop {
-            let read = read_some(&mut self.source, &mut scratch)?;
-            if read == 0 {
+            let rest = self.source.fill_buf()?;
+            if rest.is_empty() {
                 return Ok(());
             }
-            if scratch[..read].iter().any(|byte| *byte != 0) {
+            if rest.iter().any(|byte| *byte != 0) {
                 return Err(TarRefusal::AfterEnd.into());
             }
+            let read = rest.len();
+            self.source.consume(read);
         }
     }
 
@@ -339,7 +346,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-impl<R: Read> Read for Reader<R> {
+impl<R: BufRead> Read for Reader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.pull(out).map_err(io::Error::from)
     }

@@ -10,7 +10,7 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use crate::domain::package::excerpt;
 use crate::inspect::failure::{Failure, LimitRefusal};
-use crate::inspect::gzip::{below, read_some};
+use crate::inspect::gzip::{PACKED_BYTES, PLAIN_BYTES, below, read_some};
 use crate::inspect::limits::Limits;
 use crate::inspect::names::{self, NameTree};
 
@@ -198,6 +198,25 @@ impl Entry {
 pub struct Archive<R> {
     source: R,
     entries: Vec<Entry>,
+    inflater: Inflater,
+}
+
+/// What inflating an entry takes, kept from one entry to the next.
+#[derive(Debug)]
+struct Inflater {
+    packed: Box<[u8]>,
+    plain: Box<[u8]>,
+    state: Decompress,
+}
+
+impl Inflater {
+    fn new() -> Self {
+        Self {
+            packed: vec![0; PACKED_BYTES].into_boxed_slice(),
+            plain: vec![0; PLAIN_BYTES].into_boxed_slice(),
+            state: Decompress::new(false),
+        }
+    }
 }
 
 impl<R: Read + Seek> Archive<R> {
@@ -213,7 +232,7 @@ impl<R: Read + Seek> Archive<R> {
         let unpacked = entries.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.size));
         within_limits(unpacked, length, limits)?;
         check_locals(&mut source, &mut entries, end.directory_offset)?;
-        Ok(Self { source, entries })
+        Ok(Self { source, entries, inflater: Inflater::new() })
     }
 
     /// The entries in central directory order.
@@ -266,7 +285,7 @@ impl<R: Read + Seek> Archive<R> {
         entry: &Entry,
         sink: &mut impl FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let mut buffer = vec![0; 64 << 10];
+        let buffer = &mut self.inflater.packed;
         let mut left = entry.packed;
         while left > 0 {
             let wanted = below(left, buffer.len());
@@ -283,9 +302,9 @@ impl<R: Read + Seek> Archive<R> {
         sink: &mut impl FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let broken = || ZipRefusal::Stream { size: entry.size, entry: excerpt(&entry.path) };
-        let (mut packed, mut unpacked) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+        let Inflater { packed, plain, state: inflate } = &mut self.inflater;
         let (mut start, mut end, mut left) = (0, 0, entry.packed);
-        let mut inflate = Decompress::new(false);
+        inflate.reset(false);
         loop {
             if start == end && left > 0 {
                 (start, end) = (0, below(left, packed.len()));
@@ -294,14 +313,14 @@ impl<R: Read + Seek> Archive<R> {
             }
             let (taken, made) = (inflate.total_in(), inflate.total_out());
             let status = inflate
-                .decompress(&packed[start..end], &mut unpacked, FlushDecompress::None)
+                .decompress(&packed[start..end], plain, FlushDecompress::None)
                 .map_err(|_| broken())?;
             start += below(inflate.total_in() - taken, end - start);
-            let made = below(inflate.total_out() - made, unpacked.len());
+            let made = below(inflate.total_out() - made, plain.len());
             if inflate.total_out() > entry.size {
                 return Err(broken().into());
             }
-            sink(&unpacked[..made])?;
+            sink(&plain[..made])?;
             if status == Status::StreamEnd {
                 break;
             }

@@ -14,9 +14,9 @@ use openidconnect::{JsonWebKey as _, SignatureVerificationError};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::http::{FetchError, Http};
 use super::token::{is_kid, read_json};
 use crate::domain::issuer::{Algorithm, Issuer};
+use crate::outbound::{FetchError, Http};
 
 /// Age at which keys are fetched again.
 pub const KEYS_TTL: SignedDuration = SignedDuration::from_mins(10);

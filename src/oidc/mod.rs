@@ -5,7 +5,6 @@
 //! nothing about why it was refused (Q6, O25). Which workload the claims name is
 //! `domain::publisher`'s; remembering used tokens is the store's.
 
-pub mod http;
 pub mod jwks;
 pub mod token;
 
@@ -22,12 +21,12 @@ use openidconnect::{
 };
 use serde_json::Value;
 
-use self::http::{ClientError, Http, HttpSettings};
 use self::jwks::{Cache, KeyError, KeysError, library_algorithm};
 use self::token::UnverifiedToken;
 use crate::domain::claims::{ClaimError, Claims, LEEWAY, VerifiedPayload};
 use crate::domain::digest::Sha256;
 use crate::domain::issuer::Issuer;
+use crate::outbound::{ClientError, Http, HttpSettings};
 
 /// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

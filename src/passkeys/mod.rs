@@ -138,7 +138,7 @@ impl EnrolState {
 }
 
 /// An assertion between begin and finish; for the database only, never for the browser.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AssertState {
     intent: Intent,
     nonce: Nonce,
@@ -147,7 +147,7 @@ pub struct AssertState {
     ceremony: DiscoverableAuthentication,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Signer {
     person: PersonId,
     keys: Vec<CredentialId>,

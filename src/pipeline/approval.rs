@@ -21,7 +21,7 @@ use crate::domain::statement::{REASON_MAX, Statement};
 use crate::entropy;
 use crate::passkeys::{AssertState, Passkeys, PresentedAssertion, StoredPasskey};
 use crate::pipeline::signin::suspend_on_alarm;
-use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
+use crate::pipeline::{Error, Fault, Kind, Refusal, Result, again, refuse};
 use crate::store::releases::ReleaseRecord;
 use crate::store::signin::{Ceremony, CeremonyPurpose, PasskeyRecord};
 use crate::store::{Store, Tx};
@@ -78,6 +78,17 @@ pub async fn begin(
     now: Timestamp,
 ) -> Result<(CeremonyId, serde_json::Value)> {
     let reason = check_reason(verdict, reason)?;
+    again(|| begin_once(store, passkeys, signer, release, (verdict, reason.clone()), now)).await
+}
+
+async fn begin_once(
+    store: &Store,
+    passkeys: &Passkeys,
+    signer: &Signer,
+    release: ReleaseId,
+    (verdict, reason): (Verdict, Option<String>),
+    now: Timestamp,
+) -> Result<(CeremonyId, serde_json::Value)> {
     let mut tx = store.begin().await?;
     let record = existing(tx.release(release).await?)?;
     let log = tx.log_for_release(release).await?;
@@ -131,6 +142,17 @@ pub async fn finish(
     passkeys: &Passkeys,
     signer: &Signer,
     (ceremony, credential): (CeremonyId, serde_json::Value),
+    subject: (ReleaseId, Verdict),
+    now: Timestamp,
+) -> Result<Decided> {
+    again(|| finish_once(store, passkeys, signer, (ceremony, &credential), subject, now)).await
+}
+
+async fn finish_once(
+    store: &Store,
+    passkeys: &Passkeys,
+    signer: &Signer,
+    (ceremony, credential): (CeremonyId, &serde_json::Value),
     (release, verdict): (ReleaseId, Verdict),
     now: Timestamp,
 ) -> Result<Decided> {
@@ -145,7 +167,7 @@ pub async fn finish(
         && taken.release == Some(release)
         && taken.expires_at > now;
     let result = if bound {
-        decide(&mut tx, passkeys, &taken, &credential, verdict, now).await
+        decide(&mut tx, passkeys, &taken, credential, verdict, now).await
     } else {
         refuse(Kind::Gone, "this ceremony is over or belongs to another session; start again")
     };
@@ -352,6 +374,9 @@ pub(super) async fn locked(
     now: Timestamp,
 ) -> Result<(ReleaseRecord, Standing)> {
     let record = existing(tx.release_locked(id).await?)?;
+    // No other entry may come between what is read here and the decision: it counts under the
+    // roster and policy in front of it.
+    tx.lock_roster().await?;
     let log = tx.log_for_release(id).await?;
     let standing = standing_of(&log, id, now)?;
     Ok((record, standing))

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::{Fault, Kind, Result, detached, refuse, transaction};
+use super::{Fault, Kind, Result, again, detached, refuse, transaction};
 use crate::domain::claims::Claims;
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{IssuerId, PackageId, PublisherId, UploadSessionId};
@@ -144,11 +144,15 @@ pub async fn open_session(
     let (prefix, exchange) = (admitted.prefix(), exchange.clone());
     detached(async move {
         let minted = format!("{prefix}{}", entropy::token()?.expose_secret());
-        let mut tx = exchange.store.begin().await?;
-        let session = join(&mut tx, &admitted, exchange.session_life, now).await?;
         let sha256 = Sha256::of(minted.as_bytes());
-        tx.add_upload_token(sha256, session.id, now).await?;
-        tx.commit().await?;
+        let session = again(|| async {
+            let mut tx = exchange.store.begin().await?;
+            let session = join(&mut tx, &admitted, exchange.session_life, now).await?;
+            tx.add_upload_token(sha256, session.id, now).await?;
+            tx.commit().await?;
+            Ok(session)
+        })
+        .await?;
         Ok(MintedToken { token: minted.into(), created_at: now, expires_at: session.expires_at })
     })
     .await
@@ -168,9 +172,13 @@ pub async fn authenticate(
     let admitted = admit(exchange, credential, scope, now).await?;
     let exchange = exchange.clone();
     detached(async move {
-        let mut tx = exchange.store.begin().await?;
-        let session = join(&mut tx, &admitted, exchange.session_life, now).await?;
-        tx.commit().await?;
+        let session = again(|| async {
+            let mut tx = exchange.store.begin().await?;
+            let session = join(&mut tx, &admitted, exchange.session_life, now).await?;
+            tx.commit().await?;
+            Ok(session)
+        })
+        .await?;
         let name = admitted.publisher.name().to_owned();
         Ok(session_with(session, name, admitted.packages))
     })
@@ -181,15 +189,14 @@ pub async fn authenticate(
 /// token is unknown or its session ended before, which a caller is never told apart.
 pub async fn burn(store: &Store, token: &SecretString, now: Timestamp) -> Result<Option<EndedRun>> {
     let sha256 = Sha256::of(token.expose_secret().as_bytes());
-    let store = store.clone();
-    detached(async move {
-        let mut tx = store.begin().await?;
-        let Some(session) = tx.session_of_token(sha256).await? else {
-            return Ok(None);
-        };
-        let ended = tx.end_upload_session(session.id, now).await?;
-        tx.commit().await?;
-        Ok(ended.then_some(EndedRun { publisher: session.publisher, run_key: session.run_key }))
+    transaction(store, move |tx| {
+        Box::pin(async move {
+            let Some(session) = tx.session_of_token(sha256).await? else {
+                return Ok(None);
+            };
+            let ended = tx.end_upload_session(session.id, now).await?;
+            Ok(ended.then_some(EndedRun { publisher: session.publisher, run_key: session.run_key }))
+        })
     })
     .await
 }
@@ -353,12 +360,8 @@ async fn note_refusal(
         expected: expected.to_owned(),
         received: received.to_owned(),
     };
-    let store = exchange.store.clone();
-    detached(async move {
-        let mut tx = store.begin().await?;
-        tx.add_refused_token(id, &refused).await?;
-        tx.commit().await?;
-        Ok(())
+    transaction(&exchange.store, move |tx| {
+        Box::pin(async move { Ok(tx.add_refused_token(id, &refused).await?) })
     })
     .await
 }
@@ -444,18 +447,15 @@ async fn authenticate_minted(
         let message = format!("expected an upload token in use, received one that ended at `{at}`");
         return refuse(Kind::NotAuthenticated, message);
     }
-    let Some(StoredPublisher { publisher, .. }) = tx.publisher(session.publisher).await? else {
+    let Some(publisher_name) = tx.active_publisher_name(session.publisher).await? else {
         return refuse(Kind::NotTrusted, "the publisher of this upload token was removed");
     };
-    let mut packages = tx.packages().await?;
-    packages.retain(|package| {
-        publisher.packages().contains(&package.id)
-            && session
-                .package
-                .map_or(package.name.ecosystem() == Ecosystem::Pypi, |id| package.id == id)
-    });
+    let packages = match session.package {
+        Some(id) => tx.publishers_package(session.publisher, id).await?.into_iter().collect(),
+        None => tx.publishers_packages(session.publisher, Ecosystem::Pypi).await?,
+    };
     check_scope(&packages, session.package, scope)?;
-    Ok(session_with(session, publisher.name().to_owned(), packages))
+    Ok(session_with(session, publisher_name, packages))
 }
 
 fn check_scope(

@@ -142,7 +142,7 @@ pub async fn npm(
 
 async fn receive_npm(intake: &Intake, body: &mut impl Body) -> Result<(NpmPublish, HeldBlob)> {
     let mut splitter = Splitter::new(&intake.limits);
-    let mut writer = intake.blobs.writer(Wanted::NPM).await.map_err(blob)?;
+    let mut writer = intake.blobs.writer(Wanted::NPM).map_err(blob)?;
     let mut decoded = Vec::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(broken)?;
@@ -276,7 +276,7 @@ impl<'a> PypiForm<'a> {
             blake2b256: unknown || named("blake2_256_digest"),
             ..Wanted::default()
         };
-        let mut writer = self.intake.blobs.writer(wanted).await.map_err(blob)?;
+        let mut writer = self.intake.blobs.writer(wanted).map_err(blob)?;
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(broken)?;
             self.within(&writer, chunk.len())?;

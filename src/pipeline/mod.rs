@@ -9,15 +9,19 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-use crate::store::{Store, Tx};
+use crate::store::{Store, StoreError, Tx};
 
 pub mod approval;
 pub mod ci;
+pub mod findings;
 pub mod forwarding;
 pub mod hold;
 pub mod intake;
+pub mod log;
 pub mod people;
+pub mod registries;
 pub mod review;
 pub mod setup;
 pub mod signin;
@@ -88,6 +92,12 @@ impl Fault {
     ) -> Self {
         Self { context, source: source.into() }
     }
+
+    /// Whether the transaction only met another one, so that running it again may succeed.
+    fn met_another(&self) -> bool {
+        matches!(self.source.downcast_ref(), Some(StoreError::Again(_)))
+            || self.source.downcast_ref::<Met>().is_some()
+    }
 }
 
 /// Why a pipeline function did not do its work.
@@ -104,8 +114,8 @@ pub enum Error {
 /// A pipeline function's answer.
 pub type Result<T> = std::result::Result<T, Error>;
 
-impl From<crate::store::StoreError> for Error {
-    fn from(source: crate::store::StoreError) -> Self {
+impl From<StoreError> for Error {
+    fn from(source: StoreError) -> Self {
         Self::Fault(Fault::new("using the database", source))
     }
 }
@@ -136,23 +146,65 @@ where
     }
 }
 
+/// Times one piece of work is tried when the database asks for it: transactions that met once
+/// rarely meet five times.
+const TRIES_MAX: u32 = 5;
+/// Pause before the second try, doubled before each further one.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(10);
+
+/// Two requests changed the same thing at the same moment, which the database noticed by a
+/// uniqueness rule. As the source of a [`Fault`] it has the work run again, like
+/// [`StoreError::Again`].
+#[derive(Debug, thiserror::Error)]
+#[error("another request made the same change at the same moment")]
+pub struct Met;
+
+/// Runs work again, a bounded number of times, while its transaction met another one.
+///
+/// Each run begins its own transaction and has no effect outside of it, so that the one that
+/// commits is the only one that happened.
+pub async fn again<T, F>(mut work: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut pause = TRY_AGAIN_AFTER;
+    for _ in 1..TRIES_MAX {
+        match work().await {
+            Err(Error::Fault(fault)) if fault.met_another() => {
+                tracing::debug!(error = %fault, "a transaction met another one, running it again");
+            }
+            result => return result,
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    work().await
+}
+
 /// What a function that works inside a transaction returns.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// Runs work in a transaction that outlives the request, and commits when the work succeeds.
+/// Runs work in a transaction that outlives the request, and commits when the work succeeds. It
+/// runs [`again`] when the transaction met another one.
 /// A refusal or fault leaves nothing behind; work that must be kept although the caller is refused
 /// returns `Ok` with the refusal inside.
 pub async fn transaction<T, W>(store: &Store, work: W) -> Result<T>
 where
     T: Send + 'static,
-    W: for<'a> FnOnce(&'a mut Tx) -> Work<'a, T> + Send + 'static,
+    W: for<'a> FnOnce(&'a mut Tx) -> Work<'a, T> + Clone + Send + 'static,
 {
     let store = store.clone();
     detached(async move {
-        let mut tx = store.begin().await?;
-        let value = work(&mut tx).await?;
-        tx.commit().await?;
-        Ok(value)
+        again(move || {
+            let (store, work) = (store.clone(), work.clone());
+            async move {
+                let mut tx = store.begin().await?;
+                let value = work(&mut tx).await?;
+                tx.commit().await?;
+                Ok(value)
+            }
+        })
+        .await
     })
     .await
 }

@@ -22,10 +22,12 @@ use crate::domain::release::{Hold, State};
 use crate::domain::statement::Statement;
 use crate::inspect;
 use crate::pipeline::approval::{CannotDecide, may_decide};
+use crate::pipeline::findings::{Finding, findings};
+use crate::pipeline::registries::Registries;
 use crate::pipeline::staging::Difference;
 use crate::pipeline::{Fault, Kind, Refusal, Result, hold, refuse};
 use crate::store::Store;
-use crate::upstream::{Client, Conditions, ReadFault, Reading};
+use crate::upstream::{Conditions, ReadFault};
 
 pub use crate::store::jobs::AttemptRecord;
 pub use crate::store::releases::{ArtifactRecord, DecisionRecord, ReleaseFilter, ReleaseRecord};
@@ -45,6 +47,8 @@ pub struct ReleaseView {
     pub artifacts: Vec<ArtifactRecord>,
     /// What was claimed and differs from what the files say, by file name.
     pub differences: BTreeMap<String, Vec<Difference>>,
+    /// What there is to look at.
+    pub findings: Vec<Finding>,
     /// Decisions so far.
     pub decisions: Vec<DecisionRecord>,
     /// Entries of the log about it.
@@ -113,12 +117,13 @@ pub async fn release(
         .is_some_and(|standing| hold::may_hold(&record, standing, viewer, now).is_ok());
     let may_resume =
         standing.as_ref().is_some_and(|standing| hold::may_resume(&record, standing, viewer));
-    let claims = serde_json::from_str(&record.claims)
-        .map_err(|error| Fault::new("reading stored claims", error))?;
+    let claims = claims(&record)?;
+    let differences = differences(&artifacts)?;
     let people = tx.people().await?;
     Ok(ReleaseView {
+        findings: findings(&claims, &artifacts, &differences),
         claims,
-        differences: differences(&artifacts)?,
+        differences,
         decisions: tx.decisions(id).await?,
         history: log.into_iter().filter(|e| e.event.release() == Some(id)).collect(),
         attempts: tx.attempts(id).await?,
@@ -133,6 +138,11 @@ pub async fn release(
         names: people.into_iter().map(|person| (person.id, person.name)).collect(),
         record,
     })
+}
+
+fn claims(record: &ReleaseRecord) -> Result<Claims> {
+    serde_json::from_str(&record.claims)
+        .map_err(|error| Fault::new("reading stored claims", error).into())
 }
 
 fn differences(artifacts: &[ArtifactRecord]) -> Result<BTreeMap<String, Vec<Difference>>> {
@@ -155,10 +165,20 @@ pub struct ReleaseRow {
     pub count: Option<(u32, u32)>,
     /// Whether the viewer could approve it now.
     pub waits_for_viewer: bool,
+    /// Why the viewer cannot approve it, once it is sealed and undecided.
+    pub cannot: Option<CannotDecide>,
+    /// Who else could approve it, by name.
+    pub others: Vec<String>,
+    /// What the viewer decided, and when.
+    pub own: Option<(Verdict, Timestamp)>,
     /// Whether somebody pauses it.
     pub on_hold: bool,
     /// Number of files.
     pub files: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// How many things there are to look at.
+    pub findings: usize,
     /// Differences that people should look at.
     pub differences: usize,
     /// Who decided, with their verdicts.
@@ -173,12 +193,17 @@ pub async fn releases(
     now: Timestamp,
 ) -> Result<Vec<ReleaseRow>> {
     let mut tx = store.snapshot().await?;
+    let names: BTreeMap<PersonId, String> =
+        tx.people().await?.into_iter().map(|person| (person.id, person.name)).collect();
     let mut rows = Vec::new();
     for record in tx.list_releases(filter).await? {
         let artifacts = tx.artifacts(record.id).await?;
-        let differences = differences(&artifacts)?.values().map(Vec::len).sum();
+        let differences = differences(&artifacts)?;
         let decisions = tx.decisions(record.id).await?;
-        let voted = decisions.iter().any(|decision| decision.decision.person == viewer);
+        let own = decisions.iter().find(|decision| decision.decision.person == viewer);
+        let own = own.map(|decision| (decision.decision.verdict, decision.at));
+        let voted = own.is_some();
+        let (mut cannot, mut others) = (None, Vec::new());
         let (mut count, mut waits_for_viewer, mut on_hold) = (None, false, false);
         if matches!(record.state, State::Awaiting | State::Approved) {
             let log = tx.log_for_release(record.id).await?;
@@ -186,12 +211,22 @@ pub async fn releases(
                 .map_err(|why| Fault::new("replaying the log", why))?;
             count = Some(counted(&standing));
             on_hold = standing.hold.is_some();
-            waits_for_viewer =
-                may_decide(&record, &standing, viewer, Verdict::Approve, (voted, now)).is_ok();
+            cannot = may_decide(&record, &standing, viewer, Verdict::Approve, (voted, now)).err();
+            waits_for_viewer = cannot.is_none();
+            let missing = standing.may_count.difference(&standing.counted);
+            others = missing
+                .filter(|person| **person != viewer)
+                .filter_map(|person| names.get(person).cloned())
+                .collect();
         }
         rows.push(ReleaseRow {
+            cannot,
+            others,
+            own,
             files: artifacts.len(),
-            differences,
+            bytes: artifacts.iter().map(|artifact| artifact.size_bytes).sum(),
+            findings: findings(&claims(&record)?, &artifacts, &differences).len(),
+            differences: differences.values().map(Vec::len).sum(),
             decided_by: decisions
                 .into_iter()
                 .map(|decision| (decision.person_name, decision.decision.verdict))
@@ -330,12 +365,11 @@ pub struct Asked {
 /// Passes npm's packument or PyPI's simple page through from the package's upstream. Pending
 /// versions are never added: a client that saw one would skip its upload (wire.md 1.7, 3.1).
 pub async fn packument(
-    store: &Store,
-    upstreams: &Client,
+    registries: Registries<'_>,
     name: &PackageName,
     asked: &Asked,
 ) -> Result<PassedThrough> {
-    let mut tx = store.snapshot().await?;
+    let mut tx = registries.store.snapshot().await?;
     let Some(package) = tx.package_named(name).await? else {
         return refuse(Kind::NotFound, format!("expected a package kept here, received `{name}`"));
     };
@@ -344,10 +378,9 @@ pub async fn packument(
         .await?
         .ok_or_else(|| Fault::new("reading from an upstream", "the package has no upstream"))?;
     drop(tx);
-    let reading = Reading { upstream: &upstream.upstream, package: name, credential: None };
     let conditions =
         Conditions { accept: asked.accept.as_ref(), if_none_match: asked.if_none_match.as_ref() };
-    match upstreams.packument(reading, conditions).await {
+    match registries.packument(&upstream.upstream, name, conditions).await? {
         Ok(passed) => {
             Ok(PassedThrough { status: passed.status, headers: passed.headers, body: passed.body })
         }

@@ -454,7 +454,8 @@ pub async fn session(store: &Store, token: &str, now: Timestamp) -> Result<Optio
     let session = tx.live_session(&hash, now - SESSION_IDLE, now).await?;
     drop(tx);
     let Some(session) = session else { return Ok(None) };
-    if session.seen_at + TOUCH_EVERY <= now {
+    // Where nothing may be written, people can still look (K6).
+    if session.seen_at + TOUCH_EVERY <= now && !store.is_read_only() {
         transaction(store, move |tx| {
             Box::pin(async move { Ok(tx.touch_session(&hash, now).await?) })
         })

@@ -20,10 +20,10 @@ use crate::domain::package::{Ecosystem, Version};
 use crate::domain::release::State;
 use crate::domain::roster::CiIdentity;
 use crate::entropy;
-use crate::pipeline::{Error, Fault, Kind, Result, refuse};
+use crate::pipeline::{Error, Fault, Kind, Met, Result, again, detached, refuse};
 use crate::store::releases::{ArtifactRecord, NewRelease, ReleaseRecord, Seal};
 use crate::store::setup::StoredPackage;
-use crate::store::{Store, Tx};
+use crate::store::{Store, StoreError, Tx};
 
 /// One difference between what a client claimed and what the file says, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,16 +121,27 @@ pub async fn stage(
     (quiet, files_max): (Quiet, u32),
     now: Timestamp,
 ) -> Result<Staged> {
+    again(|| stage_once(store, package, stager, &candidate, (quiet, files_max), now)).await
+}
+
+async fn stage_once(
+    store: &Store,
+    package: &StoredPackage,
+    stager: &Stager,
+    candidate: &Candidate,
+    (quiet, files_max): (Quiet, u32),
+    now: Timestamp,
+) -> Result<Staged> {
     let mut tx = store.begin().await?;
     let holding = tx.release_holding(package.id, candidate.version.as_str()).await?;
     let mut result = match holding {
         None => {
-            let release = open(&mut tx, package, stager, &candidate, now + quiet, now).await?;
-            add(&mut tx, release, &candidate, now).await?;
+            let release = open(&mut tx, package, stager, candidate, now + quiet, now).await?;
+            add(&mut tx, release, candidate, &[], now).await?;
             Staged { release, state: State::Open, new: true }
         }
         Some(release) => {
-            join(&mut tx, package, stager, &release, &candidate, (quiet, files_max, now)).await?
+            join(&mut tx, package, stager, &release, candidate, (quiet, files_max, now)).await?
         }
     };
     if result.new && package.name.ecosystem() == Ecosystem::Npm {
@@ -168,7 +179,7 @@ async fn join(
     let same_run = release.run_key == stager.run_key();
     match release.state {
         State::Open if same_run => {
-            add(tx, release.id, candidate, now).await?;
+            add(tx, release.id, candidate, &artifacts, now).await?;
             tx.postpone_seal(release.id, now + quiet).await?;
             Ok(Staged { release: release.id, state: State::Open, new: true })
         }
@@ -197,15 +208,17 @@ async fn supersede(
     }
     let newer = open(tx, package, stager, candidate, now + quiet, now).await?;
     for artifact in tx.artifacts(old.id).await? {
+        let evidence = tx.attachments(artifact.id).await?;
         let copy = ArtifactRecord {
             id: entropy::id(now)?,
             release: newer,
             forwarded_at: None,
             ..artifact
         };
-        insert(tx, &copy, now).await?;
+        insert(tx, &copy, &evidence, now).await?;
     }
-    add(tx, newer, candidate, now).await?;
+    let earlier = tx.artifacts(newer).await?;
+    add(tx, newer, candidate, &earlier, now).await?;
     tx.set_superseded_by(old.id, newer).await?;
     tx.append(now, Event::ReleaseSuperseded { release: old.id, by: newer }).await?;
     Ok(newer)
@@ -241,14 +254,9 @@ async fn open(
     };
     match tx.insert_release(&release, now).await {
         Ok(()) => {}
-        // Another replica opened this version between our look and our insert; the client's
-        // automatic retry finds it.
-        Err(crate::store::StoreError::Conflict(_)) => {
-            return refuse(
-                Kind::TooMany,
-                "another upload of this version began at the same moment; send the file again",
-            );
-        }
+        // Another upload opened this version between our look and our insert; the next look
+        // finds it.
+        Err(StoreError::Conflict(_)) => return Err(Fault::new("opening a release", Met).into()),
         Err(error) => return Err(error.into()),
     }
     let event = Event::ReleaseOpened {
@@ -261,10 +269,17 @@ async fn open(
     Ok(release.id)
 }
 
-async fn add(tx: &mut Tx, release: ReleaseId, candidate: &Candidate, now: Timestamp) -> Result<()> {
+/// Adds a file beside those that the release has.
+async fn add(
+    tx: &mut Tx,
+    release: ReleaseId,
+    candidate: &Candidate,
+    others: &[ArtifactRecord],
+    now: Timestamp,
+) -> Result<()> {
     let mut differences = candidate.differences.clone();
-    for other in tx.artifacts(release).await? {
-        differences.extend(inconsistencies(&other, candidate));
+    for other in others {
+        differences.extend(inconsistencies(other, candidate));
     }
     let artifact = ArtifactRecord {
         id: entropy::id(now)?,
@@ -280,15 +295,20 @@ async fn add(tx: &mut Tx, release: ReleaseId, candidate: &Candidate, now: Timest
         staged_at: now,
         forwarded_at: None,
     };
-    insert(tx, &artifact, now).await?;
-    for (kind, body) in &candidate.attachments {
-        tx.insert_attachment(entropy::id(now)?, artifact.id, kind, body).await?;
-    }
-    Ok(())
+    insert(tx, &artifact, &candidate.attachments, now).await
 }
 
-async fn insert(tx: &mut Tx, artifact: &ArtifactRecord, now: Timestamp) -> Result<()> {
+/// Adds a file with the evidence that came along, which stays here (Q2).
+async fn insert(
+    tx: &mut Tx,
+    artifact: &ArtifactRecord,
+    evidence: &[(String, Vec<u8>)],
+    now: Timestamp,
+) -> Result<()> {
     tx.insert_artifact(artifact).await?;
+    for (kind, body) in evidence {
+        tx.insert_attachment(entropy::id(now)?, artifact.id, kind, body).await?;
+    }
     let event = Event::ArtifactStaged {
         release: artifact.release,
         name: artifact.filename.clone(),
@@ -363,6 +383,8 @@ pub async fn seal(
             format!("the release is already {}", release.state.as_str()),
         );
     }
+    // No other revision of the policy may come between the one read here and the seal under it.
+    tx.lock_roster().await?;
     let package = package(tx, release.package).await?;
     let policy = tx
         .policy(package.policy)
@@ -449,12 +471,8 @@ pub async fn seal_quiet(store: &Store, now: Timestamp) -> Result<Vec<ReleaseId>>
     let due = store.snapshot().await?.releases_to_seal(now).await?;
     let mut sealed = Vec::new();
     for id in due {
-        let mut tx = store.begin().await?;
-        match seal(&mut tx, id, SealedBecause::Quiet, now).await {
-            Ok(()) => {
-                tx.commit().await?;
-                sealed.push(id);
-            }
+        match seal_now(store, id, SealedBecause::Quiet, now).await {
+            Ok(()) => sealed.push(id),
             // A file or a reviewer was faster.
             Err(Error::Refused(_)) => {}
             Err(fault) => return Err(fault),
@@ -470,10 +488,13 @@ pub async fn seal_now(
     because: SealedBecause,
     now: Timestamp,
 ) -> Result<()> {
-    let mut tx = store.begin().await?;
-    seal(&mut tx, id, because, now).await?;
-    tx.commit().await?;
-    Ok(())
+    again(|| async {
+        let mut tx = store.begin().await?;
+        seal(&mut tx, id, because, now).await?;
+        tx.commit().await?;
+        Ok(())
+    })
+    .await
 }
 
 /// Expires sealed releases that nobody decided in time. Returns which.
@@ -481,20 +502,26 @@ pub async fn expire_overdue(store: &Store, now: Timestamp) -> Result<Vec<Release
     let due = store.snapshot().await?.releases_to_expire(now).await?;
     let mut expired = Vec::new();
     for id in due {
-        let mut tx = store.begin().await?;
-        let moved = match tx.release_locked(id).await? {
-            Some(release) if release.state.step(State::Expired).is_ok() => {
-                tx.move_release(id, release.state, State::Expired, None, now).await?
-            }
-            _ => false,
-        };
-        if moved {
-            tx.append(now, Event::ReleaseExpired { release: id }).await?;
-            tx.commit().await?;
+        if again(|| expire(store, id, now)).await? {
             expired.push(id);
         }
     }
     Ok(expired)
+}
+
+async fn expire(store: &Store, id: ReleaseId, now: Timestamp) -> Result<bool> {
+    let mut tx = store.begin().await?;
+    let moved = match tx.release_locked(id).await? {
+        Some(release) if release.state.step(State::Expired).is_ok() => {
+            tx.move_release(id, release.state, State::Expired, None, now).await?
+        }
+        _ => false,
+    };
+    if moved {
+        tx.append(now, Event::ReleaseExpired { release: id }).await?;
+        tx.commit().await?;
+    }
+    Ok(moved)
 }
 
 /// Releases of one CI run that are still open, sealed because the run said that it is finished.
@@ -505,15 +532,20 @@ pub async fn seal_run(
     now: Timestamp,
 ) -> Result<BTreeMap<ReleaseId, State>> {
     let open = store.snapshot().await?.open_releases_of_run(publisher, run_key).await?;
-    let mut states = BTreeMap::new();
-    for id in open {
-        match seal_now(store, id, SealedBecause::CiAsked, now).await {
-            Ok(()) => states.insert(id, State::Awaiting),
-            Err(Error::Refused(_)) => None,
-            Err(fault) => return Err(fault),
-        };
-    }
-    Ok(states)
+    let store = store.clone();
+    // The client that says so hangs up at once.
+    detached(async move {
+        let mut states = BTreeMap::new();
+        for id in open {
+            match seal_now(&store, id, SealedBecause::CiAsked, now).await {
+                Ok(()) => states.insert(id, State::Awaiting),
+                Err(Error::Refused(_)) => None,
+                Err(fault) => return Err(fault),
+            };
+        }
+        Ok(states)
+    })
+    .await
 }
 
 /// Who acts in the log when CI stages.

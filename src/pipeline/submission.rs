@@ -11,7 +11,9 @@ use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::release::State;
 use crate::pipeline::ci::{self, Exchange, Scope, UploadSession};
 use crate::pipeline::review::PAGE;
-use crate::pipeline::{Error, Fault, Kind, Refusal, Result, detached, refuse, staging};
+use crate::pipeline::{
+    Error, Fault, Kind, Refusal, Result, detached, refuse, staging, transaction,
+};
 use crate::store::Store;
 use crate::store::releases::{ReleaseFilter, ReleaseRecord};
 
@@ -145,16 +147,14 @@ pub async fn keep(
     answer: KeptAnswer,
     now: Timestamp,
 ) -> Result<KeptAnswer> {
-    let store = store.clone();
-    detached(async move {
-        let mut tx = store.begin().await?;
-        let first = tx.keep_answer(key, &answer, now - KEPT_FOR, now).await?;
-        tx.commit().await?;
-        if first {
-            return Ok(answer);
-        }
-        let earlier = kept(&store, key, answer.request, now).await?;
-        Ok(earlier.unwrap_or(answer))
+    let mine = answer.clone();
+    let first = transaction(store, move |tx| {
+        Box::pin(async move { Ok(tx.keep_answer(key, &mine, now - KEPT_FOR, now).await?) })
     })
-    .await
+    .await?;
+    if first {
+        return Ok(answer);
+    }
+    let earlier = kept(store, key, answer.request, now).await?;
+    Ok(earlier.unwrap_or(answer))
 }

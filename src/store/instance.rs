@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::domain::digest::Sha256;
 use crate::domain::event::Event;
 use crate::domain::ids::InstanceId;
+use crate::domain::log::tree::Frontier;
 use crate::store::{StoreError, Tx, micros, sound, timestamp, timestamp_opt};
 
 /// This installation as stored.
@@ -101,8 +102,9 @@ impl Tx {
         on!(self, c, {
             sqlx::query(
                 "-- log: begin
-                insert into log_head (singleton, next_sequence) values (1, 0)",
+                insert into log_head (singleton, next_sequence, edge) values (1, 0, $1)",
             )
+            .bind(Frontier::default().edge_bytes())
             .execute(c)
             .await?;
         });

@@ -14,8 +14,10 @@ pub struct Lease {
     pub release: ReleaseId,
     /// Rises with every lease; every later write names it (R1).
     pub fence: i64,
-    /// Tries so far, this one included.
+    /// Times it was leased so far, this one included.
     pub attempts: u32,
+    /// When the job was queued: when enough people approved, or somebody asked for another try.
+    pub queued_at: Timestamp,
 }
 
 /// One try at sending one file.
@@ -41,6 +43,7 @@ row! {
         release_id: Vec<u8>,
         fence: i64,
         attempts: i64,
+        created_at: i64,
     }
 }
 
@@ -96,7 +99,7 @@ impl Tx {
               where finished_at is null and run_at <= $3
                 and (lease_until is null or lease_until <= $3)
               order by run_at, id limit 1)
-            returning id, release_id, fence, attempts",
+            returning id, release_id, fence, attempts, created_at",
             "-- jobs: lease the next due
             update jobs set lease_owner = $1, lease_until = $2, fence = fence + 1,
               attempts = attempts + 1
@@ -106,7 +109,7 @@ impl Tx {
                 and (lease_until is null or lease_until <= $3)
               order by run_at, id limit 1
               for update skip locked)
-            returning id, release_id, fence, attempts",
+            returning id, release_id, fence, attempts, created_at",
         );
         let row: Option<LeaseRow> = on!(self, c, {
             sqlx::query_as(sql)
@@ -122,6 +125,7 @@ impl Tx {
                 release: sound(ReleaseId::from_slice(&row.release_id), "jobs", "release_id")?,
                 fence: row.fence,
                 attempts: sound(u32::try_from(row.attempts).ok(), "jobs", "attempts")?,
+                queued_at: timestamp(row.created_at, "jobs", "created_at")?,
             })
         })
         .transpose()
@@ -143,29 +147,6 @@ impl Tx {
             .bind(lease.job.as_bytes().to_vec())
             .bind(lease.fence)
             .bind(micros(until))
-            .execute(c)
-            .await?
-            .rows_affected()
-        });
-        Ok(done == 1)
-    }
-
-    /// Prolongs a lease from its present end, for a worker that has no clock at hand while it sends.
-    /// `false` means that another worker has it, or may take it: stop (R3).
-    pub async fn extend_lease(
-        &mut self,
-        lease: &Lease,
-        by: jiff::SignedDuration,
-    ) -> Result<bool, StoreError> {
-        let done = on!(self, c, {
-            sqlx::query(
-                "-- jobs: keep the lease while sending
-                update jobs set lease_until = lease_until + $3
-                where id = $1 and fence = $2 and finished_at is null",
-            )
-            .bind(lease.job.as_bytes().to_vec())
-            .bind(lease.fence)
-            .bind(i64::try_from(by.as_micros()).unwrap_or(0))
             .execute(c)
             .await?
             .rows_affected()

@@ -7,6 +7,8 @@
 //! (`pipeline::detached`), because a dropped future must not leave a transaction behind.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -52,6 +54,7 @@ macro_rules! row {
     };
 }
 
+pub mod checkpoints;
 pub mod ci;
 pub mod idempotency;
 pub mod instance;
@@ -91,6 +94,12 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The log is not the one that was witnessed, and nothing may be written on top of it (K6).
+    #[error(
+        "nothing is written: the log does not extend what was witnessed, see docs/log.md, \
+         \"When the alarm says that the log is broken\""
+    )]
+    ReadOnly,
     /// The address is not `sqlite:PATH` or `postgres://…`.
     #[error("expected a database URL that starts with `sqlite:` or `postgres:`")]
     Url,
@@ -130,6 +139,8 @@ pub enum Dialect {
 #[derive(Debug, Clone)]
 pub struct Store {
     pools: Pools,
+    /// Shared by all clones.
+    read_only: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone)]
@@ -166,6 +177,10 @@ impl Store {
         Err(StoreError::Url)
     }
 
+    fn new(pools: Pools) -> Self {
+        Self { pools, read_only: Arc::default() }
+    }
+
     async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
         // FULL, not NORMAL: a WAL with NORMAL may lose the last commits on power loss, and a lost
         // "published" record could mean publishing twice.
@@ -177,14 +192,14 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("trusted_schema", "OFF");
-        let write =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        // A connection to a file does not break: to ask it before each use would only cost a turn
+        // of its thread.
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false);
+        let write = pool().max_connections(1).connect_with(options.clone()).await?;
         migrator(include_str!("../../migrations/sqlite/0001_init.sql")).run(&write).await?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .connect_with(options.read_only(true))
-            .await?;
-        Ok(Self { pools: Pools::Sqlite { write, read } })
+        let read =
+            pool().max_connections(CONNECTIONS_MAX).connect_with(options.read_only(true)).await?;
+        Ok(Self::new(Pools::Sqlite { write, read }))
     }
 
     async fn open_postgres(options: PgConnectOptions) -> Result<Self, StoreError> {
@@ -202,15 +217,28 @@ impl Store {
             .connect_with(options)
             .await?;
         migrator(include_str!("../../migrations/postgres/0001_init.sql")).run(&pool).await?;
-        Ok(Self { pools: Pools::Postgres(pool) })
+        Ok(Self::new(Pools::Postgres(pool)))
     }
 
     /// Begins a transaction that may write. On SQLite there is one at a time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
+        if self.is_read_only() {
+            return Err(StoreError::ReadOnly);
+        }
         Ok(match &self.pools {
             Pools::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
             Pools::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
+    }
+
+    /// From now on nothing is written by this process; only a restart ends that (K6).
+    pub fn refuse_writes(&self) {
+        self.read_only.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether writes are refused.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::SeqCst)
     }
 
     /// Begins a read-only transaction that sees one moment.

@@ -503,6 +503,25 @@ impl Tx {
         Ok(done == 1)
     }
 
+    /// Notes what a release waits for, in words for people. Its state stays.
+    pub async fn set_release_message(
+        &mut self,
+        id: ReleaseId,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- releases: what it waits for
+                update releases set message = $2 where id = $1",
+            )
+            .bind(id.as_bytes().to_vec())
+            .bind(message)
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
     /// Notes which newer candidate took a release's place.
     pub async fn set_superseded_by(
         &mut self,
@@ -698,6 +717,23 @@ impl Tx {
             .await?;
         });
         Ok(())
+    }
+
+    /// What CI sent along with a file: kind and body, in order of arrival.
+    pub async fn attachments(
+        &mut self,
+        artifact: ArtifactId,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let rows: Vec<(String, Vec<u8>)> = on!(self, c, {
+            sqlx::query_as(
+                "-- attachments: of one file
+                select kind, body from attachments where artifact_id = $1 order by id",
+            )
+            .bind(artifact.as_bytes().to_vec())
+            .fetch_all(c)
+            .await?
+        });
+        Ok(rows)
     }
 
     /// Records a decision. A second one by the same person is a [`StoreError::Conflict`] (I3).

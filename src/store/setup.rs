@@ -560,6 +560,49 @@ impl Tx {
         row.map(PackageRow::parse).transpose()
     }
 
+    /// The packages of one ecosystem that a publisher may stage, by name.
+    pub async fn publishers_packages(
+        &mut self,
+        publisher: PublisherId,
+        ecosystem: Ecosystem,
+    ) -> Result<Vec<StoredPackage>, StoreError> {
+        let rows: Vec<PackageRow> = on!(self, c, {
+            sqlx::query_as(
+                "-- setup: the packages of a publisher
+                select id, ecosystem, name, upstream_id, policy_id, access
+                from publisher_packages join packages on id = package_id
+                where publisher_id = $1 and ecosystem = $2 order by normalized",
+            )
+            .bind(publisher.as_bytes().to_vec())
+            .bind(ecosystem.as_str())
+            .fetch_all(c)
+            .await?
+        });
+        rows.into_iter().map(PackageRow::parse).collect()
+    }
+
+    /// One package, if a publisher may stage it. However many others there are, one row is read:
+    /// every npm upload asks this.
+    pub async fn publishers_package(
+        &mut self,
+        publisher: PublisherId,
+        package: PackageId,
+    ) -> Result<Option<StoredPackage>, StoreError> {
+        let row: Option<PackageRow> = on!(self, c, {
+            sqlx::query_as(
+                "-- setup: one package of a publisher
+                select id, ecosystem, name, upstream_id, policy_id, access
+                from publisher_packages join packages on id = package_id
+                where publisher_id = $1 and package_id = $2",
+            )
+            .bind(publisher.as_bytes().to_vec())
+            .bind(package.as_bytes().to_vec())
+            .fetch_optional(c)
+            .await?
+        });
+        row.map(PackageRow::parse).transpose()
+    }
+
     /// Adds a publisher and its packages.
     pub async fn add_publisher(
         &mut self,
@@ -738,6 +781,22 @@ impl Tx {
             .await?
         });
         Ok(parse_publishers(rows, packages)?.pop())
+    }
+
+    /// The name of a publisher, unless it was removed.
+    pub async fn active_publisher_name(
+        &mut self,
+        id: PublisherId,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(on!(self, c, {
+            sqlx::query_scalar(
+                "-- setup: the name of a publisher that is in use
+                select name from publishers where id = $1 and removed_at is null",
+            )
+            .bind(id.as_bytes().to_vec())
+            .fetch_optional(c)
+            .await?
+        }))
     }
 
     /// The name of a publisher, removed or not, for pages about its releases.

@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use sha2::Digest as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::SendFault;
 use crate::domain::digest::Sha256;
@@ -53,6 +53,7 @@ pub(super) struct Parcel {
     pub(super) size: u64,
     pub(super) sha256: Sha256,
     pub(super) progress: Option<watch::Sender<u64>>,
+    pub(super) until: Option<watch::Receiver<Instant>>,
 }
 
 impl Parcel {
@@ -81,6 +82,7 @@ impl Parcel {
             size: self.size,
             moved,
             progress: self.progress,
+            until: self.until,
             fault: Arc::clone(&fault),
         };
         (body, Watch { seen, fault })
@@ -178,10 +180,15 @@ pub(super) struct Outgoing {
     size: u64,
     moved: watch::Sender<Stage>,
     progress: Option<watch::Sender<u64>>,
+    until: Option<watch::Receiver<Instant>>,
     fault: Arc<Mutex<Option<SendFault>>>,
 }
 
 impl Outgoing {
+    fn overdue(&self) -> bool {
+        self.until.as_ref().is_some_and(|until| *until.borrow() <= Instant::now())
+    }
+
     fn cut(&mut self, fault: SendFault) -> io::Error {
         self.step = None;
         self.held = None;
@@ -211,6 +218,10 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
         loop {
+            if this.remaining > 0 && this.overdue() {
+                let error = this.cut(SendFault::Overdue);
+                return Poll::Ready(Some(Err(error)));
+            }
             let Some(step) = this.step.as_mut() else {
                 let next = this.held.take().or_else(|| this.tail.take());
                 return Poll::Ready(next.map(|piece| Ok(this.give(piece))));

@@ -61,7 +61,13 @@ impl Client {
         let outcome = match sent {
             None => Outcome::Unknown { message: "the registry did not answer in time".into() },
             Some(Err(error)) if error.is_builder() => return Err(request_fault(&error)),
-            Some(Err(error)) => Broken::of(&error).into_outcome(),
+            Some(Err(error)) => match Broken::of(&error).into_outcome() {
+                // Whoever did not get the whole request has nothing to store.
+                Outcome::Unknown { message } if !watch.complete() => {
+                    Outcome::Retry { after: None, message }
+                }
+                outcome => outcome,
+            },
             Some(Ok(response)) if response.status().is_success() && !watch.complete() => {
                 Outcome::Unknown {
                     message: "the registry accepted the artifact before all of it was sent".into(),

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use secrecy::SecretString;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::domain::digest::Sha256;
 use crate::domain::document::PublishDocument;
@@ -82,6 +83,9 @@ pub enum SendFault {
     /// The bytes read are not the approved ones (I5). Next: stop and raise an alarm.
     #[error("the artifact read does not have the digest `{0}`")]
     Tampered(Sha256),
+    /// The time to send it was over before its last byte.
+    #[error("the time to send the artifact was over")]
+    Overdue,
     /// The artifact could not be read.
     #[error("the artifact could not be read")]
     Source(#[source] io::Error),
@@ -171,6 +175,8 @@ pub struct Sending<'a> {
     pub sha256: Sha256,
     /// Told how many bytes of the artifact were handed to the connection.
     pub progress: Option<watch::Sender<u64>>,
+    /// Not a byte leaves after this time, which the sender may put off (R3).
+    pub until: Option<watch::Receiver<Instant>>,
 }
 
 /// What is read, and as whom.

@@ -48,6 +48,7 @@ pub(super) async fn send(
         size: sending.size,
         sha256: sending.sha256,
         progress: sending.progress,
+        until: sending.until,
     };
     let request = Request { method: http::Method::PUT, url, headers };
     match client.deliver(sending.upstream, request, parcel, sending.credential).await? {

@@ -56,6 +56,7 @@ pub(super) async fn send(
         size: sending.size,
         sha256: sending.sha256,
         progress: sending.progress,
+        until: sending.until,
     };
     let url = sending.upstream.url().clone();
     let request = Request { method: Method::POST, url, headers };

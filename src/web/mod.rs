@@ -12,6 +12,7 @@ pub mod display;
 pub mod error;
 pub mod extract;
 pub mod listen;
+pub mod log;
 pub mod pages;
 pub mod registry_npm;
 pub mod registry_pypi;
@@ -43,6 +44,9 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(registry_pypi::routes())
         .layer(DefaultBodyLimit::disable());
     let api = api::routes(headers.clone());
+    let log = log::routes()
+        .layer(axum::middleware::from_fn(error::render))
+        .layer(axum::middleware::from_fn_with_state(headers.clone(), security::add));
     let pages = Router::new()
         .merge(ceremonies::routes())
         .merge(pages::routes())
@@ -56,13 +60,18 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/static/{name}", get(assets::serve))
         .merge(uploads)
         .merge(api)
+        .merge(log)
         .merge(pages)
         .with_state(Arc::clone(app))
         .merge(token_exchange::routes(exchange))
 }
 
-/// Ready means that the database answers.
+/// Ready means that the database answers and takes changes.
 async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
+    if app.store.is_read_only() {
+        let words = "read-only: the log is not what was signed and kept, see docs/log.md\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, words);
+    }
     match app.store.snapshot().await {
         Ok(_) => (StatusCode::OK, "ready\n"),
         Err(error) => {

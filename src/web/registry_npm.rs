@@ -73,7 +73,7 @@ async fn package(
         let name = name(&request, &raw)?;
         match *request.method() {
             Method::GET | Method::HEAD => {
-                review::packument(&app.store, &app.upstreams, &name, &asked(request.headers()))
+                review::packument(app.registries(), &name, &asked(request.headers()))
                     .await
                     .map(passed_through)
             }

@@ -132,7 +132,7 @@ async fn simple(
     let answer = async {
         let name = PackageName::parse(Ecosystem::Pypi, &project)
             .map_err(|error| Refusal::new(Kind::NotFound, error.to_string()))?;
-        review::packument(&app.store, &app.upstreams, &name, &asked(&headers)).await
+        review::packument(app.registries(), &name, &asked(&headers)).await
     };
     match answer.await {
         Ok(passed) => passed_through(passed),

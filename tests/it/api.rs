@@ -93,7 +93,7 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Strin
     wrong
 }
 
-fn assert_described(route: &str, method: &str, value: &Value) {
+pub(crate) fn assert_described(route: &str, method: &str, value: &Value) {
     let document = document();
     let answer = &document["paths"][route][method]["responses"]["200"];
     let schema = &answer["content"]["application/json"]["schema"];

@@ -11,7 +11,7 @@ use countersign::domain::event::Actor;
 use countersign::domain::ids::UploadSessionId;
 use countersign::domain::package::{Ecosystem, PackageName};
 use countersign::oidc::Verifier;
-use countersign::oidc::http::HttpSettings;
+use countersign::outbound::HttpSettings;
 use countersign::pipeline::ci::{self, Exchange, Scope, UploadSession};
 use countersign::pipeline::{Error, Kind, setup};
 use countersign::store::Store;

@@ -85,14 +85,14 @@ async fn a_hold_is_seen_by_all_and_ended_by_the_next_approval_on_a_page_that_sho
     on_both(async |store| {
         let mut world = World::start(store, None).await;
         let (hold, approval) = (world.at("hold"), world.at("approve"));
-        let held = world.ines.post_form(&hold, &[("note", " Wait for the changelog ")]).await;
-        assert_eq!(held.status, 303, "{held:?}");
-        let page = world.mara.get(held.location(), HTML).await.text;
+        let answer = world.ines.post_form(&hold, &[("note", " Wait for the changelog ")]).await;
+        assert_eq!(answer.status, 303, "{answer:?}");
+        let page = world.mara.get(answer.location(), HTML).await.text;
         for words in ["On hold", "Ines Duarte put this release on hold", "Wait for the changelog"] {
             assert!(page.contains(words), "{words}: {page}");
         }
         assert!(!page.contains("Take the hold back"), "it is not hers");
-        assert!(world.ines.get(held.location(), HTML).await.text.contains("Take the hold back"));
+        assert!(world.ines.get(answer.location(), HTML).await.text.contains("Take the hold back"));
         let list = world.gateway.as_owner("GET /api/v1/releases").await.json();
         assert_eq!(list["releases"][0]["on_hold"], true);
         let seen = world.seen().await;

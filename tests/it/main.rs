@@ -1,9 +1,16 @@
 //! The integration tests: one binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::large_futures, reason = "a test holds a whole world, once")]
 
 mod api;
+mod approval;
+mod authorise;
 mod exchange;
+mod forwarding;
 mod hold;
+mod log;
+mod log_public;
+mod log_vectors;
 mod oidc;
 mod pages;
 mod passkeys;
@@ -14,5 +21,6 @@ mod setup;
 mod statement;
 mod store_people;
 mod support;
+mod tampering;
 mod tidy;
 mod upstream;

@@ -13,12 +13,12 @@ use countersign::domain::claims::{
 };
 use countersign::domain::ids::{IssuerId, PublisherId};
 use countersign::domain::issuer::{Algorithm, Issuer, IssuerConfig, Preset};
-use countersign::domain::publisher::{
-    ClaimMismatch, GitHubConfig, Matched, Note, Publisher, PublisherConfig, select,
-};
-use countersign::oidc::http::{FetchError, HttpSettings};
+use countersign::domain::publisher::comparison::{ClaimMismatch, Matched, Note};
+use countersign::domain::publisher::github::GitHubConfig;
+use countersign::domain::publisher::{Publisher, PublisherConfig, select};
 use countersign::oidc::jwks::{FETCH_COOLDOWN, KEYS_STALE_MAX, KEYS_TTL, KeysError};
 use countersign::oidc::{TokenRefusal, Unverified, Verifier, token_fingerprint};
+use countersign::outbound::{FetchError, HttpSettings};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 

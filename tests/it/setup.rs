@@ -60,6 +60,17 @@ fn name(ecosystem: Ecosystem, text: &str) -> PackageName {
 }
 
 #[tokio::test]
+async fn the_set_up_file_in_the_documents_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let page = include_str!("../../docs/set-up.md");
+    let example = page.split("```").find_map(|block| block.strip_prefix("toml\n")).unwrap();
+    let invites = apply_text(&store, &vault_key(), example, at(0)).await.unwrap();
+    assert_eq!(invites.len(), 3);
+    assert_eq!(count(&store, "publishers").await, 1);
+}
+
+#[tokio::test]
 async fn a_file_founds_everything_with_its_events_and_invites_everybody() {
     on_both(async |store| {
         let key = vault_key();

@@ -10,3 +10,4 @@ pub mod digests;
 pub mod http;
 pub mod measure;
 pub mod requests;
+pub mod unpack;

@@ -15,6 +15,8 @@ pub struct Upload<'a> {
     pub parts: [std::borrow::Cow<'a, [u8]>; 3],
     /// Size of the archive, without what is around it.
     pub archive_bytes: usize,
+    /// Its SHA-256 in hex.
+    pub sha256: String,
 }
 
 const CONTENT_TYPE: &str = "application/octet-stream";
@@ -60,6 +62,7 @@ pub fn npm<'a>(archive: &'a Archive, registry: &str, name: &str, version: &str) 
             tail.into(),
         ],
         archive_bytes,
+        sha256: digests.sha256,
     }
 }
 
@@ -97,6 +100,7 @@ pub fn pypi<'a>(archive: &'a Archive, path: &str, name: &str, version: &str) -> 
         content_type: format!("multipart/form-data; boundary={BOUNDARY}"),
         parts: [head.into(), archive.beginning().into(), tail.into()],
         archive_bytes,
+        sha256: digests.sha256,
     }
 }
 

@@ -161,6 +161,7 @@ impl Gateway {
                 size: built.size,
                 sha256: built.digests.sha256,
                 progress: None,
+                until: None,
             };
             let sent = self.uploads.send(&built.package, sending).await;
             match sent.map_err(|error| SubmitError::Other(error.to_string()))? {

@@ -33,7 +33,7 @@ pub struct ReadySetup {
 }
 
 /// The credentials of one upstream.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct UpstreamCredentials {
     /// For sending.
     pub publish: Option<Credential>,

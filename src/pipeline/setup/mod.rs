@@ -62,7 +62,7 @@ pub struct UpstreamDraft {
 
 /// A registry credential as somebody typed it: one line, not empty, at most
 /// [`CREDENTIAL_MAX_BYTES`]. Never returned or printed again (K3).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Credential(SecretString);
 
 impl Credential {
@@ -161,7 +161,7 @@ pub async fn add_upstream(
 }
 
 /// A credential with what it is for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewCredential {
     /// For which registry.
     pub upstream: UpstreamId,

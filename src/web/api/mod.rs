@@ -7,6 +7,7 @@
 pub mod catalog;
 pub mod ci;
 pub mod idempotency;
+pub mod log;
 pub mod openapi;
 pub mod releases;
 
@@ -38,6 +39,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         (Method::GET, "/api/v1/packages", get(catalog::packages)),
         (Method::GET, "/api/v1/policies", get(catalog::policies)),
         (Method::GET, "/api/v1/people", get(catalog::people)),
+        (Method::GET, "/api/v1/log/{sequence}", get(log::one)),
         (Method::GET, "/api/v1/ci/releases", get(ci::list)),
         (Method::POST, "/api/v1/ci/releases/{id}/seal", post(ci::seal)),
     ]

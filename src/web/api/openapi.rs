@@ -36,6 +36,7 @@ pub struct ProblemDocument {
         super::catalog::packages,
         super::catalog::policies,
         super::catalog::people,
+        super::log::one,
         super::ci::list,
         super::ci::seal,
     ),

@@ -642,7 +642,8 @@ fn history_item(entry: &LogEntry, names: &BTreeMap<PersonId, String>) -> History
         Event::Decided { decision, .. } => names.get(&decision.person).cloned(),
         Event::ReleaseRejected { by, .. }
         | Event::ReleaseHeld { by, .. }
-        | Event::ReleaseResumed { by, .. } => names.get(by).cloned(),
+        | Event::ReleaseResumed { by, .. }
+        | Event::ForwardRetried { by, .. } => names.get(by).cloned(),
         _ => None,
     };
     let file = match &entry.event {
@@ -657,6 +658,7 @@ fn history_item(entry: &LogEntry, names: &BTreeMap<PersonId, String>) -> History
     };
     let message = match &entry.event {
         Event::ForwardEnded { message, .. }
+        | Event::ReleaseReturned { message, .. }
         | Event::ReleasePartlyPublished { message, .. }
         | Event::ReleaseFailed { message, .. } => Some(message.clone()),
         Event::ReleaseHeld { note, .. } => note.clone(),

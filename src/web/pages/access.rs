@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::log_checks::log_checks;
 use super::visit::Visit;
 use super::{Answer, outside, show};
 use crate::app::App;
@@ -105,7 +106,6 @@ async fn setup(State(app): State<Arc<App>>, Now(now): Now, uri: Uri, headers: He
         code: Field::default(),
         name: Field::default(),
         code_path: shown.display().to_string(),
-        attempts_left: None,
     };
     show(StatusCode::OK, &page)
 }
@@ -210,6 +210,7 @@ async fn health(visit: Visit, uri: Uri) -> Answer {
         check_folder("The data folder takes files", &app.config.data_dir).await,
         check_folder("The blob store takes files", &app.config.data_dir.join("blobs")).await,
     ];
+    checks.extend(log_checks(app, visit.now));
     checks.extend(private_addresses(app).await?);
     checks.sort_by_key(|check| match check.tone {
         Tone::Bad => 0,
@@ -229,8 +230,9 @@ fn about(app: &App) -> Vec<Fact> {
         Fact::code("Version", env!("CARGO_PKG_VERSION")),
         Fact::code("Address", config.origin_text()),
         Fact::code("Audience", &config.audience),
-        Fact::words("Database", database),
+        Fact::words("Database", if database == "sqlite" { "SQLite" } else { "PostgreSQL" }),
         Fact::code("Genesis entry", app.genesis.to_string()),
+        Fact::code("Log key", app.log_key.to_string()),
         Fact::words("Upload session", span(config.limits.upload_session)),
     ]
 }

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod admin;
+mod log_checks;
 pub mod releases;
 pub mod visit;
 
@@ -60,7 +61,7 @@ pub async fn layout(
     let keys = crate::pipeline::people::my_keys(&app.store, viewer.person).await?.len();
     let person = shell::SignedIn {
         face: Face::of(&viewer.name),
-        role: viewer.role.as_str().to_owned(),
+        role: admin::people::title(viewer.role).to_owned(),
         keys: u32::try_from(keys).unwrap_or(u32::MAX),
     };
     Ok(Layout {

@@ -19,8 +19,6 @@ pub struct SetupPage {
     pub name: Field,
     /// Where the code was written on the host, as configured: "data/claim-code".
     pub code_path: String,
-    /// "4 tries": what is left before a new code is written; shown from the first wrong one on.
-    pub attempts_left: Option<String>,
 }
 
 impl SetupPage {

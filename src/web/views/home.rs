@@ -5,7 +5,7 @@ use askama::Template;
 use super::form::Choice;
 use super::release::Status;
 use super::shell::{Badge, Layout, Link, Notice};
-use crate::web::display::{When, count, in_words};
+use crate::web::display::{When, in_words};
 
 /// `/`: what needs this person, then what moves without them, then what was decided.
 #[derive(Clone, Debug, Template)]
@@ -168,8 +168,6 @@ pub struct ReleasesPage {
     pub states: Vec<Choice>,
     /// The matches.
     pub rows: Vec<DecidedRow>,
-    /// Releases in all, whether they match or not.
-    pub total: u32,
     /// The next page, if there is one.
     pub older: Option<Link>,
     /// What is wrong with the search text.
@@ -177,11 +175,6 @@ pub struct ReleasesPage {
 }
 
 impl ReleasesPage {
-    /// "4 releases".
-    pub fn total_text(&self) -> String {
-        count(self.total.into(), "release")
-    }
-
     /// Whether the list is narrowed at all.
     pub fn filtered(&self) -> bool {
         !self.query.is_empty()

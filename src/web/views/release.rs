@@ -5,7 +5,7 @@ use askama::Template;
 use super::form::{Choice, Field};
 use super::home::ReleaseName;
 use super::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
-use crate::web::display::{When, count, in_words};
+use crate::web::display::{When, count, in_words, list};
 
 /// The state of a release in the words of people. Names what is missing, never just "pending".
 #[derive(Clone, Debug)]
@@ -64,6 +64,10 @@ impl Status {
                 (Tone::Ok, "circle-check", "Published".to_owned())
             }
             Self::Published(at) => (Tone::Ok, "circle-check", format!("Published {at}")),
+            // Lists do not count files.
+            Self::Partly(_, 0, registry) => {
+                (Tone::Bad, "triangle-alert", format!("Only part is on {registry}"))
+            }
             Self::Partly(have, of, registry) => {
                 (Tone::Bad, "triangle-alert", format!("{have} of {of} files are on {registry}"))
             }
@@ -139,19 +143,55 @@ impl ReleasePage {
         self.attention.iter().filter(|item| item.tone != Tone::Ok).count()
     }
 
-    /// "Look at these two before you sign".
+    /// "Look at these two before you sign", or "2 things to look at" when there is nothing to sign.
     pub fn attention_heading(&self) -> String {
-        let before = if matches!(self.action, Action::Sign(_)) { " before you sign" } else { "" };
-        match self.findings() {
-            0 => "Nothing unusual found".to_owned(),
-            1 => format!("Look at this{before}"),
-            number => format!("Look at these {}{before}", in_words(number)),
+        match (self.findings(), &self.action) {
+            (0, _) => "Nothing unusual found".to_owned(),
+            (1, Action::Sign(_)) => "Look at this before you sign".to_owned(),
+            (number, Action::Sign(_)) => {
+                format!("Look at these {} before you sign", in_words(number))
+            }
+            (number, _) => format!("{} to look at", count(number as u64, "thing")),
         }
     }
 
     /// "3 files, 412 KB" is the filler's; this is only the number.
     pub fn file_count(&self) -> String {
         count(self.files.len() as u64, "file")
+    }
+
+    /// "Mara Lindqvist and you": whose approvals met the quorum; empty before it is met.
+    pub fn approved_by(&self) -> String {
+        if self.quorum.met.is_empty() {
+            return String::new();
+        }
+        let reader = self.layout.person.as_ref().map(|person| person.face.name.as_str());
+        let names = self.quorum.slots.iter().filter_map(|slot| match slot {
+            Slot::Signed(face, _) if Some(face.name.as_str()) == reader => Some("you".to_owned()),
+            Slot::Signed(face, _) => Some(face.name.clone()),
+            Slot::Yours(_) | Slot::Open(_) => None,
+        });
+        list(&names.collect::<Vec<_>>(), "and")
+    }
+
+    /// What the statement of a release that nobody can sign any more is.
+    pub fn closed_heading(&self) -> &'static str {
+        let first = self.statement.as_ref().and_then(|statement| statement.rows.first());
+        match first {
+            Some((verb, _)) if verb == "Reject" => "What you signed",
+            _ if self.quorum.met.is_empty() => "What was to be signed",
+            _ => "What was signed",
+        }
+    }
+
+    /// Where this person may object, if they may.
+    pub fn rejects_at(&self) -> Option<&str> {
+        match &self.action {
+            Action::Sign(signing) => Some(&signing.reject),
+            Action::Settle(settling) => Some(&settling.reject),
+            Action::Signed(_, reject) | Action::Cannot(_, _, reject) => reject.as_deref(),
+            Action::Closed(_) => None,
+        }
     }
 
     /// The bar that leads phones to the panel exists only when there is something to sign.
@@ -367,8 +407,6 @@ pub enum Slot {
 pub struct StatementView {
     /// Every field, in the order of `docs/statement.md`.
     pub rows: Vec<(String, String)>,
-    /// SHA-256 of the statement bytes, 64 hexadecimal digits.
-    pub digest: String,
     /// The four check words of the manifest.
     pub words: [String; 4],
 }
@@ -385,11 +423,6 @@ impl StatementView {
     /// The rows that make it unique.
     pub fn rest(&self) -> &[(String, String)] {
         &self.rows[self.rows.len().min(STATEMENT_ROWS)..]
-    }
-
-    /// The digest in groups of eight.
-    pub fn grouped(&self) -> String {
-        crate::web::display::grouped(&self.digest)
     }
 }
 

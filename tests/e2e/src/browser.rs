@@ -313,6 +313,7 @@ impl Browser {
         let scheme = if look == Look::Dark { "dark" } else { "light" };
         let screen = json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": look == Look::Phone });
         self.cdp("Emulation.setDeviceMetricsOverride", screen).await;
+        self.cdp("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.cdp("Emulation.setEmulatedMedia", media).await;
     }
@@ -326,7 +327,21 @@ impl Browser {
     /// Writes a screenshot of the whole page.
     pub async fn screenshot(&self, look: Look, file: &Path) {
         self.wear(look).await;
-        let options = json!({ "format": "png", "captureBeyondViewport": true });
+        self.capture(json!({ "format": "png", "captureBeyondViewport": true }), file).await;
+        self.plain().await;
+    }
+
+    /// Writes what fits a window of 1440 by 900, sharp enough for a document.
+    pub async fn fold(&self, look: Look, file: &Path) {
+        self.wear(look).await;
+        let screen =
+            json!({ "width": 1440, "height": 900, "deviceScaleFactor": 1.5, "mobile": false });
+        self.cdp("Emulation.setDeviceMetricsOverride", screen).await;
+        self.capture(json!({ "format": "png" }), file).await;
+        self.plain().await;
+    }
+
+    async fn capture(&self, options: Value, file: &Path) {
         let shot = self.cdp("Page.captureScreenshot", options).await;
         let data = shot["data"].as_str().expect("an image");
         let png = base64::engine::general_purpose::STANDARD.decode(data).expect("base64");
@@ -334,7 +349,6 @@ impl Browser {
             std::fs::create_dir_all(dir).expect("a folder");
         }
         std::fs::write(file, png).expect("a screenshot");
-        self.plain().await;
     }
 
     /// Whether the page is wider than its window at a phone's width (390), which it must not be.

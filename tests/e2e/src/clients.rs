@@ -348,6 +348,40 @@ impl Desk {
         self.run("pip install", command).await
     }
 
+    /// Shell commands as a document has them, in `dir`, with the clients under their own names and these variables.
+    /// Steps that fetch something from elsewhere find it installed already: `pipx run build` runs the `build` that is
+    /// here, and builds take the backends that are here.
+    pub async fn shell(
+        &self,
+        client: &'static str,
+        commands: &str,
+        dir: &Path,
+        variables: &[(String, String)],
+    ) -> Ran {
+        let named = self.home().join("bin");
+        put_clients(&named);
+        let mut command = self.command(Path::new("/bin/bash"));
+        let python = tools::tools_dir().join("python");
+        command
+            .env("PATH", format!("{}:{}/bin:/usr/bin:/bin", named.display(), python.display()))
+            .env("VIRTUAL_ENV", &python)
+            .env("UV_NO_BUILD_ISOLATION", "1")
+            .env("UV_PYTHON_DOWNLOADS", "never")
+            .env("npm_config_audit", "false")
+            .env("HATCH_INDEX_CA_CERT", &self.ca)
+            .env("COUNTERSIGN_CA", &self.ca)
+            .env("POETRY_VIRTUALENVS_CREATE", "false")
+            .env("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+            .env("YARN_HTTPS_CA_FILE_PATH", &self.ca)
+            .env("YARN_ENABLE_TELEMETRY", "false")
+            // The CI that hands out tokens here speaks plain HTTP.
+            .env("YARN_UNSAFE_HTTP_WHITELIST", "127.0.0.1")
+            .env("YARN_NODE_LINKER", "node-modules")
+            .envs(variables.iter().cloned());
+        command.args(["-euo", "pipefail", "-c", commands]).current_dir(dir);
+        self.run(client, command).await
+    }
+
     /// Runs an installed program in this desk's environment.
     pub async fn program(&self, client: &'static str, program: &Path, arguments: &[&str]) -> Ran {
         let mut command = self.command(program);
@@ -418,6 +452,31 @@ impl Desk {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+}
+
+/// The clients that are no programs of their own here, and stand-ins for what would fetch something first.
+fn put_clients(folder: &Path) {
+    std::fs::create_dir_all(folder).expect("a folder for the clients");
+    let node = tools::node().display().to_string();
+    let script = |file: &str| format!("exec {node} {} \"$@\"", tools::npm_file(file).display());
+    let clients = [
+        ("node", format!("exec {node} \"$@\"")),
+        ("npm", script("npm12/bin/npm-cli.js")),
+        ("yarn", script("@yarnpkg/cli-dist/bin/yarn.js")),
+        ("pnpm", format!("exec {} \"$@\"", tools::pnpm().display())),
+        ("countersign", format!("exec {} \"$@\"", tools::countersign().display())),
+        (
+            "pipx",
+            "test \"$1 $2\" = 'run build' && shift 2\nexec pyproject-build --no-isolation \"$@\""
+                .to_string(),
+        ),
+    ];
+    for (name, commands) in clients {
+        let file = folder.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{commands}\n")).expect("a client");
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&file, all).expect("a client that can be run");
     }
 }
 

@@ -9,6 +9,7 @@ pub mod child;
 pub mod clients;
 pub mod clock;
 pub mod count;
+pub mod documents;
 pub mod gateway;
 pub mod issuer;
 pub mod projects;

@@ -19,6 +19,8 @@ pub enum Backend {
     Hatchling,
     /// `flit_core`: flit publishes only its own.
     Flit,
+    /// `poetry-core`: poetry builds with it in place.
+    Poetry,
 }
 
 /// Writes and builds `name` at `version` in `dir`: one module with a command of the same name that prints
@@ -31,6 +33,9 @@ pub async fn python(dir: &Path, name: &str, version: &str, backend: Backend) -> 
         Backend::Hatchling => "requires = [\"hatchling\"]\nbuild-backend = \"hatchling.build\"",
         Backend::Flit => {
             "requires = [\"flit_core >=3.11,<5\"]\nbuild-backend = \"flit_core.buildapi\""
+        }
+        Backend::Poetry => {
+            "requires = [\"poetry-core\"]\nbuild-backend = \"poetry.core.masonry.api\""
         }
     };
     let project = format!(
@@ -61,8 +66,8 @@ Homepage = "https://example.org/hello"
         "\"\"\"Says hello.\"\"\"\n\n__version__ = \"{version}\"\n\n\ndef main():\n    print(\"hello from {name} {version}\")\n"
     );
     write(&source, "__init__.py", &code);
-    if backend == Backend::Flit {
-        // flit publishes what it builds itself.
+    if backend != Backend::Hatchling {
+        // These publish what they build themselves.
         return PythonProject { dir: dir.to_path_buf(), files: Vec::new() };
     }
     build(dir, name, version).await

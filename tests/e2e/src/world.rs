@@ -30,6 +30,8 @@ pub const JUN: &str = "Jun Watanabe";
 pub struct World {
     /// The CI's issuer.
     pub issuer: Issuer,
+    /// The issuer of a second CI, shaped like GitLab's, that may submit the same packages.
+    pub gitlab: Issuer,
     /// The npm registry.
     pub npm: Verdaccio,
     /// The Python registry.
@@ -67,8 +69,10 @@ impl World {
         let gateway = Gateway::start(&dir.join("gateway"), settings).await;
         gateway.write("npm.token", &npm.token);
         gateway.write("pypi.token", &python.password);
-        let invites = gateway.apply(&setup(&issuer, &npm, &python)).await;
-        World { issuer, npm, python, gateway, invites, dir: dir.to_path_buf() }
+        let gitlab = Issuer::start().await;
+        let setup = format!("{}{}", setup(&issuer, &npm, &python), gitlab_setup(&gitlab));
+        let invites = gateway.apply(&setup).await;
+        World { issuer, gitlab, npm, python, gateway, invites, dir: dir.to_path_buf() }
     }
 
     /// A place to run a client in a GitHub job of the issuer.
@@ -181,7 +185,7 @@ ci_identities = [{{ issuer = "ci", actor_id = "1002" }}]
 [[person]]
 name = "{JUN}"
 role = "maintainer"
-ci_identities = [{{ issuer = "ci", actor_id = "1003" }}]
+ci_identities = [{{ issuer = "ci", actor_id = "1003" }}, {{ issuer = "gitlab", actor_id = "1003" }}]
 
 [[upstream]]
 name = "Local npm"
@@ -239,5 +243,29 @@ runner = "github-hosted"
         upload = python.upload_url,
         simple = python.simple_url,
         user = python.username,
+    )
+}
+
+fn gitlab_setup(issuer: &Issuer) -> String {
+    format!(
+        r#"
+[[issuer]]
+name = "gitlab"
+preset = "gitlab"
+url = "{issuer}"
+allow_private = true
+
+[[publisher]]
+name = "Release pipeline"
+issuer = "gitlab"
+packages = ["npm:{NPM_NAME}", "pypi:{PYTHON_NAME}"]
+
+[publisher.gitlab]
+project_id = "4242"
+namespace_id = "77"
+ref_path = "refs/tags/v*"
+environment = "release"
+"#,
+        issuer = issuer.url(),
     )
 }

@@ -210,14 +210,19 @@ pub(crate) fn wheel_files() -> Vec<(String, Vec<u8>)> {
     ]
 }
 
-/// RECORD lines for the given files, and one for itself.
+/// RECORD lines for the given files of `hello_wire` 1.0.0, and one for itself.
 pub(crate) fn record(files: &[(String, Vec<u8>)]) -> String {
+    record_of(files, "hello_wire-1.0.0.dist-info")
+}
+
+/// The same for a wheel whose metadata is in another folder.
+pub(crate) fn record_of(files: &[(String, Vec<u8>)], info: &str) -> String {
     let mut out = String::new();
     for (name, body) in files {
         let hash = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(body));
         writeln!(out, "{name},sha256={hash},{}", body.len()).unwrap();
     }
-    out + "hello_wire-1.0.0.dist-info/RECORD,,\n"
+    out + &format!("{info}/RECORD,,\n")
 }
 
 /// A wheel of the given files with the given RECORD.

@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use countersign::domain::assertion::{Assertion, CredentialId, Intent, Nonce, challenge};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
@@ -144,6 +145,18 @@ impl Authenticator {
                 "userHandle": self.user_handle.as_ref().map(|handle| B64.encode(handle)),
             },
         })
+    }
+
+    /// An assertion over `intent`, as the log keeps it.
+    pub(crate) fn sign(&mut self, intent: &Intent, nonce: &Nonce) -> Assertion {
+        let credential = self.assert(&json!({ "challenge": B64.encode(challenge(intent, nonce)) }));
+        let part = |name: &str| {
+            let text = credential["response"][name].as_str().expect("a part of the response");
+            B64.decode(text).expect("base64url")
+        };
+        let id = CredentialId::from_bytes(self.id.clone()).expect("a credential id");
+        let (client_data, data) = (part("clientDataJSON"), part("authenticatorData"));
+        Assertion::new(id, client_data, data, part("signature")).expect("parts within bounds")
     }
 
     /// The bytes a Level 3 browser writes, in its order.

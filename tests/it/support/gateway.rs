@@ -115,6 +115,7 @@ impl TestGateway {
             client: &app.upstreams,
             key: &key,
             genesis: app.genesis,
+            notary: &self.site.notary,
             progress: &app.progress,
         };
         forwarding::run_next(&forwarder, "test", app.clock.now()).await.unwrap()

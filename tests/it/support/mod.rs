@@ -2,11 +2,15 @@
 
 pub(crate) mod authenticator;
 pub(crate) mod database;
+pub(crate) mod desk;
 pub(crate) mod faults;
 pub(crate) mod gateway;
+pub(crate) mod history;
 pub(crate) mod http;
 pub(crate) mod issuer;
 pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
 pub(crate) mod setup;
 pub(crate) mod site;
+pub(crate) mod witness;
+pub(crate) mod world;

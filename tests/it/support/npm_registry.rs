@@ -20,6 +20,10 @@ pub(crate) struct NpmRegistry {
 struct State {
     token: String,
     packages: Mutex<BTreeMap<String, Package>>,
+    /// Reads without exactly this are refused.
+    read_token: Mutex<Option<String>>,
+    /// Reads show packages as they were when this was set.
+    stale: Mutex<Option<BTreeMap<String, Value>>>,
 }
 
 #[derive(Default)]
@@ -36,7 +40,12 @@ impl NpmRegistry {
 
     /// Starts with TLS when there is an acceptor.
     pub(crate) async fn start_with(token: &str, tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
-        let state = Arc::new(State { token: token.to_owned(), packages: Mutex::default() });
+        let state = Arc::new(State {
+            token: token.to_owned(),
+            packages: Mutex::default(),
+            read_token: Mutex::default(),
+            stale: Mutex::default(),
+        });
         let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = Listener::start(Arc::clone(&state) as Arc<dyn Registry>, tls).await;
         Self { listener, state, scheme }
@@ -69,6 +78,23 @@ impl NpmRegistry {
     /// Versions stored in all packages together.
     pub(crate) fn count(&self) -> usize {
         self.state.packages.lock().unwrap().values().map(|package| package.tarballs.len()).sum()
+    }
+
+    /// From now on only this token may read.
+    pub(crate) fn demand_to_read(&self, token: &str) {
+        *self.state.read_token.lock().unwrap() = Some(token.to_owned());
+    }
+
+    /// Reads show what there is now and nothing newer, until [`Self::show`].
+    pub(crate) fn lag(&self) {
+        let packages = self.state.packages.lock().unwrap();
+        let seen = packages.iter().map(|(name, held)| (name.clone(), held.packument.clone()));
+        *self.state.stale.lock().unwrap() = Some(seen.collect());
+    }
+
+    /// Reads show everything again.
+    pub(crate) fn show(&self) {
+        *self.state.stale.lock().unwrap() = None;
     }
 
     /// Changes a package behind everybody's back.
@@ -140,11 +166,19 @@ impl Registry for State {
     }
 
     fn read(&self, seen: &Seen) -> http::Response<Body> {
-        match self.packages.lock().unwrap().get(&package_of(seen)) {
+        let demanded = self.read_token.lock().unwrap().clone();
+        if demanded.is_some_and(|token| seen.header("authorization") != format!("Bearer {token}")) {
+            return refuse(401, "a token is needed to read");
+        }
+        let name = package_of(seen);
+        let packument = match &*self.stale.lock().unwrap() {
+            Some(stale) => stale.get(&name).cloned(),
+            None => self.packages.lock().unwrap().get(&name).map(|held| held.packument.clone()),
+        };
+        match packument {
             None => refuse(404, "not found"),
-            Some(package) => {
-                let mut response =
-                    reply_as(200, "application/json", &package.packument.to_string());
+            Some(packument) => {
+                let mut response = reply_as(200, "application/json", &packument.to_string());
                 let headers = response.headers_mut();
                 headers.insert("etag", "\"one\"".parse().unwrap());
                 headers.insert("set-cookie", "session=1".parse().unwrap());

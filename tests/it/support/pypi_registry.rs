@@ -29,6 +29,8 @@ struct State {
     style: Style,
     files: Mutex<BTreeMap<String, Stored>>,
     quarantined: Mutex<bool>,
+    /// Reads without exactly this header are refused.
+    read_login: Mutex<Option<String>>,
 }
 
 /// One uploaded file.
@@ -43,13 +45,12 @@ pub(crate) struct Stored {
 impl PypiRegistry {
     /// Starts; `password` for the user `__token__` may upload.
     pub(crate) async fn start(password: &str, style: Style) -> Self {
-        let pair = format!("__token__:{password}");
-        let login = base64::engine::general_purpose::STANDARD.encode(pair);
         let state = Arc::new(State {
-            login: format!("Basic {login}"),
+            login: basic(password),
             style,
             files: Mutex::default(),
             quarantined: Mutex::default(),
+            read_login: Mutex::default(),
         });
         let listener = Listener::start(Arc::clone(&state) as Arc<dyn Registry>, None).await;
         Self { listener, state }
@@ -81,10 +82,27 @@ impl PypiRegistry {
         self.state.files.lock().unwrap().len()
     }
 
+    /// From now on only this password for the user `__token__` may read.
+    pub(crate) fn demand_to_read(&self, password: &str) {
+        *self.state.read_login.lock().unwrap() = Some(basic(password));
+    }
+
+    /// Puts a file in place behind everybody's back.
+    pub(crate) fn hold(&self, filename: &str, content: &[u8]) {
+        let stored = Stored { fields: Vec::new(), content: content.to_vec() };
+        self.state.files.lock().unwrap().insert(filename.to_owned(), stored);
+    }
+
     /// Marks the project as quarantined (PEP 792).
     pub(crate) fn quarantine(&self) {
         *self.state.quarantined.lock().unwrap() = true;
     }
+}
+
+/// The header of a password for the user `__token__`.
+fn basic(password: &str) -> String {
+    let pair = format!("__token__:{password}");
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }
 
 /// Text fields, file name and content of a form.
@@ -150,7 +168,11 @@ impl Registry for State {
         }
     }
 
-    fn read(&self, _seen: &Seen) -> http::Response<Body> {
+    fn read(&self, seen: &Seen) -> http::Response<Body> {
+        let demanded = self.read_login.lock().unwrap().clone();
+        if demanded.is_some_and(|login| seen.header("authorization") != login) {
+            return reply(401, "a password is needed to read");
+        }
         let files = self.files.lock().unwrap();
         if files.is_empty() {
             return reply(404, "not found");

@@ -7,6 +7,7 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use countersign::app::{App, Clock, Opened};
 use countersign::config::Config;
+use countersign::pipeline::log::notary::Notary;
 use countersign::pipeline::signin::ClaimCode;
 use countersign::store::Store;
 use countersign::web::error;
@@ -22,6 +23,8 @@ pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     /// As browsers write it.
     pub(crate) origin: String,
+    /// What signs its log; the tests call it instead of waiting for the worker.
+    pub(crate) notary: Arc<Notary>,
     /// The code of its founding.
     pub(crate) code: ClaimCode,
     address: SocketAddr,
@@ -49,7 +52,7 @@ impl Site {
         std::fs::write(&file, text).unwrap();
         let clock = Clock::default();
         let config = Config::read(&file).unwrap();
-        let Opened { app, claim_code: code, .. } =
+        let Opened { app, notary, claim_code: code, .. } =
             App::with_store(config, clock, store).await.unwrap();
         // Pages carry the token in a meta element; this stands for all of them.
         let me = |signed_in: SignedIn| async move {
@@ -61,7 +64,7 @@ impl Site {
             .with_state(app.clone())
             .merge(countersign::web::router(&app));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { app, origin, code: code.unwrap(), address, folder, server }
+        Self { app, origin, notary, code: code.unwrap(), address, folder, server }
     }
 
     /// A site whose first person, an owner, has enrolled and is signed in.

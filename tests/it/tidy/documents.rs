@@ -67,18 +67,20 @@ pub(super) fn clients(files: &[File]) -> Vec<Complaint> {
 
 /// Structs that operators write as TOML, and the page that explains their members.
 const WRITTEN_BY_OPERATORS: &[(&str, &[&str], &str)] = &[
-    ("src/config.rs", &["File", "DatabaseFile", "ListenFile", "LimitsFile"], "docs/operating.md"),
+    (
+        "src/config.rs",
+        &["File", "DatabaseFile", "ListenFile", "WitnessFile", "LimitsFile"],
+        "docs/operating.md",
+    ),
     (
         "src/pipeline/setup/file.rs",
         &["SetupFile", "PersonEntry", "CiEntry", "UpstreamEntry", "PolicyEntry", "PackageEntry"],
         "docs/set-up.md",
     ),
     ("src/domain/issuer.rs", &["IssuerConfig"], "docs/set-up.md"),
-    (
-        "src/domain/publisher.rs",
-        &["PublisherConfig", "GitHubConfig", "ReusableConfig", "GitLabConfig"],
-        "docs/set-up.md",
-    ),
+    ("src/domain/publisher/mod.rs", &["PublisherConfig"], "docs/set-up.md"),
+    ("src/domain/publisher/github.rs", &["GitHubConfig", "ReusableConfig"], "docs/set-up.md"),
+    ("src/domain/publisher/gitlab.rs", &["GitLabConfig"], "docs/set-up.md"),
 ];
 
 /// Every key that operators may write is explained on its page.

@@ -14,26 +14,30 @@ struct Layer {
 const LAYERS: &[Layer] = &[
     Layer { module: "domain", may_name: &[] },
     Layer { module: "entropy", may_name: &["domain"] },
+    // What several adapters need: keys in files, requests to configured addresses.
+    Layer { module: "keyfile", may_name: &["domain", "entropy"] },
+    Layer { module: "outbound", may_name: &["domain", "entropy"] },
     Layer { module: "config", may_name: &["domain", "entropy"] },
     Layer { module: "store", may_name: &["domain", "entropy"] },
     Layer { module: "blobs", may_name: &["domain", "entropy"] },
-    Layer { module: "oidc", may_name: &["domain", "entropy"] },
+    Layer { module: "oidc", may_name: &["domain", "entropy", "outbound"] },
     Layer { module: "passkeys", may_name: &["domain", "entropy"] },
-    Layer { module: "vault", may_name: &["domain", "entropy"] },
+    Layer { module: "vault", may_name: &["domain", "entropy", "keyfile"] },
+    Layer { module: "witness", may_name: &["domain", "entropy", "outbound"] },
     Layer { module: "inspect", may_name: &["domain", "entropy"] },
     Layer { module: "upstream", may_name: &["domain", "entropy"] },
     Layer {
         module: "pipeline",
         may_name: &[
-            "domain", "entropy", "config", "store", "blobs", "oidc", "passkeys", "vault",
-            "inspect", "upstream",
+            "domain", "entropy", "outbound", "config", "store", "blobs", "oidc", "passkeys",
+            "vault", "inspect", "upstream", "witness",
         ],
     },
     Layer {
         module: "app",
         may_name: &[
-            "domain", "entropy", "config", "store", "blobs", "oidc", "passkeys", "vault",
-            "inspect", "upstream", "pipeline",
+            "domain", "entropy", "keyfile", "outbound", "config", "store", "blobs", "oidc",
+            "passkeys", "vault", "inspect", "upstream", "witness", "pipeline",
         ],
     },
     // The accept loop takes its addresses from the configuration.
@@ -57,7 +61,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("webauthn_rs", &["passkeys"]),
     ("webauthn_rs_proto", &["passkeys"]),
     ("coset", &["passkeys"]),
-    ("reqwest", &["oidc", "upstream", "cli"]),
+    ("reqwest", &["outbound", "upstream", "cli"]),
     ("hpke", &["vault"]),
     ("axum", &["web"]),
     ("askama", &["web"]),

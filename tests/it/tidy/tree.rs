@@ -58,7 +58,7 @@ impl File {
 
     /// Rust of the product itself: no tests, no tools.
     pub(super) fn is_product(&self) -> bool {
-        let is_test = self.path.ends_with("/tests.rs") || self.path.ends_with("/samples.rs");
+        let is_test = self.path.ends_with("/tests.rs") || self.path.contains("/samples/");
         self.is_rust() && self.path.starts_with("src/") && !is_test
     }
 

@@ -1,10 +1,11 @@
 //! The limit for intake on this machine: read a body from loopback, cut the archive out, hash it,
 //! write it, make it durable, name it.
 //!
-//! limit --port 9001 --dir DIR [--digests sha256,sha512,sha1] [--no-fsync]
+//! limit --port 9001 --dir DIR [--digests sha256,sha512,sha1] [--no-fsync] [--unpack]
 //!
 //! Nothing else: no parsing, no identity, no database. `--no-fsync` leaves the bytes in the page
-//! cache, as Verdaccio and pypiserver do.
+//! cache, as Verdaccio and pypiserver do. `--unpack` also inflates the archive and checks what is
+//! in it against its checksums, as somebody must who wants to know what it holds.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64_simd::{Out, STANDARD};
 use countersign_bench::arguments::Arguments;
 use countersign_bench::digests::{Running, Wanted};
+use countersign_bench::unpack::unpack;
 use memchr::{memchr, memmem};
 
 /// Bytes read at once.
@@ -29,6 +31,7 @@ struct Settings {
     dir: PathBuf,
     wanted: Wanted,
     is_durable: bool,
+    unpacks: bool,
     names: AtomicU64,
 }
 
@@ -40,6 +43,7 @@ fn main() -> io::Result<()> {
         dir,
         wanted: Wanted::parse(arguments.text("digests").unwrap_or("sha256")),
         is_durable: !arguments.has("no-fsync"),
+        unpacks: arguments.has("unpack"),
         names: AtomicU64::new(0),
     });
     let listener = TcpListener::bind(("127.0.0.1", arguments.or("port", 9000)))?;
@@ -216,6 +220,9 @@ impl<'a> Staging<'a> {
 
     fn finish(self) -> io::Result<String> {
         let digests = self.digests.finish();
+        if self.settings.unpacks {
+            unpack(File::open(&self.path)?)?;
+        }
         for flush in self.flushing {
             flush.join().map_err(|_| io::Error::other("a flush panicked"))??;
         }

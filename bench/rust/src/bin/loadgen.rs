@@ -2,12 +2,16 @@
 //!
 //! loadgen --proto npm|pypi --url URL --size 20mb --concurrency 8 --requests 64 [--seconds 20]
 //!         [--warmup 4] [--timeout 120] [--header 'Name: value']… [--headers-by-package FILE]
-//!         [--first-package 0] [--packages 256] [--ready FILE]
+//!         [--first-package 0] [--packages 256] [--ready FILE] [--record FILE]
 //!
 //! `--headers-by-package` has lines of package, tab, header. With `--ready FILE` it writes the file
-//! after warming up, then waits for `FILE.go`, so that somebody can take the server's measures.
+//! after warming up, then waits for `FILE.go`, so that somebody can take the server's measures. With
+//! `--record FILE` it appends package, version and SHA-256 of each upload that was answered with
+//! success.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +39,9 @@ struct Target {
     first_package: usize,
     packages: usize,
     /// The middle number of every version of this run.
-    run: u64,
+    run: u128,
+    /// Where successes are written down.
+    record: Option<File>,
 }
 
 #[derive(Default)]
@@ -101,7 +107,8 @@ impl Target {
             timeout: Duration::from_secs_f64(arguments.or("timeout", 120.0)),
             first_package: arguments.or("first-package", 0),
             packages: arguments.or("packages", 256),
-            run: now.as_secs(),
+            run: now.as_millis(),
+            record: arguments.text("record").map(open_record),
         }
     }
 
@@ -138,7 +145,7 @@ impl Target {
         tally: &Mutex<Tally>,
     ) {
         let package = format!("bench-{package:03}");
-        let Upload { method, path, content_type, parts, archive_bytes } = if self.is_npm {
+        let Upload { method, path, content_type, parts, archive_bytes, sha256 } = if self.is_npm {
             let registry = format!("http://{}{}", self.host, self.path.trim_end_matches('/'));
             requests::npm(&self.archive, &registry, &package, version)
         } else {
@@ -157,6 +164,9 @@ impl Target {
             Ok(answer) if (200..300).contains(&answer.status) => {
                 tally.milliseconds.push(took);
                 tally.archive_bytes += archive_bytes;
+                if let Some(mut record) = self.record.as_ref() {
+                    writeln!(record, "{package}\t{version}\t{sha256}").expect("the record");
+                }
                 (answer.status.to_string(), None)
             }
             Ok(answer) => {
@@ -177,6 +187,11 @@ fn read_headers(file: &str) -> HashMap<String, String> {
     let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("`{file}`: {error}"));
     let lines = text.lines().filter_map(|line| line.split_once('\t'));
     lines.map(|(package, header)| (package.to_owned(), format!("{header}\r\n"))).collect()
+}
+
+fn open_record(file: &str) -> File {
+    let opened = File::options().append(true).create(true).open(file);
+    opened.unwrap_or_else(|error| panic!("`{file}`: {error}"))
 }
 
 fn wait_for_go(file: &str) {

@@ -4,8 +4,8 @@
 //! were, with status 422; after a success the browser is sent to the thing that was made.
 
 mod packages;
-mod people;
-mod policies;
+pub(in crate::web::pages) mod people;
+pub(in crate::web::pages) mod policies;
 mod publishers;
 mod registries;
 

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::domain::ids::{PackageId, PolicyId};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
+use crate::domain::release::State;
 use crate::pipeline::review::{self, ReleaseFilter, ReleaseRow};
 use crate::pipeline::setup::overview::{
     self, PackageDetails, PackageOverview, PolicyOverview, PublisherOverview,
@@ -46,7 +47,7 @@ async fn list(visit: Visit) -> Answer {
         policies.into_iter().map(|known| (known.policy.id(), known)).collect();
     let mut rows = Vec::new();
     for known in overview::packages(&visit.app.store).await? {
-        let last = releases(&visit, known.package.id, 1).await?.first().map(last_release);
+        let last = published(&visit, known.package.id).await?.first().map(last_release);
         rows.push(row(&known, policies.get(&known.policy.id()), last));
     }
     let page = views::PackagesPage {
@@ -85,6 +86,17 @@ async fn releases(
     limit: u32,
 ) -> Result<Vec<ReleaseRow>, WebError> {
     let filter = ReleaseFilter { package: Some(package), limit, ..ReleaseFilter::default() };
+    let (store, viewer) = (&visit.app.store, visit.viewer.person);
+    Ok(review::releases(store, &filter, viewer, visit.now).await?)
+}
+
+async fn published(visit: &Visit, package: PackageId) -> Result<Vec<ReleaseRow>, WebError> {
+    let filter = ReleaseFilter {
+        package: Some(package),
+        states: vec![State::Published],
+        limit: 1,
+        ..ReleaseFilter::default()
+    };
     let (store, viewer) = (&visit.app.store, visit.viewer.person);
     Ok(review::releases(store, &filter, viewer, visit.now).await?)
 }
@@ -142,7 +154,6 @@ fn conditions(
         link: link.filter(|_| owner && !met),
     };
     let publishers = known.publishers.len();
-    let badge = policies::spare(policy);
     let registry = known.upstream.upstream.name();
     let credential = if known.upstream.can_publish { "is sealed" } else { "is missing" };
     vec![
@@ -159,10 +170,19 @@ fn conditions(
             Some(Link::new("/registries", "Add it")),
         ),
         condition(
-            badge.tone != Tone::Bad,
+            policies::can_be_met(policy),
             "Enough people can sign",
-            format!("{} {}.", policy.policy.sentence(), badge.text),
+            format!("{} {}.", policy.policy.sentence(), policies::spare(policy).text),
             Some(Link::new(format!("/policies/{}", policy.policy.id()), "See the policy")),
+        ),
+        condition(
+            false,
+            "Nobody can release without it",
+            format!(
+                "This version does not watch {registry}. Remove other tokens and owners there \
+                 yourself."
+            ),
+            None,
         ),
     ]
 }

@@ -112,7 +112,8 @@ fn identity_row(linked: &LinkedIdentity, issuers: &[Issuer]) -> views::CiIdentit
     }
 }
 
-const fn title(role: Role) -> &'static str {
+/// What a role is called.
+pub(in crate::web::pages) const fn title(role: Role) -> &'static str {
     match role {
         Role::Owner => "Owner",
         Role::Maintainer => "Maintainer",

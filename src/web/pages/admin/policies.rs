@@ -16,7 +16,7 @@ use crate::pipeline::people::{self, PersonOverview};
 use crate::pipeline::setup::overview::{self, PolicyMember, PolicyOverview};
 use crate::pipeline::setup::{self, PolicySaved};
 use crate::pipeline::{Error, Kind, refuse};
-use crate::web::display::{When, count};
+use crate::web::display::{When, count, span};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
@@ -55,15 +55,38 @@ fn row(known: &PolicyOverview) -> views::PolicyRow {
 }
 
 /// How many members can be away before no release can go out.
-pub(super) fn spare(known: &PolicyOverview) -> Badge {
-    let able = known.members.iter().filter(|member| member.able).count();
-    let required = usize::try_from(known.policy.required()).unwrap_or(usize::MAX);
+pub(in crate::web::pages) fn spare(known: &PolicyOverview) -> Badge {
+    let (able, required) = able_and_required(known);
     match able.checked_sub(required) {
-        None => Badge::new(Tone::Bad, "users", format!("{able} of {required} can sign")),
+        None => Badge::new(Tone::Bad, "octagon-x", format!("{able} of {required} can sign")),
         Some(_) if required == 1 => Badge::new(Tone::Warn, "triangle-alert", "One person"),
-        Some(0) => Badge::new(Tone::Warn, "users", "No spare"),
-        Some(more) => Badge::new(Tone::Ok, "users", format!("{more} spare")),
+        Some(0) => Badge::new(Tone::Bad, "circle-alert", "No spare"),
+        Some(more) => Badge::new(Tone::Ok, "circle-check", format!("{more} spare")),
     }
+}
+
+/// What [`spare`] means for the next release; empty when there is nothing to worry about.
+pub(in crate::web::pages) fn spare_means(known: &PolicyOverview) -> String {
+    let (able, required) = able_and_required(known);
+    match able.checked_sub(required) {
+        None => format!("Needs {required}, and only {able} can sign. Nothing ships."),
+        Some(_) if required == 1 => "One signature is enough to publish it.".to_owned(),
+        Some(0) => format!(
+            "Needs {required}, and only {able} people can sign. If one of them is away, nothing ships."
+        ),
+        Some(_) => String::new(),
+    }
+}
+
+/// Whether enough people can sign at all.
+pub(super) fn can_be_met(known: &PolicyOverview) -> bool {
+    let (able, required) = able_and_required(known);
+    able >= required
+}
+
+fn able_and_required(known: &PolicyOverview) -> (usize, usize) {
+    let able = known.members.iter().filter(|member| member.able).count();
+    (able, usize::try_from(known.policy.required()).unwrap_or(usize::MAX))
 }
 
 async fn details(visit: Visit, Path(policy): Path<String>) -> Answer {
@@ -94,7 +117,7 @@ fn facts(policy: &Policy, saved: Option<String>) -> Vec<Fact> {
     let counts = if policy.triggering_actor_counts() { "counts" } else { "does not count" };
     vec![
         Fact::words("Approvals needed", policy.required().to_string()),
-        Fact::words("Runs out after", count(policy.expiry().as_hours().unsigned_abs(), "hour")),
+        Fact::words("Runs out after", span(policy.expiry())),
         Fact::words("Whoever started the run", counts),
         Fact::words("Saved", saved.unwrap_or_default()),
     ]
@@ -120,14 +143,14 @@ pub(super) fn notices(known: &PolicyOverview) -> Vec<Notice> {
         text: text.to_owned(),
         link: None,
     };
-    let badge = spare(known);
-    if badge.tone == Tone::Bad {
+    let (able, required) = able_and_required(known);
+    if able < required {
         let text = "Fewer people than it asks for have a passkey that counts.";
         vec![notice(Tone::Bad, "No release can go out under this policy now", text)]
-    } else if known.policy.required() == 1 {
+    } else if required == 1 {
         let text = "Whoever gets hold of one person's passkey can publish.";
         vec![notice(Tone::Warn, "One person is enough", text)]
-    } else if badge.text == "No spare" {
+    } else if able == required {
         let text = "When one of them is away, no release can go out.";
         vec![notice(Tone::Warn, "Nobody to spare", text)]
     } else {

@@ -14,9 +14,10 @@ use crate::domain::claims::Scalar;
 use crate::domain::ids::PackageId;
 use crate::domain::issuer::{Issuer, Preset};
 use crate::domain::package::{Ecosystem, excerpt};
-use crate::domain::publisher::{
-    GITHUB_EVENTS, GITLAB_SOURCES, GitHubConfig, GitLabConfig, PublisherConfig, Rule, Runner,
-};
+use crate::domain::publisher::github::{GITHUB_EVENTS, GitHubConfig};
+use crate::domain::publisher::gitlab::{GITLAB_SOURCES, GitLabConfig};
+use crate::domain::publisher::rule::Runner;
+use crate::domain::publisher::{PublisherConfig, Rule};
 use crate::pipeline::setup::overview::{self, PackageDetails, RefusedTokenOverview};
 use crate::pipeline::setup::{self, PublisherDraft};
 use crate::pipeline::{Error, Kind, Refusal, refuse};

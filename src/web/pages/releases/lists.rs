@@ -10,14 +10,17 @@ use super::view;
 use crate::app::App;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
+use crate::pipeline::approval::CannotDecide;
 use crate::pipeline::review::{self, PAGE, ReleaseFilter, ReleaseRow};
-use crate::pipeline::setup::overview;
-use crate::web::display::{When, count, list, span};
+use crate::pipeline::setup::overview::{self, PolicyOverview, UpstreamOverview};
+use crate::web::display::{When, count, list, size, span, visible};
 use crate::web::extract::{Now, SignedIn};
+use crate::web::pages::admin::policies;
 use crate::web::pages::{Answer, layout, show};
 use crate::web::views::form::Choice;
 use crate::web::views::home::{
-    DecidedRow, GatewayRow, InboxPage, MovingRow, NextStep, ReleaseName, ReleasesPage, WaitingRow,
+    DecidedRow, GatewayRow, InboxPage, MovingRow, NextStep, ReleaseName, ReleasesPage, SpareRow,
+    WaitingRow,
 };
 use crate::web::views::shell::{Badge, Link, Notice, Section, Tone};
 
@@ -35,7 +38,8 @@ pub(super) async fn inbox(
     let filter = ReleaseFilter { limit: PAGE, ..ReleaseFilter::default() };
     let rows = review::releases(&app.store, &filter, viewer.person, now).await?;
     let upstreams = overview::upstreams(&app.store).await?;
-    let packages = overview::packages(&app.store).await?;
+    let policies = overview::policies(&app.store, now).await?;
+    let no_package = policies.iter().all(|policy| policy.packages.is_empty());
     let notices = layout
         .person
         .as_ref()
@@ -49,49 +53,39 @@ pub(super) async fn inbox(
         })
         .into_iter()
         .collect();
-    let waiting: Vec<&ReleaseRow> = rows.iter().filter(|row| row.waits_for_viewer).collect();
+    let mut waiting: Vec<&ReleaseRow> = rows.iter().filter(|row| row.waits_for_viewer).collect();
+    waiting.sort_by_key(|row| row.record.seal.as_ref().map(|seal| seal.expires_at));
     let (over, moving): (Vec<&ReleaseRow>, Vec<&ReleaseRow>) =
         rows.iter().filter(|row| !row.waits_for_viewer).partition(|row| ended(row));
-    let steps = next_steps(&app, upstreams.is_empty(), packages.is_empty()).await?;
+    let steps = next_steps(upstreams.is_empty(), policies.is_empty(), no_package);
     show(
         StatusCode::OK,
         &InboxPage {
             layout,
             notices,
             waiting: waiting.into_iter().map(|row| waiting_row(row, now)).collect(),
-            moving: moving.into_iter().map(|row| moving_row(&app, row)).collect(),
+            moving: moving.into_iter().map(|row| moving_row(&app, row, now)).collect(),
             last_release: over.first().map(|row| {
                 let when = When::new(row.record.changed_at, now).relative;
                 let (name, version) = (&row.record.package_name, &row.record.version);
-                format!("Last release: {name} {version}, {when}.")
+                format!("Last release: {} {}, {when}.", visible(name), visible(version))
             }),
             decided: over
                 .into_iter()
                 .take(DECIDED_SHOWN)
                 .map(|row| decided_row(row, now))
                 .collect(),
-            spare: Vec::new(),
-            gateway: vec![GatewayRow {
-                badge: Badge::new(Tone::Ok, "circle-check", "Running"),
-                value: format!(
-                    "{} on {}",
-                    count(packages.len() as u64, "package"),
-                    count(upstreams.len() as u64, "upstream")
-                ),
-            }],
+            spare: spare(&policies),
+            gateway: upstreams.iter().map(gateway_row).collect(),
             next_steps: steps,
         },
     )
 }
 
-async fn next_steps(
-    app: &App,
-    no_upstream: bool,
-    no_package: bool,
-) -> crate::pipeline::Result<Vec<NextStep>> {
-    let no_policy = overview::policies(&app.store, app.clock.now()).await?.is_empty();
+/// The order in which a new installation is set up; empty when it can release something.
+fn next_steps(no_upstream: bool, no_policy: bool, no_package: bool) -> Vec<NextStep> {
     if !no_upstream && !no_package && !no_policy {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let step = |done: bool, title: &str, text: &str, href: &str| NextStep {
         done,
@@ -99,11 +93,76 @@ async fn next_steps(
         text: text.to_owned(),
         href: href.to_owned(),
     };
-    Ok(vec![
-        step(!no_upstream, "Add a registry", "Where approved releases go.", "/registries/new"),
-        step(!no_policy, "Write a policy", "How many people must approve.", "/policies/new"),
-        step(!no_package, "Add a package", "What goes through here.", "/packages/new"),
-    ])
+    vec![
+        step(
+            !no_upstream,
+            "Add a registry",
+            "Where approved releases go. No address is built in.",
+            "/registries/new",
+        ),
+        step(
+            !no_policy,
+            "Write a policy",
+            "How many people have to sign, and which.",
+            "/policies/new",
+        ),
+        step(
+            !no_package,
+            "Add a package",
+            "From then on its releases need the signatures of its policy.",
+            "/packages/new",
+        ),
+    ]
+}
+
+/// "Can we still ship?": each package that has nobody to spare, then how many have.
+fn spare(policies: &[PolicyOverview]) -> Vec<SpareRow> {
+    let mut rows = Vec::new();
+    let mut fine = 0_u64;
+    for policy in policies {
+        let badge = policies::spare(policy);
+        if badge.tone == Tone::Ok {
+            fine += policy.packages.len() as u64;
+            continue;
+        }
+        for package in &policy.packages {
+            rows.push(SpareRow {
+                package: visible(package.name.as_str()),
+                is_name: true,
+                badge: badge.clone(),
+                why: policies::spare_means(policy),
+                link: Some(Link::new(
+                    format!("/policies/{}", policy.policy.id()),
+                    "See the policy",
+                )),
+            });
+        }
+    }
+    // What blocks a release comes first.
+    rows.sort_by_key(|row| row.badge.tone != Tone::Bad);
+    if fine > 0 {
+        let other = if rows.is_empty() { "" } else { "other " };
+        rows.push(SpareRow {
+            package: count(fine, &format!("{other}package")),
+            is_name: false,
+            badge: Badge::new(Tone::Ok, "circle-check", "Somebody to spare"),
+            why: String::new(),
+            link: None,
+        });
+    }
+    rows
+}
+
+/// What the gateway holds for a registry. Whether it answers is not known before something is sent.
+fn gateway_row(upstream: &UpstreamOverview) -> GatewayRow {
+    let name = visible(upstream.stored.upstream.name());
+    if upstream.stored.can_publish {
+        let badge = Badge::new(Tone::Ok, "landmark", name);
+        GatewayRow { badge, value: "Credential sealed".to_owned() }
+    } else {
+        let badge = Badge::new(Tone::Warn, "landmark", name);
+        GatewayRow { badge, value: "No credential yet".to_owned() }
+    }
 }
 
 const fn ended(row: &ReleaseRow) -> bool {
@@ -115,15 +174,15 @@ fn row_name(row: &ReleaseRow) -> ReleaseName {
     ReleaseName {
         href: format!("/releases/{}", row.record.id),
         ecosystem: row.record.ecosystem.label().to_owned(),
-        package: row.record.package_name.clone(),
-        version: row.record.version.clone(),
+        package: visible(&row.record.package_name),
+        version: visible(&row.record.version),
         registry: row.record.ecosystem.label().to_owned(),
     }
 }
 
 fn waiting_row(row: &ReleaseRow, now: jiff::Timestamp) -> WaitingRow {
     let (signed, required) = row.count.unwrap_or_default();
-    let attention = match row.differences {
+    let attention = match row.findings {
         0 => Badge::new(Tone::Ok, "circle-check", "Nothing unusual found"),
         1 => Badge::new(Tone::Warn, "triangle-alert", "1 thing to look at"),
         many => Badge::new(Tone::Warn, "triangle-alert", format!("{many} things to look at")),
@@ -132,18 +191,18 @@ fn waiting_row(row: &ReleaseRow, now: jiff::Timestamp) -> WaitingRow {
     WaitingRow {
         release: row_name(row),
         attention,
-        files: count(row.files as u64, "file"),
+        files: format!("{}, {}", count(row.files as u64, "file"), size(row.bytes)),
         left: left.map_or_else(String::new, |left| format!("{} left", span(left))),
         signed,
         required,
     }
 }
 
-fn moving_row(app: &App, row: &ReleaseRow) -> MovingRow {
+fn moving_row(app: &App, row: &ReleaseRow, now: jiff::Timestamp) -> MovingRow {
     let (signed, required) = row.count.unwrap_or_default();
     MovingRow {
         release: row_name(row),
-        why: String::new(),
+        why: without_you(row, now),
         status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
         signed,
         required,
@@ -151,19 +210,46 @@ fn moving_row(app: &App, row: &ReleaseRow) -> MovingRow {
     }
 }
 
+/// Why a release moves without the reader.
+fn without_you(row: &ReleaseRow, now: jiff::Timestamp) -> String {
+    if let Some((verdict, at)) = row.own {
+        let verb = if verdict == Verdict::Approve { "approved" } else { "rejected" };
+        return format!("You {verb} {}", When::new(at, now).relative);
+    }
+    match row.cannot {
+        Some(CannotDecide::StartedIt) => "You started the run, so you cannot approve".to_owned(),
+        Some(CannotDecide::ActorUnknown) => "Nobody said yet who started the run".to_owned(),
+        Some(CannotDecide::NoKey) => "You have no passkey that counts yet".to_owned(),
+        Some(_) if !row.others.is_empty() => format!("Waits for {}", list(&row.others, "or")),
+        _ if row.record.state == ReleaseState::Open => "Files still arrive".to_owned(),
+        _ => "Approved without you".to_owned(),
+    }
+}
+
 pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp) -> DecidedRow {
-    let approved: Vec<String> = row
+    // A rejection is one person's; everything else is of those who approved.
+    let decisive = match row.record.state {
+        ReleaseState::Rejected => Verdict::Reject,
+        _ => Verdict::Approve,
+    };
+    let names: Vec<String> = row
         .decided_by
         .iter()
-        .filter(|(_, verdict)| *verdict == Verdict::Approve)
+        .filter(|(_, verdict)| *verdict == decisive)
         .map(|(name, _)| name.clone())
         .collect();
-    let signers = if approved.is_empty() { "Nobody".to_owned() } else { list(&approved, "and") };
+    let nobody = if ended(row) { "Nobody" } else { "Nobody yet" };
+    let signers = if names.is_empty() { nobody.to_owned() } else { list(&names, "and") };
+    let went_wrong = matches!(
+        row.record.state,
+        ReleaseState::Rejected | ReleaseState::Failed | ReleaseState::Partial
+    );
+    let said = row.record.message.as_deref().filter(|_| went_wrong);
     DecidedRow {
         release: row_name(row),
         status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
         signers,
-        note: row.record.message.clone(),
+        note: said.map(visible),
         when: When::new(row.record.changed_at, now),
     }
 }
@@ -211,20 +297,37 @@ pub(super) async fn releases(
         });
     let choice = |state: ReleaseState| Choice {
         value: state.as_str().to_owned(),
-        text: state.as_str().to_owned(),
+        text: state_label(state).to_owned(),
         hint: String::new(),
         chosen: state.as_str() == search.state,
     };
+    let any = Choice { chosen: state.is_none(), ..Choice::new("", "Any", "") };
     show(
         StatusCode::OK,
         &ReleasesPage {
             layout,
-            states: ReleaseState::ALL.into_iter().map(choice).collect(),
-            total: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+            states: [any].into_iter().chain(ReleaseState::ALL.into_iter().map(choice)).collect(),
             rows: rows.iter().map(|row| decided_row(row, now)).collect(),
             older,
             error,
             query: search.q,
         },
     )
+}
+
+/// A state in the words of the status vocabulary.
+const fn state_label(state: ReleaseState) -> &'static str {
+    match state {
+        ReleaseState::Open => "Receiving files",
+        ReleaseState::Awaiting => "Needs approvals",
+        ReleaseState::Approved => "Approved",
+        ReleaseState::Forwarding => "Publishing",
+        ReleaseState::Confirming => "Being read back",
+        ReleaseState::Published => "Published",
+        ReleaseState::Partial => "Partly published",
+        ReleaseState::Failed => "Failed",
+        ReleaseState::Rejected => "Rejected",
+        ReleaseState::Expired => "Expired",
+        ReleaseState::Superseded => "Replaced",
+    }
 }

@@ -3,6 +3,7 @@
 //! `view` turns what the pipeline knows about a release into the words of the page.
 
 mod lists;
+mod origin;
 mod view;
 
 pub(super) use lists::decided_row;
@@ -69,7 +70,10 @@ async fn release(
 ) -> Answer {
     let release = review::release(&app.store, id, viewer.person, now).await?;
     let title = format!("{} {}", release.record.package_name, release.record.version);
-    let layout = layout(&app, &viewer, &headers, (Section::Releases, &title), now).await?;
+    // What waits for the reader was opened from the inbox, and belongs there.
+    let section =
+        if matches!(release.mine, Some(Ok(_))) { Section::Inbox } else { Section::Releases };
+    let layout = layout(&app, &viewer, &headers, (section, &title), now).await?;
     show(StatusCode::OK, &view::page(&app, layout, &viewer, &release, now))
 }
 

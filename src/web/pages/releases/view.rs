@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::origin;
 use crate::app::App;
 use crate::domain::artifact::{ArtifactKind, Facts};
 use crate::domain::authorise::Standing;
@@ -16,14 +17,14 @@ use crate::domain::statement::Statement;
 use crate::domain::words::check_words;
 use crate::pipeline::approval::CannotDecide;
 use crate::pipeline::review::{
-    ArtifactRecord, ReleaseRecord, ReleaseView, StoredUpstream, counted,
+    ArtifactRecord, DecisionRecord, ReleaseRecord, ReleaseView, StoredUpstream, counted,
 };
-use crate::web::display::{When, clock, count, list, size, visible};
+use crate::web::display::{When, clock, count, grouped, list, size, visible};
 use crate::web::extract::SignedIn;
 use crate::web::views::home::{Progress, ReleaseName};
 use crate::web::views::release::{
-    Action, Attention, ChainLink, Difference, FileRow, Hold as HoldForm, Quorum, ReleasePage, Run,
-    Settling, Signing, Slot, StatementView, Status, Step, StepState,
+    Action, Difference, FileRow, Hold as HoldForm, Quorum, ReleasePage, Run, Settling, Signing,
+    Slot, StatementView, Status, Step, StepState,
 };
 use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
 
@@ -52,10 +53,10 @@ pub(super) fn page(
         expires: expires(record, now),
         outcome: outcome(release),
         run: run(app, release),
-        attention: attention(release),
+        attention: origin::attention(&release.findings),
         metadata: metadata(&release.artifacts),
         differences: differences(release),
-        chain: chain(release),
+        chain: origin::chain(release),
         chain_badge: Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher"),
         files: release.artifacts.iter().map(|artifact| file(record.id, artifact)).collect(),
         history: history(release, now),
@@ -234,7 +235,7 @@ pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
         percent: None,
         time: String::new(),
     };
-    let mut steps = vec![step(StepState::Done, "Enough people approved".to_owned(), "")];
+    let mut steps = vec![quorum_met(release)];
     let sending = app.progress.of(record.id);
     let total = release.artifacts.len();
     for (number, artifact) in release.artifacts.iter().enumerate() {
@@ -262,7 +263,7 @@ pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
     };
     steps.push(Step {
         detail: record.message.as_deref().map(visible).unwrap_or_default(),
-        ..step(read_back, format!("Read back from {registry} and compare digests"), "")
+        ..step(read_back, format!("Read it back from {registry} and compare digests"), "")
     });
     let moving = matches!(record.state, State::Approved | State::Forwarding | State::Confirming);
     Some(Run {
@@ -273,44 +274,34 @@ pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
         },
         steps,
         live: moving.then(|| format!("/releases/{}/live", record.id)),
-        aside: if moving { "You can close this page.".to_owned() } else { String::new() },
+        aside: if moving {
+            "You can close this page. It goes on without you.".to_owned()
+        } else {
+            String::new()
+        },
     })
 }
 
-fn attention(release: &ReleaseView) -> Vec<Attention> {
-    let mut items: Vec<Attention> = release
-        .differences
-        .iter()
-        .flat_map(|(file, differences)| differences.iter().map(move |d| (file, d)))
-        .map(|(file, difference)| Attention {
-            tone: Tone::Warn,
-            title: "CI and the file disagree about".to_owned(),
-            subject: visible(&difference.field),
-            detail: format!("In {}. What is published is what the file says.", visible(file)),
-            link: Some(Link { href: "#differences".to_owned(), text: "Compare".to_owned() }),
-        })
-        .collect();
-    items.extend(release.artifacts.iter().filter_map(install_time_code));
-    items
-}
-
-/// Code that npm runs on every machine that installs the package; a fact, not a judgement.
-fn install_time_code(artifact: &ArtifactRecord) -> Option<Attention> {
-    let Facts::Npm(facts) = &artifact.facts else { return None };
-    let scripts = facts.package_json.get("scripts").and_then(serde_json::Value::as_object);
-    let hooks: Vec<String> = ["preinstall", "install", "postinstall"]
-        .into_iter()
-        .filter(|hook| scripts.is_some_and(|scripts| scripts.contains_key(*hook)))
-        .map(str::to_owned)
-        .chain(facts.has_binding_gyp.then(|| "binding.gyp".to_owned()))
-        .collect();
-    (!hooks.is_empty()).then(|| Attention {
-        tone: Tone::Warn,
-        title: "Runs code when it is installed:".to_owned(),
-        subject: list(&hooks, "and"),
-        detail: "Everyone who installs or upgrades runs it.".to_owned(),
-        link: None,
-    })
+fn quorum_met(release: &ReleaseView) -> Step {
+    let standing = release.standing.as_ref();
+    let detail = standing.map_or_else(String::new, |standing| {
+        let (signed, required) = counted(standing);
+        let policy = &standing.policy;
+        format!(
+            "{signed} of {required}, under {}, revision {}. Checked again before anything is sent.",
+            policy.name(),
+            policy.revision()
+        )
+    });
+    let at = standing.and_then(|standing| met(release, standing));
+    Step {
+        state: StepState::Done,
+        title: "Quorum met".to_owned(),
+        subject: String::new(),
+        detail,
+        percent: None,
+        time: at.map(clock).unwrap_or_default(),
+    }
 }
 
 fn metadata(artifacts: &[ArtifactRecord]) -> Vec<Fact> {
@@ -366,49 +357,6 @@ fn differences(release: &ReleaseView) -> Vec<Difference> {
             })
         })
         .collect()
-}
-
-fn chain(release: &ReleaseView) -> Vec<ChainLink> {
-    let ok = |text: &str| Badge::new(Tone::Ok, "circle-check", text);
-    let mut links: Vec<ChainLink> = release
-        .claims
-        .summary()
-        .into_iter()
-        .map(|(label, value)| ChainLink {
-            icon: "workflow",
-            title: label,
-            subject: visible(&value),
-            detail: String::new(),
-            verdict: Badge::new(Tone::Plain, "info", "From the token"),
-        })
-        .collect();
-    links.insert(
-        0,
-        ChainLink {
-            icon: "shield-check",
-            title: "Token of".to_owned(),
-            subject: visible(release.claims.issuer_url()),
-            detail: format!(
-                "Signature, audience and lifetime verified; every claim that the publisher “{}” \
-                 names matched.",
-                visible(&release.publisher)
-            ),
-            verdict: ok("As configured"),
-        },
-    );
-    let sealed = release.record.seal.is_some();
-    links.push(ChainLink {
-        icon: "package",
-        title: format!("{} held here", count(release.artifacts.len() as u64, "file")),
-        subject: String::new(),
-        detail: format!("Uploaded with {}.", visible(&release.record.client)),
-        verdict: if sealed {
-            Badge::new(Tone::Ok, "lock", "Sealed")
-        } else {
-            Badge::new(Tone::Note, "loader", "Still open")
-        },
-    });
-    links
 }
 
 fn file(release: ReleaseId, artifact: &ArtifactRecord) -> FileRow {
@@ -474,7 +422,7 @@ fn quorum(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Quorum {
     Quorum {
         signed,
         required,
-        met: String::new(),
+        met: met(release, standing).map_or_else(String::new, |at| format!("met {} UTC", clock(at))),
         slots,
         excluded: excluded(release, standing),
         eligible: waiting,
@@ -483,6 +431,14 @@ fn quorum(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Quorum {
             text: format!("{}, revision {}", standing.policy.name(), standing.policy.revision()),
         },
     }
+}
+
+/// When the last approval that was needed came.
+fn met(release: &ReleaseView, standing: &Standing) -> Option<Timestamp> {
+    let (signed, required) = counted(standing);
+    let counts = |d: &&DecisionRecord| standing.counted.contains(&d.decision.person);
+    let last = release.decisions.iter().filter(counts).map(|d| d.at).max();
+    last.filter(|_| signed >= required)
 }
 
 fn excluded(release: &ReleaseView, standing: &Standing) -> Vec<String> {
@@ -514,8 +470,7 @@ fn shown_statement(release: &ReleaseView, viewer: &SignedIn) -> Option<Statement
     Some(statement(&own, standing))
 }
 
-/// Every field of the statement as rows; the digest is that of the manifest, which the check words
-/// stand for.
+/// Every field of the statement as rows. The check words stand for the digest of the manifest.
 pub(super) fn statement(statement: &Statement, standing: &Standing) -> StatementView {
     let verb = match statement.decision {
         Verdict::Approve => "Approve",
@@ -533,7 +488,7 @@ pub(super) fn statement(statement: &Statement, standing: &Standing) -> Statement
         (verb.to_owned(), format!("{} {}", statement.package, statement.version)),
         ("Publish to".to_owned(), statement.destination.url.clone()),
         ("Exactly".to_owned(), format!("{files}, {}", size(bytes))),
-        ("Manifest".to_owned(), format!("sha256 {manifest}")),
+        ("Manifest".to_owned(), format!("sha256 {}", grouped(&manifest))),
         (
             "Policy".to_owned(),
             format!(
@@ -570,11 +525,7 @@ pub(super) fn statement(statement: &Statement, standing: &Standing) -> Statement
         ]
         .map(|(label, value)| (label.to_owned(), value)),
     );
-    StatementView {
-        rows,
-        digest: manifest,
-        words: check_words(&statement.manifest_sha256).map(str::to_owned),
-    }
+    StatementView { rows, words: check_words(&statement.manifest_sha256).map(str::to_owned) }
 }
 
 fn action(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Action {
@@ -636,7 +587,6 @@ fn history(release: &ReleaseView, now: Timestamp) -> Vec<HistoryItem> {
 }
 
 fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<HistoryItem> {
-    let registry = release.upstream.upstream.name();
     let named = |id: &PersonId| release.names.get(id).cloned().unwrap_or_default();
     let (icon, who, what, note) = match &entry.event {
         Event::ReleaseOpened { .. } => {
@@ -666,7 +616,9 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
         Event::ReleaseApproved { .. } => {
             ("circle-check", String::new(), "Enough people approved".to_owned(), None)
         }
-        Event::ReleaseRejected { .. } => ("ban", String::new(), "Rejected".to_owned(), None),
+        Event::ReleaseRejected { .. } => {
+            ("ban", String::new(), "Ended by the rejection".to_owned(), None)
+        }
         Event::ReleaseHeld { by, note, .. } => {
             ("pause", named(by), "put it on hold".to_owned(), note.as_deref().map(visible))
         }
@@ -675,6 +627,15 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
         Event::ReleaseSuperseded { .. } => {
             ("replace", String::new(), "Replaced by a newer candidate".to_owned(), None)
         }
+        _ => return forwarded(release, entry, now),
+    };
+    Some(HistoryItem { icon, who, what, note, when: When::new(entry.at, now) })
+}
+
+/// What happened from the first byte sent on.
+fn forwarded(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<HistoryItem> {
+    let registry = release.upstream.upstream.name();
+    let (icon, who, what, note) = match &entry.event {
         Event::ForwardStarted { name, .. } => {
             ("upload", String::new(), format!("Sending {} to {registry}", visible(name)), None)
         }
@@ -684,6 +645,22 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
             format!("{} for {}", outcome.replace('_', " "), visible(name)),
             (!message.is_empty()).then(|| visible(message)),
         ),
+        Event::ReleaseConfirming { .. } => (
+            "hourglass",
+            String::new(),
+            format!("Everything was sent; {registry} does not show it yet"),
+            None,
+        ),
+        Event::ReleaseReturned { message, .. } => (
+            "triangle-alert",
+            String::new(),
+            "Approvals stopped counting before anything was sent".to_owned(),
+            Some(visible(message)),
+        ),
+        Event::ForwardRetried { by, .. } => {
+            let who = release.names.get(by).cloned().unwrap_or_default();
+            ("workflow", who, "asked to try again".to_owned(), None)
+        }
         Event::ReleasePublished { .. } => (
             "circle-check",
             String::new(),

@@ -32,7 +32,10 @@ async fn main() -> ExitCode {
     let run = tokio::spawn(async move { Demo::start(&inside).await.run(headless).await });
     let held = tokio::select! {
         ended = run => ended.is_ok(),
-        _ = tokio::signal::ctrl_c() => false,
+        _ = tokio::signal::ctrl_c() => {
+            println!("\nStopped. Everything it started has ended, and what it wrote is removed.");
+            true
+        }
     };
     if held {
         let _ = std::fs::remove_dir_all(&dir);
@@ -57,7 +60,7 @@ impl Demo {
         let begun = Instant::now();
         let world = World::start(dir, &Settings::default()).await;
         let demo = Demo { world, dir: dir.to_path_buf(), begun };
-        demo.say("running, all on this machine:");
+        demo.say("running, all on this machine; Ctrl-C ends it and removes what it wrote:");
         demo.line("gateway, for people", &demo.world.gateway.origin);
         demo.line("gateway, for CI", &demo.world.gateway.tls);
         demo.line("CI's token issuer", demo.world.issuer.url());
@@ -74,17 +77,25 @@ impl Demo {
                 self.say(&format!("{name} added a passkey"));
             }
         } else {
-            self.say("two people must approve; open each link in a browser profile of its own and add a passkey:");
+            self.say("two people must approve, and you are both: open each link and add a passkey");
             self.line(INES, self.world.invite(INES));
             self.line(MARA, self.world.invite(MARA));
+            self.hint("Use a window of its own for each: a second browser, or a private window.");
+            self.hint("Your device keeps both passkeys; they work at this address only.");
+            self.hint("No device for passkeys at hand? `make demo AUTO=1` needs none.");
         }
 
         let releases = self.submit().await;
         if headless {
             self.approve(&people, &releases).await;
         } else {
-            self.say("review and approve, once as each of the two people:");
-            releases.iter().for_each(|release| self.line("release", &release.link));
+            self.say("review and approve both releases, each once as either person:");
+            for (release, name) in releases.iter().zip([PYTHON_NAME, NPM_NAME]) {
+                self.line(name, &release.link);
+            }
+            self.hint(
+                "Nothing is published before the second approval. It goes on here by itself then.",
+            );
             self.world.until_published(PEOPLE_LIMIT).await;
         }
         self.say("both registries hold the release");
@@ -99,6 +110,11 @@ impl Demo {
         }
         for (_, browser) in people {
             browser.close().await;
+        }
+        if !headless {
+            println!("\nAll of it held. Look around at {}", self.world.gateway.origin);
+            println!("until you press Ctrl-C.");
+            tokio::time::sleep(PEOPLE_LIMIT).await;
         }
         let mut gateway = self.world.gateway;
         assert!(gateway.stop().await, "the gateway stops well when asked");
@@ -190,6 +206,10 @@ impl Demo {
 
     fn say(&self, what: &str) {
         println!("[{:>5.1}s] {what}", self.begun.elapsed().as_secs_f32());
+    }
+
+    fn hint(&self, what: &str) {
+        println!("         {what}");
     }
 
     fn line(&self, name: &str, what: &str) {

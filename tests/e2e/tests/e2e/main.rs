@@ -6,5 +6,7 @@ mod harness_clients;
 mod harness_registries;
 mod release_browser;
 mod release_clients;
+mod release_documents;
 mod release_pages;
 mod release_walk;
+mod stage;

@@ -8,6 +8,8 @@ use countersign_e2e::gateway::{Gateway, Settings};
 use countersign_e2e::tools;
 use countersign_e2e::world::{INES, JUN, MARA, World};
 
+use crate::release_walk::until_page_says;
+
 const LOOKS: [(Look, &str); 3] =
     [(Look::Light, "light"), (Look::Dark, "dark"), (Look::Phone, "phone")];
 
@@ -49,6 +51,40 @@ async fn link(browser: &Browser, selector: &str) -> String {
     }
 }
 
+/// The pages on which things are looked up and set up.
+async fn set_up_pages(findings: &mut Findings, ines: &Browser, origin: &str) {
+    let pages = [
+        ("inbox", "/", "hello-wire"),
+        ("releases", "/releases", "hello-wire"),
+        ("packages", "/packages", "hello-wire"),
+        ("package-new", "/packages/new", "package"),
+        ("policies", "/policies", "Two people"),
+        ("policy-new", "/policies/new", "policy"),
+        ("registries", "/registries", "Local npm"),
+        ("registry-new", "/registries/new", "registry"),
+        ("issuer-new", "/issuers/new", "issuer"),
+        ("people", "/people", MARA),
+        ("person-invite", "/people/invite", "nvite"),
+        ("identity-new", "/people/identities/new", ""),
+        ("keys", "/me/keys", "My keys"),
+        ("health", "/health-page", ""),
+        ("problem", "/nowhere", "nothing at this address"),
+        ("problem-id", "/releases/none", "nothing at this address"),
+    ];
+    for (name, path, words) in pages {
+        findings.look_at(ines, name, &format!("{origin}{path}"), words).await;
+    }
+    ines.go(&format!("{origin}/packages")).await;
+    let package = link(ines, "th a[href^='/packages/']").await;
+    findings.look_at(ines, "package", &package, "hello-wire").await;
+    let publisher = format!("{package}/publishers/new");
+    findings.look_at(ines, "publisher-new", &publisher, "ublisher").await;
+    ines.go(&format!("{origin}/policies")).await;
+    let policy = link(ines, "h2 a[href^='/policies/']").await;
+    findings.look_at(ines, "policy", &policy, "Two people").await;
+    findings.look_at(ines, "policy-edit", &format!("{policy}/edit"), "Two people").await;
+}
+
 #[tokio::test]
 async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
     let dir = tempfile::tempdir().unwrap();
@@ -70,51 +106,36 @@ async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
     let ines = world.enrol(INES).await;
     findings.look_at(&ines, "inbox-empty", &format!("{origin}/"), "").await;
     let npm = world.submit_npm().await.link;
+    // Something to look at, besides the ordinary.
+    world.issuer.set("ref_protected", serde_json::json!("false"));
     let python = world.submit_python().await.link;
     for release in [&npm, &python] {
         ines.review(release).await;
     }
-    findings.look_at(&ines, "release", &python, "hello-wire").await;
+    findings.look_at(&ines, "release", &python, "not started from a protected ref").await;
     let contents = link(&ines, "a[href$='/contents']").await;
     findings.look_at(&ines, "contents", &contents, "SHA-256").await;
     findings.look_at(&ines, "reject", &format!("{python}/reject"), "Why").await;
 
-    let pages = [
-        ("inbox", "/", "hello-wire"),
-        ("releases", "/releases", "hello-wire"),
-        ("packages", "/packages", "hello-wire"),
-        ("package-new", "/packages/new", "package"),
-        ("policies", "/policies", "Two people"),
-        ("policy-new", "/policies/new", "policy"),
-        ("registries", "/registries", "Local npm"),
-        ("registry-new", "/registries/new", "registry"),
-        ("issuer-new", "/issuers/new", "issuer"),
-        ("people", "/people", MARA),
-        ("person-invite", "/people/invite", "nvite"),
-        ("identity-new", "/people/identities/new", ""),
-        ("keys", "/me/keys", "My keys"),
-        ("health", "/health-page", ""),
-        ("problem", "/nowhere", "nothing at this address"),
-        ("problem-id", "/releases/none", "nothing at this address"),
-    ];
-    for (name, path, words) in pages {
-        findings.look_at(&ines, name, &format!("{origin}{path}"), words).await;
-    }
-    ines.go(&format!("{origin}/packages")).await;
-    let package = link(&ines, "th a[href^='/packages/']").await;
-    findings.look_at(&ines, "package", &package, "hello-wire").await;
-    let publisher = format!("{package}/publishers/new");
-    findings.look_at(&ines, "publisher-new", &publisher, "ublisher").await;
-    ines.go(&format!("{origin}/policies")).await;
-    let policy = link(&ines, "h2 a[href^='/policies/']").await;
-    findings.look_at(&ines, "policy", &policy, "Two people").await;
-    findings.look_at(&ines, "policy-edit", &format!("{policy}/edit"), "Two people").await;
+    set_up_pages(&mut findings, &ines, &origin).await;
 
     assert_eq!(ines.approve(&npm).await, Ok(()));
     findings.look_at(&ines, "release-signed", &npm, "You approved").await;
+    assert_eq!(ines.approve(&python).await, Ok(()));
     let mara = world.enrol(MARA).await;
+    findings.look_at(&mara, "release-second", &python, "Needs 1 more approval").await;
+    mara.go(&python).await;
+    for (look, suffix) in [LOOKS[0], LOOKS[1]] {
+        mara.fold(look, &picture("readme", suffix)).await;
+    }
+    findings.look_at(&mara, "inbox-second", &origin, "hello-wire").await;
     assert_eq!(mara.reject(&python, "the changelog names another version").await, Ok(()));
     findings.look_at(&mara, "release-rejected", &python, "Rejected").await;
+    assert_eq!(mara.approve(&npm).await, Ok(()));
+    mara.go(&npm).await;
+    until_page_says(&mara, &npm, "Published").await;
+    findings.look_at(&mara, "release-published", &npm, "Ines Duarte and you approved").await;
+    findings.look_at(&mara, "inbox-decided", &origin, "Rejected").await;
 
     // The two instruments work on these pages: they see what is broken on purpose.
     mara.go(&origin).await;

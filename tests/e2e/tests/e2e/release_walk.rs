@@ -58,7 +58,12 @@ async fn assert_nothing_is_published(world: &World) {
     assert!(!log.contains("PUT, user: gateway"), "something was sent to the npm registry:\n{log}");
 }
 
-async fn until_page_says(browser: &countersign_e2e::browser::Browser, link: &str, words: &str) {
+/// Loads a page again and again until it says something.
+pub(crate) async fn until_page_says(
+    browser: &countersign_e2e::browser::Browser,
+    link: &str,
+    words: &str,
+) {
     for _ in 0..60 {
         browser.go(link).await;
         if browser.text().await.contains(words) {

@@ -1,21 +1,23 @@
-//! The one way this adapter reaches the network: small GET requests to vetted addresses (O4).
+//! Small requests to addresses that operators configured: CI issuers, witnesses, webhooks (O4).
 //!
 //! Names are resolved here and filtered before connecting, and the connection is made to exactly
 //! what passed the filter, so an answer that changes between check and use changes nothing.
+//! Registries have a client of their own in `upstream`, since sending a release needs more.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use reqwest::RequestBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use url::{Host, Url};
 
 use crate::domain::address;
 
-/// Largest discovery document or key set in bytes (O4).
+/// Largest answer in bytes, such as a discovery document or a key set (O4).
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
 
-/// How issuers are reached.
+/// How others are reached.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// Longest wait for a connection, TLS included (O4).
@@ -36,11 +38,11 @@ impl Default for HttpSettings {
     }
 }
 
-/// The HTTP clients for issuers could not be built: a fault of the configuration or the system.
+/// The HTTP clients could not be built: a fault of the configuration or the system.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No usable root certificates, or an extra one does not parse.
-    #[error("the client for OIDC issuers could not be built")]
+    #[error("the client for issuers and witnesses could not be built")]
     Build(#[from] reqwest::Error),
     /// An entry of `extra_roots` holds no certificate at all.
     #[error("expected certificates in PEM as extra root {position}, found none")]
@@ -50,7 +52,7 @@ pub enum ClientError {
     },
 }
 
-/// Why a document of an issuer could not be had. For logs: callers of ours see one text.
+/// Why there was no answer to use. For logs: callers of ours see one text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// The host is, or leads only to, an address we do not connect to.
@@ -84,13 +86,14 @@ pub enum FetchError {
 
 /// Two clients that differ in which addresses they connect to.
 #[derive(Debug, Clone)]
-pub(super) struct Http {
+pub struct Http {
     public: reqwest::Client,
     private: reqwest::Client,
 }
 
 impl Http {
-    pub(super) fn new(settings: &HttpSettings) -> Result<Self, ClientError> {
+    /// Builds the clients; connects to nobody yet.
+    pub fn new(settings: &HttpSettings) -> Result<Self, ClientError> {
         // Whoever came first wins; both would have installed the same one.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = |allow_private: bool| -> Result<reqwest::Client, ClientError> {
@@ -116,48 +119,69 @@ impl Http {
         Ok(Self { public: client(false)?, private: client(true)? })
     }
 
-    /// Gets a small document. Bounded in time by the settings and in size by [`BODY_MAX_BYTES`];
-    /// sends nothing at all to an address that is not allowed.
-    pub(super) async fn get(&self, url: &Url, allow_private: bool) -> Result<Vec<u8>, FetchError> {
-        let refused = || FetchError::Address { host: url.host_str().unwrap_or("").to_owned() };
+    /// Gets a small JSON document. Bounded in time by the settings and in size by
+    /// [`BODY_MAX_BYTES`]; sends nothing at all to an address that is not allowed.
+    pub async fn get(&self, url: &Url, allow_private: bool) -> Result<Vec<u8>, FetchError> {
+        let request = self.client(url, allow_private)?.get(url.clone());
+        let (status, body) = answer(url, request.header(ACCEPT, "application/json")).await?;
+        if status != 200 {
+            return Err(FetchError::Status { received: status });
+        }
+        Ok(body)
+    }
+
+    /// Posts a text and gives the status with the answer, which is bounded like that of
+    /// [`Self::get`]. Redirects are not followed; what a status means is the caller's question.
+    pub async fn post(
+        &self,
+        url: &Url,
+        allow_private: bool,
+        text: String,
+    ) -> Result<(u16, Vec<u8>), FetchError> {
+        let request = self.client(url, allow_private)?.post(url.clone());
+        let request = request.header(CONTENT_TYPE, "text/plain; charset=utf-8").body(text);
+        answer(url, request).await
+    }
+
+    fn client(&self, url: &Url, allow_private: bool) -> Result<&reqwest::Client, FetchError> {
         // Literal addresses never reach the resolver.
         let literal: Option<IpAddr> = match url.host() {
             Some(Host::Ipv4(v4)) => Some(v4.into()),
             Some(Host::Ipv6(v6)) => Some(v6.into()),
             Some(Host::Domain(_)) => None,
-            None => return Err(refused()),
+            None => return Err(refused(url)),
         };
         if literal.is_some_and(|ip| !address::may_connect(ip, allow_private)) {
-            return Err(refused());
+            return Err(refused(url));
         }
-        let client = if allow_private { &self.private } else { &self.public };
-        let request = client
-            .get(url.clone())
-            .header(ACCEPT, "application/json")
-            .header(ACCEPT_ENCODING, "identity");
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| if error.is_dns() { refused() } else { transport(&error) })?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            return Err(FetchError::Status { received: status });
-        }
-        if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
-            && encoding != "identity"
-        {
-            let received = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
-            return Err(FetchError::Encoding { received });
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error))? {
-            if body.len() + chunk.len() > BODY_MAX_BYTES {
-                return Err(FetchError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        Ok(if allow_private { &self.private } else { &self.public })
     }
+}
+
+fn refused(url: &Url) -> FetchError {
+    FetchError::Address { host: url.host_str().unwrap_or("").to_owned() }
+}
+
+/// Sends a request and reads the whole answer, whatever its status.
+async fn answer(url: &Url, request: RequestBuilder) -> Result<(u16, Vec<u8>), FetchError> {
+    let sent = request.header(ACCEPT_ENCODING, "identity").send().await;
+    let mut response =
+        sent.map_err(|error| if error.is_dns() { refused(url) } else { transport(&error) })?;
+    let status = response.status().as_u16();
+    if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        let received = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+        return Err(FetchError::Encoding { received });
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error))? {
+        if body.len() + chunk.len() > BODY_MAX_BYTES {
+            return Err(FetchError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((status, body))
 }
 
 fn transport(error: &reqwest::Error) -> FetchError {

@@ -1,0 +1,215 @@
+//! The review page after the decision.
+
+use super::release::needs_approvals;
+use super::{Words, notice};
+use crate::web::views::release::{Action, Hold, ReleasePage, Run, Slot, Status, Step, StepState};
+use crate::web::views::shell::{Face, Link, Tone};
+
+fn step(state: StepState, title: &str, subject: String, detail: &str, time: &str) -> Step {
+    Step {
+        state,
+        title: title.to_owned(),
+        subject,
+        detail: detail.to_owned(),
+        percent: None,
+        time: time.to_owned(),
+    }
+}
+
+fn met(mut page: ReleasePage) -> ReleasePage {
+    page.quorum.signed = 2;
+    page.quorum.met = "met 16:02 UTC".to_owned();
+    page.quorum.slots = vec![
+        Slot::Signed(Face::of("Mara Lindqvist"), "6 min ago with a YubiKey 5C".to_owned()),
+        Slot::Signed(Face::of("Ines Duarte"), "You, just now with a phone".to_owned()),
+    ];
+    page.expires = None;
+    page.hold = None;
+    page
+}
+
+pub(super) fn cooling(words: Words) -> ReleasePage {
+    let mut page = met(needs_approvals(words));
+    page.status = Status::Cooling("in 26 min".to_owned());
+    page.action =
+        Action::Signed("just now".to_owned(), Some("/releases/0193a7c2/reject".to_owned()));
+    page.hold = Some(Hold { action: "/releases/0193a7c2/hold".to_owned(), held: false });
+    page.run = Some(Run {
+        heading: "Waiting before PyPI".to_owned(),
+        steps: vec![
+            step(StepState::Done, "Quorum met", String::new(), "2 of 2.", "16:02:11"),
+            step(
+                StepState::Now,
+                "Waiting time of the policy",
+                String::new(),
+                "Anybody of the quorum can still stop it.",
+                "until 16:32",
+            ),
+            step(StepState::Later, "Send the files", String::new(), "", ""),
+        ],
+        live: Some("/releases/0193a7c2/live".to_owned()),
+        aside: "You can close this page.".to_owned(),
+    });
+    page
+}
+
+pub(super) fn publishing(words: Words) -> ReleasePage {
+    let mut page = met(needs_approvals(words));
+    page.status = Status::Publishing;
+    page.action = Action::Closed(String::new());
+    let mut sending = step(
+        StepState::Now,
+        "Uploading 2 of 3:",
+        words.show("aurora_client-4.2.0.tar.gz"),
+        "",
+        "now",
+    );
+    sending.percent = Some(62);
+    page.run = Some(Run {
+        heading: "On its way to PyPI".to_owned(),
+        steps: vec![
+            step(
+                StepState::Done,
+                "Quorum met, policy revision 14 checked again",
+                String::new(),
+                "2 of 2.",
+                "16:02:11",
+            ),
+            step(
+                StepState::Done,
+                "Held files re-hashed",
+                String::new(),
+                "3 of 3 equal what was signed.",
+                "16:02:11",
+            ),
+            sending,
+            step(
+                StepState::Later,
+                "Read it back from PyPI and compare digests",
+                String::new(),
+                "",
+                "",
+            ),
+        ],
+        live: Some("/releases/0193a7c2/live".to_owned()),
+        aside: "You can close this page. It goes on without you.".to_owned(),
+    });
+    page
+}
+
+pub(super) fn published(words: Words) -> ReleasePage {
+    let mut page = publishing(words);
+    page.status = Status::Published("16:02 UTC".to_owned());
+    page.outcome = Some(notice(
+        Tone::Ok,
+        "circle-check",
+        "Published",
+        "PyPI has these 3 files, byte for byte what was signed. Read back 16:02:40 UTC.",
+        None,
+    ));
+    if let Some(run) = &mut page.run {
+        run.heading = "How it went to PyPI".to_owned();
+        run.aside = String::new();
+        run.live = None;
+        for step in &mut run.steps {
+            step.state = StepState::Done;
+            step.percent = None;
+        }
+    }
+    page
+}
+
+pub(super) fn partly(words: Words) -> ReleasePage {
+    let mut page = publishing(words);
+    page.status = Status::Partly(2, 3, "PyPI".to_owned());
+    page.outcome = Some(notice(
+        Tone::Bad,
+        "triangle-alert",
+        "2 of 3 files are on PyPI",
+        "The third was refused. A file name on PyPI can never be used again, so the two that are there stay. Countersign tries the missing one again with the same bytes.",
+        None,
+    ));
+    if let Some(run) = &mut page.run {
+        run.live = None;
+        run.steps[2].state = StepState::Failed;
+        run.steps[2].percent = None;
+        run.steps[2].detail =
+            "PyPI answered 400: Binary wheel has an unsupported platform tag.".to_owned();
+        run.steps[2].time = "16:02:19".to_owned();
+    }
+    page
+}
+
+pub(super) fn failed(words: Words) -> ReleasePage {
+    let mut page = publishing(words);
+    page.status = Status::Failed;
+    page.outcome = Some(notice(
+        Tone::Bad,
+        "octagon-x",
+        "PyPI refused it and has none of the files",
+        "It answered 403: the credential may not upload this project. Nothing was published.",
+        Some(Link::new("/registries", "Registries")),
+    ));
+    if let Some(run) = &mut page.run {
+        run.heading = "How far it got".to_owned();
+        run.aside = String::new();
+        run.live = None;
+        run.steps.truncate(3);
+        run.steps[2].state = StepState::Failed;
+        run.steps[2].percent = None;
+        run.steps[2].time = "16:02:14".to_owned();
+    }
+    page
+}
+
+pub(super) fn rejected(words: Words) -> ReleasePage {
+    let mut page = needs_approvals(words);
+    page.status = Status::Rejected("Jun Watanabe".to_owned());
+    page.outcome = Some(notice(
+        Tone::Bad,
+        "ban",
+        "Jun Watanabe rejected it",
+        &format!(
+            "“{}” To publish this version after all, run the workflow again.",
+            words.show("debug flag left on")
+        ),
+        None,
+    ));
+    page.action =
+        Action::Closed("One rejection ends a candidate. It cannot be signed any more.".to_owned());
+    page.expires = None;
+    page.hold = None;
+    page
+}
+
+pub(super) fn expired(words: Words) -> ReleasePage {
+    let mut page = needs_approvals(words);
+    page.status = Status::Expired;
+    page.outcome = Some(notice(
+        Tone::Plain,
+        "timer-off",
+        "It ran out with 1 of 2 approvals",
+        "Run the workflow again to submit it once more.",
+        None,
+    ));
+    page.action = Action::Closed("It cannot be signed any more.".to_owned());
+    page.expires = None;
+    page.hold = None;
+    page
+}
+
+pub(super) fn superseded(words: Words) -> ReleasePage {
+    let mut page = needs_approvals(words);
+    page.status = Status::Superseded("4.2.0 (2nd upload)".to_owned());
+    page.outcome = Some(notice(
+        Tone::Plain,
+        "replace",
+        "A newer candidate took its place",
+        "The same run added a file. Approvals of this one do not count for it.",
+        Some(Link::new("/releases/0193a7c3", "Open the newer one")),
+    ));
+    page.action = Action::Closed("It cannot be signed any more.".to_owned());
+    page.expires = None;
+    page.hold = None;
+    page
+}

@@ -1,0 +1,157 @@
+//! People, their keys and their CI accounts.
+
+use super::{Words, layout, notice, when};
+use crate::web::views::form::{Choice, Field};
+use crate::web::views::people::{
+    CiIdentity, InvitationRow, InvitePersonPage, KeyCard, KeysPage, LinkIdentityPage, PeoplePage,
+    PersonRow,
+};
+use crate::web::views::shell::{Badge, Face, Link, Notice, Section, Tone};
+
+fn three_can_sign() -> Notice {
+    let text = "With two needed, one of them can be away at a time.";
+    notice(Tone::Warn, "users", "Three people can sign", text, None)
+}
+
+pub(super) fn people() -> PeoplePage {
+    let person =
+        |name: &str, you, role: &str, keys, actor: Option<&str>, seen: Option<&str>| PersonRow {
+            face: Face::of(name),
+            you,
+            role: role.to_owned(),
+            keys,
+            identities: actor
+                .map(|actor| CiIdentity { issuer: "ci".to_owned(), actor: actor.to_owned() })
+                .into_iter()
+                .collect(),
+            link: Some("/people/1/identities/new".to_owned()),
+            seen: seen.map(when),
+            manage: Some("/people/1".to_owned()),
+            roles: vec![
+                Choice::new("maintainer", "Maintainer", "They sign releases.").chosen(),
+                Choice::new("viewer", "Viewer", "They sign nothing."),
+            ],
+            joined: false,
+        };
+    PeoplePage {
+        layout: layout("People & keys", Section::People),
+        notices: vec![three_can_sign()],
+        people: vec![
+            person(
+                "Mara Lindqvist",
+                false,
+                "Owner",
+                Badge::new(Tone::Ok, "circle-check", "2 passkeys"),
+                Some("1002"),
+                Some("2026-11-22T15:56:00Z"),
+            ),
+            person(
+                "Ines Duarte",
+                true,
+                "Maintainer",
+                Badge::new(Tone::Ok, "circle-check", "2 passkeys"),
+                Some("1001"),
+                Some("2026-11-22T16:02:00Z"),
+            ),
+            person(
+                "Theo Okafor",
+                false,
+                "Maintainer",
+                Badge::new(Tone::Warn, "triangle-alert", "1 passkey"),
+                None,
+                Some("2026-11-20T09:00:00Z"),
+            ),
+            person(
+                "Jun Watanabe",
+                false,
+                "Viewer",
+                Badge::new(Tone::Plain, "circle-dashed", "No passkey yet"),
+                None,
+                None,
+            ),
+        ],
+        invitations: vec![InvitationRow {
+            name: "Jun Watanabe".to_owned(),
+            role: "Viewer".to_owned(),
+            expires: when("2026-11-29T16:00:00Z"),
+            address: None,
+            revoke: Some("/people/invitations/1/revoke".to_owned()),
+        }],
+        bots: vec![CiIdentity { issuer: "ci".to_owned(), actor: "9000".to_owned() }],
+        may_invite: true,
+    }
+}
+
+fn roles() -> Vec<Choice> {
+    vec![
+        Choice::new(
+            "owner",
+            "Owner",
+            "Invites people, adds packages, registries and policies, and signs.",
+        ),
+        Choice::new(
+            "maintainer",
+            "Maintainer",
+            "Signs releases of the packages whose policy names them.",
+        )
+        .chosen(),
+        Choice::new("viewer", "Viewer", "Reads everything, signs nothing."),
+    ]
+}
+
+pub(super) fn person_invite() -> InvitePersonPage {
+    InvitePersonPage {
+        layout: layout("Invite someone", Section::People),
+        name: Field::default(),
+        roles: roles(),
+        errors: Vec::new(),
+        made: None,
+    }
+}
+
+pub(super) fn person_invited() -> InvitePersonPage {
+    let address =
+        "https://releases.aurora.example/invite/3q2-7wErTyUiOpAsDfGhJkLzXcVbNm0123456789abc";
+    InvitePersonPage {
+        made: Some(("Priya Raman".to_owned(), address.to_owned())),
+        ..person_invite()
+    }
+}
+
+pub(super) fn identity_new(words: Words) -> LinkIdentityPage {
+    LinkIdentityPage {
+        layout: layout("Link a CI account", Section::People),
+        issuers: vec![Choice::new("1", "ci (GitHub Actions)", "").chosen()],
+        actor: Field::of("1009"),
+        login: words.show("r-nakamura"),
+        owners: vec![
+            Choice::new("1", "Mara Lindqvist", "Already linked to 1002"),
+            Choice::new("2", "Theo Okafor", ""),
+            Choice::new(
+                "bot",
+                "Nobody: it is a bot",
+                "It may start runs and takes nobody's signature away.",
+            ),
+        ],
+        errors: Vec::new(),
+        release: Some(Link::new("/releases/0193a7c2", words.show("aurora-client 4.2.0"))),
+    }
+}
+
+pub(super) fn keys() -> KeysPage {
+    let mut layout = layout("My keys", Section::Keys);
+    if let Some(person) = &mut layout.person {
+        person.keys = 1;
+    }
+    KeysPage {
+        layout,
+        keys: vec![KeyCard {
+            name: "YubiKey 5C".to_owned(),
+            kind: Badge::new(Tone::Ok, "key-round", "Stays on one device"),
+            added: when("2026-03-03T10:00:00Z"),
+            used: Some(when("2026-11-22T15:56:00Z")),
+            remove: None,
+        }],
+        ceremony: "/me/keys".to_owned(),
+    }
+}

@@ -1,0 +1,331 @@
+//! The review page while people decide, and the page of a rejection.
+
+use super::{Words, layout, name, when};
+use crate::web::views::form::{Choice, Field};
+use crate::web::views::release::{
+    Action, Attention, ChainLink, ContentsPage, Difference, EntryRow, FileRow, Hold, Quorum,
+    RejectPage, ReleasePage, Settling, Signing, Slot, StatementView, Status,
+};
+use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Link, Section, Tone};
+
+pub(super) fn needs_approvals(words: Words) -> ReleasePage {
+    ReleasePage {
+        layout: layout(
+            &format!("Sign off {} {}", words.show("aurora-client"), "4.2.0"),
+            Section::Inbox,
+        ),
+        release: name(words, "PyPI", "aurora-client", "4.2.0"),
+        package_href: "/packages/0193a7c2".to_owned(),
+        status: Status::Needs(1),
+        submitter: "GitHub Actions".to_owned(),
+        submitted: when("2026-11-22T15:48:00Z"),
+        expires: Some(when("2026-11-25T15:48:00Z")),
+        outcome: None,
+        run: None,
+        attention: attention(words),
+        metadata: metadata(words),
+        differences: vec![Difference {
+            field: "summary".to_owned(),
+            file: words.show("aurora_client-4.2.0.tar.gz"),
+            claimed: words.show("Client for the Aurora API"),
+            embedded: words.show("Client for the Aurora API, async"),
+        }],
+        chain: chain(words),
+        chain_badge: Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher"),
+        files: files(words),
+        history: history(words),
+        quorum: quorum(),
+        statement: Some(statement()),
+        action: Action::Sign(Signing {
+            approve: "/releases/0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11/approve".to_owned(),
+            reject: "/releases/0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11/reject".to_owned(),
+            note_because: String::new(),
+            under_hold: None,
+        }),
+        hold: Some(Hold { action: "/releases/0193a7c2/hold".to_owned(), held: false }),
+    }
+}
+
+fn attention(words: Words) -> Vec<Attention> {
+    vec![
+        Attention {
+            tone: Tone::Warn,
+            title: "CI and the file disagree about".to_owned(),
+            subject: words.show("summary"),
+            detail: "The file's own text is what will be published.".to_owned(),
+            link: Some(Link::new("#differences", "Compare")),
+        },
+        Attention {
+            tone: Tone::Warn,
+            title: "The run was not started from a protected ref:".to_owned(),
+            subject: words.show("refs/tags/v4.2.0"),
+            detail: "Anybody who may push such a branch or tag could have started it.".to_owned(),
+            link: Some(Link::new("#origin", "Where it came from")),
+        },
+        Attention {
+            tone: Tone::Ok,
+            title: "Name, version, dependencies and entry points are those in the files".to_owned(),
+            subject: String::new(),
+            detail: "What CI claimed about them is the same, file by file.".to_owned(),
+            link: None,
+        },
+    ]
+}
+
+fn metadata(words: Words) -> Vec<Fact> {
+    vec![
+        Fact::code("Name", words.show("aurora-client")),
+        Fact::code("Version", words.show("4.2.0")),
+        Fact::words("Summary", words.show("Client for the Aurora API, async")),
+        Fact::code("Requires Python", words.show(">=3.10")),
+        Fact::code("Depends on", words.show("anyio >=4.6, httpx >=0.28,<1")),
+        Fact::code("Entry points", words.show("aurora = aurora.cli:main")),
+        Fact::words("Licence", words.show("Apache-2.0")),
+    ]
+}
+
+fn chain(words: Words) -> Vec<ChainLink> {
+    let link =
+        |icon, title: &str, subject: &str, detail: &str, verdict: (Tone, &'static str, &str)| {
+            ChainLink {
+                icon,
+                title: title.to_owned(),
+                subject: if subject.is_empty() { String::new() } else { words.show(subject) },
+                detail: detail.to_owned(),
+                verdict: Badge::new(verdict.0, verdict.1, verdict.2),
+            }
+        };
+    vec![
+        link(
+            "file-badge",
+            "Token of",
+            "https://token.ci.example",
+            "Signature, audience and lifetime verified.",
+            (Tone::Ok, "circle-check", "Verified"),
+        ),
+        link(
+            "workflow",
+            "Workflow",
+            "aurora/client/.github/workflows/release.yml@refs/tags/v4.2.0",
+            "In aurora/client (id 4242, owner id 77), environment release, github-hosted runner, event push.",
+            (Tone::Ok, "circle-check", "As configured"),
+        ),
+        link(
+            "tag",
+            "Ref",
+            "refs/tags/v4.2.0",
+            "It is not protected. Commit 7be41c9f2d6a8b035e1c94d7f0a2b6c83e5d1f47.",
+            (Tone::Warn, "triangle-alert", "Look at it"),
+        ),
+        link(
+            "user-plus",
+            "Started by",
+            "theo-okafor",
+            "Account 1004, linked to Theo Okafor. Run 1184, attempt 1.",
+            (Tone::Ok, "circle-check", "Known"),
+        ),
+        link(
+            "package",
+            "3 files held here since 15:48:02 UTC",
+            "",
+            "Uploaded with twine/7.0.0 CPython/3.13.1.",
+            (Tone::Ok, "lock", "Sealed"),
+        ),
+    ]
+}
+
+fn files(words: Words) -> Vec<FileRow> {
+    let file = |name: &str, kind: &str, sha256: &str, size: &str, number: u32| FileRow {
+        name: words.show(name),
+        kind: kind.to_owned(),
+        sha256: sha256.to_owned(),
+        size: size.to_owned(),
+        download: format!("/releases/0193a7c2/artifacts/{number}"),
+        contents: format!("/releases/0193a7c2/artifacts/{number}/contents"),
+    };
+    vec![
+        file(
+            "aurora_client-4.2.0-py3-none-any.whl",
+            "Wheel for Python 3, any platform",
+            "4be190c75c1b6f9f7b2a4ddc9e3f0a68d2c47be9105f3a7d8e64b1c90f27e2a4",
+            "131 KB",
+            1,
+        ),
+        file(
+            "aurora_client-4.2.0-cp312-cp312-manylinux_2_28_x86_64.whl",
+            "Wheel for CPython 3.12 on Linux",
+            "a9137e0d33f4a0c9d5e81b27604f9ac3b8d21e7f56c04d9a83be7102fd945f60",
+            "190 KB",
+            2,
+        ),
+        file(
+            "aurora_client-4.2.0.tar.gz",
+            "Source archive",
+            "d07f3a52e1b94c8d7f20a6b35d4e9c1078fa2be6493dc501b7e8f06a2c93118c",
+            "91 KB",
+            3,
+        ),
+    ]
+}
+
+fn history(words: Words) -> Vec<HistoryItem> {
+    let item = |icon, who: &str, what: &str, note: Option<&str>, at: &str| HistoryItem {
+        icon,
+        who: who.to_owned(),
+        what: what.to_owned(),
+        note: note.map(|text| words.show(text)),
+        when: when(at),
+    };
+    vec![
+        item(
+            "badge-check",
+            "Mara Lindqvist",
+            "approved with YubiKey 5C",
+            Some("Read the retry change, ran it against staging."),
+            "2026-11-22T15:56:00Z",
+        ),
+        item("lock", "", "Sealed: 3 files, no more can be added.", None, "2026-11-22T15:49:00Z"),
+        item(
+            "upload",
+            "GitHub Actions",
+            "uploaded 3 files, run 1184, started by account 1004.",
+            None,
+            "2026-11-22T15:48:00Z",
+        ),
+    ]
+}
+
+fn quorum() -> Quorum {
+    Quorum {
+        signed: 1,
+        required: 2,
+        met: String::new(),
+        slots: vec![
+            Slot::Signed(Face::of("Mara Lindqvist"), "6 min ago with a YubiKey 5C".to_owned()),
+            Slot::Yours("or Jun Watanabe’s, or Priya Raman’s".to_owned()),
+        ],
+        excluded: vec!["Theo Okafor started the run, so his approval does not count.".to_owned()],
+        eligible: ["Ines Duarte", "Jun Watanabe", "Priya Raman"].map(str::to_owned).into(),
+        policy: Link::new("/policies/0193a7c2", "Production PyPI"),
+    }
+}
+
+fn statement() -> StatementView {
+    let rows = [
+        ("Approve", "aurora-client 4.2.0"),
+        ("Publish to", "PyPI"),
+        ("Exactly", "3 files, 412 KB"),
+        ("Manifest", "9f2c41d7 e05b8a13 6cc2907e 41fd2b88 7a90c3d1 5be2f046 08d7a9c4 f13e62b5"),
+        ("Policy", "Production PyPI, revision 14"),
+        ("Signer", "Ines Duarte"),
+        ("Decision", "approve"),
+        ("Instance", "releases.aurora.example"),
+        ("Genesis", "51ac0e77 d3b8f129 604e9a5c 2f7d81b0 c8e43a96 1d05f7e2 9b6c30d4 7ea812f5"),
+        ("Candidate", "0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11"),
+        ("Roster", "revision 9"),
+        ("Runs out", "2026-11-25T15:48:00Z"),
+    ];
+    StatementView {
+        rows: rows.map(|(label, value)| (label.to_owned(), value.to_owned())).into(),
+        words: ["harbor", "velvet", "copper", "ninety"].map(str::to_owned),
+    }
+}
+
+pub(super) fn one_person(words: Words) -> ReleasePage {
+    let mut page = needs_approvals(words);
+    page.quorum = Quorum {
+        signed: 0,
+        required: 1,
+        slots: vec![Slot::Yours(String::new())],
+        excluded: Vec::new(),
+        ..quorum()
+    };
+    page.attention.clear();
+    page.differences.clear();
+    if let Action::Sign(signing) = &mut page.action {
+        signing.note_because = "Required: the ref is not protected.".to_owned();
+    }
+    page
+}
+
+pub(super) fn signed(words: Words) -> ReleasePage {
+    let mut page = needs_approvals(words);
+    page.quorum.slots = vec![
+        Slot::Signed(Face::of("Ines Duarte"), "You, 3 min ago with a phone".to_owned()),
+        Slot::Open("Jun Watanabe or Priya Raman".to_owned()),
+    ];
+    page.action =
+        Action::Signed("3 min ago".to_owned(), Some("/releases/0193a7c2/reject".to_owned()));
+    page
+}
+
+pub(super) fn cannot_sign(words: Words) -> ReleasePage {
+    let mut page = needs_approvals(words);
+    page.quorum.slots[1] = Slot::Open("Jun Watanabe or Priya Raman".to_owned());
+    page.action = Action::Cannot(
+        "You started the run, and whoever started it does not count.".to_owned(),
+        Some(Link::new("/policies/0193a7c2", "See the policy")),
+        Some("/releases/0193a7c2/reject".to_owned()),
+    );
+    page
+}
+
+pub(super) fn actor_unknown(words: Words) -> ReleasePage {
+    let mut page = needs_approvals(words);
+    page.status = Status::NeedsActor;
+    page.quorum.signed = 0;
+    page.quorum.slots = vec![Slot::Open(String::new()), Slot::Open(String::new())];
+    page.quorum.excluded.clear();
+    page.action = Action::Settle(Settling {
+        actor: "1009".to_owned(),
+        login: words.show("r-nakamura"),
+        issuer: "GitHub Actions".to_owned(),
+        link: Some("/people/identities/new?actor=1009".to_owned()),
+        reject: "/releases/0193a7c2/reject".to_owned(),
+    });
+    page
+}
+
+pub(super) fn reject(words: Words) -> RejectPage {
+    let preset = |text: &str| Choice::new(format!("{text}: "), text, "");
+    let mut statement = statement();
+    statement.rows[0].0 = "Reject".to_owned();
+    RejectPage {
+        layout: layout("Reject", Section::Inbox),
+        release: name(words, "PyPI", "aurora-client", "4.2.0"),
+        ceremony: "/releases/0193a7c2/reject".to_owned(),
+        presets: vec![
+            preset("Wrong content"),
+            preset("Wrong version"),
+            preset("Not ready"),
+            preset("I did not expect this release"),
+        ],
+        reason: Field::default(),
+        statement,
+    }
+}
+
+pub(super) fn contents(words: Words) -> ContentsPage {
+    let entry = |folder: &str, name: &str, size: &str, mark: &str| EntryRow {
+        folder: words.show(folder),
+        name: words.show(name),
+        size: size.to_owned(),
+        mark: mark.to_owned(),
+    };
+    ContentsPage {
+        layout: layout("Contents", Section::Releases),
+        release: name(words, "npm", "@aurora/cli", "3.4.2"),
+        filename: words.show("aurora-cli-3.4.2.tgz"),
+        sha256: "4be190c75c1b6f9f7b2a4ddc9e3f0a68d2c47be9105f3a7d8e64b1c90f27e2a4".to_owned(),
+        download: "/releases/0193a7c2/artifacts/1".to_owned(),
+        entries: vec![
+            entry("package/", "package.json", "2 KB", ""),
+            entry("package/bin/", "aurora.js", "4 KB", "Executable"),
+            entry("package/scripts/", "postinstall.js", "1 KB", "Runs at install"),
+            entry("package/", "README.md", "9 KB", ""),
+        ],
+        summary: "16 KB in 4 files, unpacked".to_owned(),
+        left_off: 0,
+        unreadable: None,
+    }
+}
