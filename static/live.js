@@ -72,16 +72,12 @@ for (const details of document.querySelectorAll("details:has(> [data-load])")) {
 
 for (const target of document.querySelectorAll("[data-live]")) {
   const events = new EventSource(sameOrigin(target.dataset.live));
-  let moved = false;
-  events.addEventListener("fragment", (event) => {
-    moved = true;
-    put(target, event.data);
-  });
+  events.addEventListener("fragment", (event) => put(target, event.data));
   events.addEventListener("done", () => {
     events.close();
-    // The rest of the page (status, panel, history) has changed too. Only after a step was seen
-    // here, so that a page which is already final never reloads itself again and again.
-    if (moved) setTimeout(() => location.reload(), 1200);
+    // The rest of the page (status, panel, history) has changed too. A page that is final has
+    // nothing live on it, so this happens once.
+    setTimeout(() => location.reload(), 1200);
   });
   addEventListener("pagehide", () => events.close());
 }

@@ -181,6 +181,8 @@ pub struct ReleaseRow {
     pub findings: usize,
     /// Differences that people should look at.
     pub differences: usize,
+    /// The words of a rejection.
+    pub reason: Option<String>,
     /// Who decided, with their verdicts.
     pub decided_by: Vec<(String, Verdict)>,
 }
@@ -227,6 +229,10 @@ pub async fn releases(
             bytes: artifacts.iter().map(|artifact| artifact.size_bytes).sum(),
             findings: findings(&claims(&record)?, &artifacts, &differences).len(),
             differences: differences.values().map(Vec::len).sum(),
+            reason: decisions
+                .iter()
+                .find(|decision| decision.decision.verdict == Verdict::Reject)
+                .and_then(|decision| decision.reason.clone()),
             decided_by: decisions
                 .into_iter()
                 .map(|decision| (decision.person_name, decision.decision.verdict))

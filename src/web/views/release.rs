@@ -155,9 +155,13 @@ impl ReleasePage {
         }
     }
 
-    /// "3 files, 412 KB" is the filler's; this is only the number.
-    pub fn file_count(&self) -> String {
-        count(self.files.len() as u64, "file")
+    /// "3 files to publish", or "3 files published".
+    pub fn files_heading(&self) -> String {
+        let files = count(self.files.len() as u64, "file");
+        match self.status {
+            Status::Published(_) => format!("{files} published"),
+            _ => format!("{files} to publish"),
+        }
     }
 
     /// "Mara Lindqvist and you": whose approvals met the quorum; empty before it is met.

@@ -240,11 +240,11 @@ pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp)
         .collect();
     let nobody = if ended(row) { "Nobody" } else { "Nobody yet" };
     let signers = if names.is_empty() { nobody.to_owned() } else { list(&names, "and") };
-    let went_wrong = matches!(
-        row.record.state,
-        ReleaseState::Rejected | ReleaseState::Failed | ReleaseState::Partial
-    );
-    let said = row.record.message.as_deref().filter(|_| went_wrong);
+    let said = match row.record.state {
+        ReleaseState::Rejected => row.reason.as_deref(),
+        ReleaseState::Failed | ReleaseState::Partial => row.record.message.as_deref(),
+        _ => None,
+    };
     DecidedRow {
         release: row_name(row),
         status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),

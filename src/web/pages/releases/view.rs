@@ -642,7 +642,7 @@ fn forwarded(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<
         Event::ForwardEnded { name, outcome, message, .. } => (
             "workflow",
             String::new(),
-            format!("{} for {}", outcome.replace('_', " "), visible(name)),
+            format!("{}: {}", visible(name), outcome.replace('_', " ")),
             (!message.is_empty()).then(|| visible(message)),
         ),
         Event::ReleaseConfirming { .. } => (
