@@ -226,6 +226,22 @@ fn a_change_of_mind_is_an_objection() {
     assert_eq!(log.verdict(), Err(NotAuthorised::Rejected(ines)));
 }
 
+/// Q10: a pause is no decision, and says nothing about whose approvals count.
+#[test]
+fn a_hold_keeps_a_release_back_until_it_ends() {
+    let (mut log, [ines, mara, jun]) = History::sealed();
+    let release = log.release();
+    log.approve(ines);
+    log.tell(Event::ReleaseHeld { release, by: jun, note: None });
+    log.approve(mara);
+    assert_eq!(log.verdict(), Err(NotAuthorised::Held(jun)));
+    assert_eq!(log.standing().counted, BTreeSet::from([ines, mara]));
+    log.tell(Event::ReleaseResumed { release, by: jun });
+    assert_eq!(log.verdict(), by([ines, mara]));
+    log.tell(Event::ReleaseHeld { release, by: ines, note: None });
+    assert_eq!(log.verdict(), Err(NotAuthorised::Held(ines)));
+}
+
 /// I3, W15: however often and with whatever keys.
 #[test]
 fn one_person_counts_once_with_any_number_of_keys() {
