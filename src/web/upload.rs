@@ -111,13 +111,12 @@ pub fn form_body(body: Body) -> Body {
     Body::from_stream(one_each_turn(body_stream(body)))
 }
 
-fn one_each_turn<S: Stream + Send>(stream: S) -> impl Stream<Item = S::Item> + Send
-where
-    S::Item: Send,
-{
-    stream.then(async |piece| {
+/// The end has a turn of its own too: the parser does not look again at a piece that comes together
+/// with the end.
+fn one_each_turn<S: Stream + Send + Unpin>(stream: S) -> impl Stream<Item = S::Item> + Send {
+    futures_util::stream::unfold(stream, |mut stream| async move {
         tokio::task::yield_now().await;
-        piece
+        stream.next().await.map(|piece| (piece, stream))
     })
 }
 
@@ -147,6 +146,7 @@ mod tests {
             assert!(stream.as_mut().poll_next(&mut turn).is_pending());
             assert_eq!(stream.as_mut().poll_next(&mut turn), Poll::Ready(Some(piece)));
         }
+        assert!(stream.as_mut().poll_next(&mut turn).is_pending());
         assert_eq!(stream.as_mut().poll_next(&mut turn), Poll::Ready(None));
     }
 }
