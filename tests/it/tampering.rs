@@ -320,20 +320,34 @@ async fn a_file_row_too_many_sends_nothing() {
     .await;
 }
 
-/// K5: what the forwarder replays is what was signed, or it sends nothing and writing ends.
+/// Somebody edits the log after it was signed, or before; the forwarder sends nothing and writing
+/// ends.
+async fn an_edited_log_ends_all_writing(store: Store, signed: bool, sql: &str) {
+    let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+    desk.approve(&mut ines).await;
+    desk.approve(&mut mara).await;
+    if signed {
+        desk.world.site.notary.run(desk.world.now()).await.unwrap();
+    }
+    assert_eq!(tamper(&store, sql, &[desk.release.as_bytes()]).await, 1);
+    let forwarder = desk.world.forwarder();
+    let looked = forwarding::run_next(&forwarder, "test", desk.world.now()).await;
+    assert!(looked.is_err(), "{looked:?}");
+    assert!(desk.store().is_read_only());
+    nothing_sent(&desk.world);
+}
+
+/// K5: what the forwarder replays is what was signed.
 #[tokio::test]
 async fn an_entry_taken_out_of_the_log_sends_nothing_and_ends_all_writing() {
-    on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
-        desk.approve(&mut ines).await;
-        desk.approve(&mut mara).await;
-        let sql = "delete from log_entries where release_id = $1 and kind = 'release_opened'";
-        assert_eq!(tamper(&store, sql, &[desk.release.as_bytes()]).await, 1);
-        let forwarder = desk.world.forwarder();
-        let looked = forwarding::run_next(&forwarder, "test", desk.world.now()).await;
-        assert!(looked.is_err(), "{looked:?}");
-        assert!(desk.store().is_read_only());
-        nothing_sent(&desk.world);
-    })
-    .await;
+    const SQL: &str = "delete from log_entries where release_id = $1 and kind = 'release_opened'";
+    on_both(|store| an_edited_log_ends_all_writing(store, false, SQL)).await;
+    on_both(|store| an_edited_log_ends_all_writing(store, true, SQL)).await;
+}
+
+/// K5: an entry given to another release is hidden from this one, in a column that nobody signed.
+#[tokio::test]
+async fn an_entry_moved_to_another_release_sends_nothing_and_ends_all_writing() {
+    const SQL: &str = "update log_entries set release_id = null where release_id = $1 and kind = 'release_sealed'";
+    on_both(|store| an_edited_log_ends_all_writing(store, true, SQL)).await;
 }

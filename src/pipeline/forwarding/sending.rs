@@ -17,7 +17,6 @@ use crate::domain::ids::AttemptId;
 use crate::domain::release::State;
 use crate::domain::upstream::Outcome;
 use crate::entropy;
-use crate::pipeline::log::Replay;
 use crate::pipeline::log::notary::Witnessed;
 use crate::pipeline::setup::{Purpose, credential_context, credential_origin};
 use crate::pipeline::{Error, Fault, Result, again};
@@ -128,9 +127,8 @@ impl Worker<'_> {
             Witnessed::Yes(signed) => signed,
             Witnessed::Not(why) => return Ok(Begun::Unwitnessed(why)),
         };
-        let mut snapshot = self.forwarder.store.snapshot().await?;
-        let replay = Replay::up_to(&mut snapshot, &signed, release).await?;
-        drop(snapshot);
+        let notary = self.forwarder.notary;
+        let replay = notary.replay(&signed, release).await?;
         let begun = again(|| async {
             let mut tx = self.forwarder.store.begin().await?;
             if !tx.keep_lease(self.lease, now + LEASE).await? {
@@ -141,7 +139,7 @@ impl Worker<'_> {
             };
             // Nothing may come between what is read here and the entry that says that we began.
             tx.lock_log().await?;
-            let log = replay.to_the_end(&mut tx).await?;
+            let log = notary.alarm(replay.to_the_end(&mut tx).await)?;
             let authorised = match authorise(&log, release, now) {
                 Ok(authorised) => authorised,
                 Err(why) => return Ok(Begun::Stopped(why)),

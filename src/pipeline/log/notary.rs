@@ -17,13 +17,14 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
+use crate::domain::ids::ReleaseId;
 use crate::domain::log::checkpoint::Checkpoint;
 use crate::domain::log::note::{Note, Signer, VerifierKey};
 use crate::domain::log::tree::{Frontier, TreeHead};
 use crate::domain::log::witness::{Place, Witness};
 use crate::outbound::Http;
 use crate::pipeline::log::places::Places;
-use crate::pipeline::log::{Broken, Trouble, extend, frontier_at};
+use crate::pipeline::log::{Broken, Replay, Trouble, extend, frontier_at};
 use crate::pipeline::{self, Fault, forwarding, transaction};
 use crate::store::Store;
 use crate::store::checkpoints::CheckpointRecord;
@@ -159,6 +160,12 @@ impl Notary {
         Ok(Witnessed::Not(format!("no outside place takes the log's checkpoints: {last}")))
     }
 
+    /// What governs a release, read up to a signed head.
+    pub async fn replay(&self, signed: &TreeHead, release: ReleaseId) -> pipeline::Result<Replay> {
+        let mut tx = self.store.snapshot().await?;
+        Ok(self.alarm(Replay::up_to(&mut tx, signed, release).await)?)
+    }
+
     /// The checkpoint of the log as it is now, signed if it was not; `None` for an empty log.
     async fn sign(&self, now: Timestamp) -> pipeline::Result<Option<Signed>> {
         let signed = self.sign_now(now).await;
@@ -239,7 +246,7 @@ impl Notary {
     }
 
     /// Ends all writing when the log is broken, and says so once.
-    pub(super) fn alarm<T>(&self, result: Result<T, Trouble>) -> Result<T, Trouble> {
+    pub fn alarm<T>(&self, result: Result<T, Trouble>) -> Result<T, Trouble> {
         if let Err(Trouble::Broken(broken)) = &result
             && !self.store.is_read_only()
         {
