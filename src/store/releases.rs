@@ -686,7 +686,7 @@ impl Tx {
         let rows: Vec<ArtifactRow> = on!(self, c, {
             sqlx::query_as(
                 "-- artifacts: of one release
-                select * from artifacts where release_id = $1 order by id",
+                select * from artifacts where release_id = $1 order by staged_at, id",
             )
             .bind(release.as_bytes().to_vec())
             .fetch_all(c)

@@ -100,7 +100,7 @@ async fn a_run_that_was_started_again_is_shown_to_reviewers() {
             let mut ines = world.ines.clone();
             ines.get(&format!("/releases/{release}"), "text/html").await.ok().text
         };
-        const NOTED: &str = "The CI run was started again, this is attempt";
+        const NOTED: &str = "The run was started again: attempt";
         let first = world.stage_python(run(1), &wheel("1.0.0", "py3", &[])).await.unwrap().release;
         assert!(!page(first).await.contains(NOTED));
         // A file that only the second attempt built joins the first one's release.
