@@ -12,6 +12,7 @@ pub mod decision;
 pub mod digest;
 pub mod document;
 pub mod event;
+pub mod evidence;
 pub mod ids;
 pub mod issuer;
 pub mod log;

@@ -38,7 +38,7 @@ async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, WebError> {
 }
 
 async fn key(State(app): State<Arc<App>>) -> Response {
-    public(format!("{}\n", app.log_key), TEXT, NEVER)
+    public(format!("{}\n", app.notary.verifier_key()), TEXT, NEVER)
 }
 
 async fn tile(State(app): State<Arc<App>>, Path(path): Path<String>) -> Result<Response, WebError> {

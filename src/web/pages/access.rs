@@ -232,7 +232,7 @@ fn about(app: &App) -> Vec<Fact> {
         Fact::code("Audience", &config.audience),
         Fact::words("Database", if database == "sqlite" { "SQLite" } else { "PostgreSQL" }),
         Fact::code("Genesis entry", app.genesis.to_string()),
-        Fact::code("Log key", app.log_key.to_string()),
+        Fact::code("Log key", app.notary.verifier_key().to_string()),
         Fact::words("Upload session", span(config.limits.upload_session)),
     ]
 }

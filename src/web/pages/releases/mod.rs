@@ -2,6 +2,7 @@
 //!
 //! `view` turns what the pipeline knows about a release into the words of the page.
 
+mod evidence;
 mod lists;
 mod origin;
 mod view;
@@ -57,6 +58,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/releases/{id}/approve/finish", post(finish_approve))
         .route("/releases/{id}/reject/begin", post(begin_reject))
         .route("/releases/{id}/reject/finish", post(finish_reject))
+        .route("/releases/{id}/evidence", get(evidence::page))
+        .route("/releases/{id}/evidence.json", get(evidence::file))
         .route("/releases/{id}/artifacts/{filename}", get(download))
         .route("/releases/{id}/artifacts/{filename}/contents", get(contents))
 }
