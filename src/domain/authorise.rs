@@ -220,10 +220,7 @@ pub fn standing(
     let replay = Replay::run(log, release)?;
     let sealed = replay.sealed.as_ref().ok_or(NotAuthorised::NotSealed)?;
     let roster = replay.roster()?;
-    let package = replay
-        .packages
-        .get(&sealed.manifest.manifest().package_id)
-        .ok_or(NotAuthorised::Unsound("the package of a sealed release is not in the log"))?;
+    let package = replay.package(&sealed.manifest)?;
     let policy = replay.policy(package.policy)?;
     let started_by = roster.whose(&sealed.started_by);
 
@@ -382,7 +379,7 @@ impl<'a> Replay<'a> {
             Event::PackageRevised { package, .. } => {
                 self.packages.insert(package.id, package);
             }
-            Event::ReleaseSealed { .. } => self.seal(&entry.event)?,
+            Event::ReleaseSealed { .. } => self.seal(entry)?,
             Event::Decided { decision, .. } => self.cast(entry.at, decision)?,
             Event::ReleaseHeld { by, note, .. } => {
                 let (by, note) = (*by, note.clone());
@@ -411,7 +408,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn seal(&mut self, event: &'a Event) -> Result<(), NotAuthorised> {
+    fn seal(&mut self, entry: &'a LogEntry) -> Result<(), NotAuthorised> {
         let Event::ReleaseSealed {
             release,
             manifest,
@@ -420,7 +417,7 @@ impl<'a> Replay<'a> {
             policy_revision,
             expires_at,
             ..
-        } = event
+        } = &entry.event
         else {
             return Ok(());
         };
@@ -434,9 +431,16 @@ impl<'a> Replay<'a> {
         {
             return Err(NotAuthorised::Unsound("the sealed manifest is of another release"));
         }
-        let policy = self.policy(*policy)?;
+        let in_force = self.package(&manifest)?.policy;
+        if *policy != in_force {
+            return Err(NotAuthorised::Unsound("the release was sealed under a foreign policy"));
+        }
+        let policy = self.policy(in_force)?;
         if policy.revision() != *policy_revision {
             return Err(NotAuthorised::Unsound("the release was sealed under an old policy"));
+        }
+        if entry.at.checked_add(policy.expiry()).ok() != Some(*expires_at) {
+            return Err(NotAuthorised::Unsound("the seal does not expire as its policy says"));
         }
         self.sealed = Some(Sealed {
             manifest,
@@ -452,10 +456,7 @@ impl<'a> Replay<'a> {
             .sealed
             .as_ref()
             .ok_or(NotAuthorised::Unsound("a decision came before its release was sealed"))?;
-        let package = self
-            .packages
-            .get(&sealed.manifest.manifest().package_id)
-            .ok_or(NotAuthorised::Unsound("the package of a sealed release is not in the log"))?;
+        let package = self.package(&sealed.manifest)?;
         let cast =
             Cast { decision, at, roster: self.roster()?, policy: self.policy(package.policy)? };
         self.decisions.push(cast);
@@ -464,6 +465,13 @@ impl<'a> Replay<'a> {
 
     fn roster(&self) -> Result<&'a Roster, NotAuthorised> {
         self.roster.ok_or(NotAuthorised::Unsound("there is no roster"))
+    }
+
+    fn package(&self, sealed: &SealedManifest) -> Result<&'a PackageRecord, NotAuthorised> {
+        self.packages
+            .get(&sealed.manifest().package_id)
+            .copied()
+            .ok_or(NotAuthorised::Unsound("the package of a sealed release is not in the log"))
     }
 
     fn policy(&self, id: PolicyId) -> Result<&'a Policy, NotAuthorised> {
