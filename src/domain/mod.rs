@@ -14,6 +14,7 @@ pub mod document;
 pub mod event;
 pub mod ids;
 pub mod issuer;
+pub mod json;
 pub mod log;
 pub mod manifest;
 pub mod package;
