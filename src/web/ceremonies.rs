@@ -6,8 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::post;
-use axum::{Json, Router};
+use axum::Json;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
@@ -20,21 +19,22 @@ use crate::web::extract::{
     MaybeSignedIn, Now, OpenForm, OpenJson, Path, ProtectedForm, ProtectedJson, SignedIn,
     ended_cookie, session_cookie,
 };
+use crate::web::routes::Routes;
 
 type Answered = Result<Response, WebError>;
 
 /// These routes; the caller adds the layers.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/setup/claim", post(claim))
-        .route("/invite/{token}/passkeys/begin", post(begin_enrol))
-        .route("/invite/{token}/passkeys/finish", post(finish_enrol))
-        .route("/login/begin", post(begin_sign_in))
-        .route("/login/finish", post(finish_sign_in))
-        .route("/logout", post(sign_out))
-        .route("/me/keys/begin", post(begin_add_key))
-        .route("/me/keys/finish", post(finish_add_key))
-        .route("/me/keys/{key}/remove", post(remove_key))
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .post("/setup/claim", claim)
+        .post("/invite/{token}/passkeys/begin", begin_enrol)
+        .post("/invite/{token}/passkeys/finish", finish_enrol)
+        .post("/login/begin", begin_sign_in)
+        .post("/login/finish", finish_sign_in)
+        .post("/logout", sign_out)
+        .post("/me/keys/begin", begin_add_key)
+        .post("/me/keys/finish", finish_add_key)
+        .post("/me/keys/{key}/remove", remove_key)
 }
 
 /// Fields of the claim form.

@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get, post};
-use axum::{Json, Router};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
@@ -24,6 +23,7 @@ use crate::pipeline::staging::{Staged, Stager};
 use crate::pipeline::{Kind, Result, detached, refuse, review};
 use crate::web::client_error::{npm_error, with_notice};
 use crate::web::extract::Now;
+use crate::web::routes::Routes;
 use crate::web::token_exchange::npm_name;
 use crate::web::upload::{bearer, body_stream, check_length, client, review_url, turn};
 
@@ -33,18 +33,19 @@ const LENGTH_DENOMINATOR: u64 = 100;
 const LENGTH_SLACK: u64 = 1024 * 1024;
 
 /// The routes below `/npm`.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/npm/-/ping", get(ping))
-        .route("/npm/-/whoami", get(whoami))
-        .route("/npm/-/stage", get(staged_list))
-        .route("/npm/-/stage/package/{*package}", post(stage))
-        .route("/npm/-/stage/{id}", get(staged_one).delete(refuse_decision))
-        .route("/npm/-/stage/{id}/approve", post(refuse_decision))
-        .route("/npm/-/stage/{id}/tarball", get(refuse_other))
-        .route("/npm/-/package/{*rest}", any(package_endpoint))
-        .route("/npm/-/{*rest}", any(refuse_other))
-        .route("/npm/{*package}", any(package))
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/npm/-/ping", ping)
+        .get("/npm/-/whoami", whoami)
+        .get("/npm/-/stage", staged_list)
+        .post("/npm/-/stage/package/{*package}", stage)
+        .get("/npm/-/stage/{id}", staged_one)
+        .delete("/npm/-/stage/{id}", refuse_decision)
+        .post("/npm/-/stage/{id}/approve", refuse_decision)
+        .get("/npm/-/stage/{id}/tarball", refuse_other)
+        .any("/npm/-/package/{*rest}", package_endpoint)
+        .any("/npm/-/{*rest}", refuse_other)
+        .any("/npm/{*package}", package)
 }
 
 async fn ping() -> Response {

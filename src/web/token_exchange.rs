@@ -9,12 +9,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -26,6 +25,7 @@ use crate::app::Clock;
 use crate::domain::package::{Ecosystem, NameError, PackageName, excerpt};
 use crate::pipeline::ci::{self, Exchange, MintedToken, Scope};
 use crate::pipeline::{Error, Kind, Refusal, Result, refuse, staging};
+use crate::web::routes::Routes;
 
 /// Longest body in bytes: a token of 16 KiB, escaped, and some JSON around it.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -94,17 +94,17 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// The exchange's routes. Serve them with `into_make_service_with_connect_info::<SocketAddr>`, or
 /// addresses are not counted.
-pub fn routes(state: TokenExchange) -> Router {
+pub fn routes(state: TokenExchange) -> Routes<()> {
     // The wildcards keep `%2f` as it came, and take a literal slash too.
     let exchange = format!("{NPM_EXCHANGE}{{*package}}");
     let prefixed = format!("/npm{NPM_EXCHANGE}{{*package}}");
-    Router::new()
-        .route("/_/oidc/audience", get(audience))
-        .route("/_/oidc/mint-token", post(mint))
-        .route("/_/oidc/github/mint-token", post(mint))
-        .route("/_/oidc/burn-token", post(burn))
-        .route(&exchange, post(exchange_npm))
-        .route(&prefixed, post(exchange_npm))
+    Routes::new()
+        .get("/_/oidc/audience", audience)
+        .post("/_/oidc/mint-token", mint)
+        .post("/_/oidc/github/mint-token", mint)
+        .post("/_/oidc/burn-token", burn)
+        .post(&exchange, exchange_npm)
+        .post(&prefixed, exchange_npm)
         .with_state(state)
 }
 

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Query;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
@@ -23,20 +21,23 @@ use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::access::role_means;
 use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};
+use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
 use crate::web::views::people as views;
 use crate::web::views::shell::{Badge, Face, Link, Notice, Section, Tone};
 
 /// These routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/people", get(list))
-        .route("/people/invite", get(invite_form).post(invite))
-        .route("/people/identities/new", get(identity_form).post(link_identity))
-        .route("/people/invitations/{id}/revoke", post(revoke_invitation))
-        .route("/people/{id}/invite", post(invite_again))
-        .route("/people/{id}/role", post(change_role))
-        .route("/people/{id}/leave", post(leave))
+pub(super) fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/people", list)
+        .get("/people/invite", invite_form)
+        .post("/people/invite", invite)
+        .get("/people/identities/new", identity_form)
+        .post("/people/identities/new", link_identity)
+        .post("/people/invitations/{id}/revoke", revoke_invitation)
+        .post("/people/{id}/invite", invite_again)
+        .post("/people/{id}/role", change_role)
+        .post("/people/{id}/leave", leave)
 }
 
 const ROLES: [Role; 3] = [Role::Owner, Role::Maintainer, Role::Viewer];

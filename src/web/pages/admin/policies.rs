@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::get;
 use jiff::SignedDuration;
 
 use crate::app::App;
@@ -21,17 +19,21 @@ use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};
+use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
 use crate::web::views::policy as views;
 use crate::web::views::shell::{Badge, Face, Fact, Link, Notice, Section, Tone};
 
 /// These routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/policies", get(list))
-        .route("/policies/new", get(new_form).post(add))
-        .route("/policies/{id}", get(details).post(revise))
-        .route("/policies/{id}/edit", get(edit_form).post(revise))
+pub(super) fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/policies", list)
+        .get("/policies/new", new_form)
+        .post("/policies/new", add)
+        .get("/policies/{id}", details)
+        .post("/policies/{id}", revise)
+        .get("/policies/{id}/edit", edit_form)
+        .post("/policies/{id}/edit", revise)
 }
 
 async fn list(visit: Visit) -> Answer {

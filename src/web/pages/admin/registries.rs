@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use secrecy::SecretString;
 
 use crate::app::App;
@@ -18,17 +16,20 @@ use crate::web::display::{When, count};
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};
+use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
 use crate::web::views::registry as views;
 use crate::web::views::shell::{Badge, Fact, Link, Section, Tone};
 
 /// These routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/registries", get(list))
-        .route("/registries/new", get(new_form).post(add))
-        .route("/registries/{id}/credential", post(replace_credential))
-        .route("/issuers/new", get(new_issuer_form).post(add_issuer))
+pub(super) fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/registries", list)
+        .get("/registries/new", new_form)
+        .post("/registries/new", add)
+        .post("/registries/{id}/credential", replace_credential)
+        .get("/issuers/new", new_issuer_form)
+        .post("/issuers/new", add_issuer)
 }
 
 async fn list(visit: Visit) -> Answer {

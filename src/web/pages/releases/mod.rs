@@ -12,13 +12,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
@@ -33,6 +32,7 @@ use crate::pipeline::{Error, Fault, Kind, Refusal, detached, hold, review, stagi
 use crate::web::error::WebError;
 use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
 use crate::web::pages::{Answer, layout, show};
+use crate::web::routes::Routes;
 use crate::web::security::DOWNLOAD_POLICY;
 use crate::web::views;
 use crate::web::views::form::{Choice, Field};
@@ -43,22 +43,22 @@ use crate::web::views::shell::Section;
 const LIVE_FOR: Duration = Duration::from_mins(30);
 
 /// These routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", get(lists::inbox))
-        .route("/releases", get(lists::releases))
-        .route("/releases/{id}", get(release))
-        .route("/releases/{id}/live", get(live))
-        .route("/releases/{id}/seal", post(seal))
-        .route("/releases/{id}/hold", post(hold_release))
-        .route("/releases/{id}/resume", post(resume))
-        .route("/releases/{id}/reject", get(reject_page))
-        .route("/releases/{id}/approve/begin", post(begin_approve))
-        .route("/releases/{id}/approve/finish", post(finish_approve))
-        .route("/releases/{id}/reject/begin", post(begin_reject))
-        .route("/releases/{id}/reject/finish", post(finish_reject))
-        .route("/releases/{id}/artifacts/{filename}", get(download))
-        .route("/releases/{id}/artifacts/{filename}/contents", get(contents))
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/", lists::inbox)
+        .get("/releases", lists::releases)
+        .get("/releases/{id}", release)
+        .get("/releases/{id}/live", live)
+        .post("/releases/{id}/seal", seal)
+        .post("/releases/{id}/hold", hold_release)
+        .post("/releases/{id}/resume", resume)
+        .get("/releases/{id}/reject", reject_page)
+        .post("/releases/{id}/approve/begin", begin_approve)
+        .post("/releases/{id}/approve/finish", finish_approve)
+        .post("/releases/{id}/reject/begin", begin_reject)
+        .post("/releases/{id}/reject/finish", finish_reject)
+        .get("/releases/{id}/artifacts/{filename}", download)
+        .get("/releases/{id}/artifacts/{filename}/contents", contents)
 }
 
 async fn release(
