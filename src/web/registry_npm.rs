@@ -25,7 +25,7 @@ use crate::web::client_error::{npm_error, with_notice};
 use crate::web::extract::Now;
 use crate::web::routes::Routes;
 use crate::web::token_exchange::npm_name;
-use crate::web::upload::{bearer, body_stream, check_length, client, review_url, turn};
+use crate::web::upload::{bearer, check_length, client, review_url, turn};
 
 /// Base64 makes a tarball four thirds as long; the document around it is bounded by the readers.
 const LENGTH_NUMERATOR: u64 = 140;
@@ -126,7 +126,7 @@ async fn publish(
     check_length(headers, max + LENGTH_SLACK)?;
     let credential = bearer(headers)?;
     let client = client(headers);
-    let body = body_stream(request.into_body());
+    let body = request.into_body().into_data_stream();
     let session =
         ci::authenticate(&app.exchange, &credential, Scope::Npm(name.clone()), now).await?;
     let turn = turn(app)?;

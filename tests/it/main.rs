@@ -5,6 +5,7 @@
 mod api;
 mod approval;
 mod authorise;
+mod bounds;
 mod exchange;
 mod forwarding;
 mod hold;
