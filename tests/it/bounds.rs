@@ -1,5 +1,5 @@
-//! The accept loop over real sockets: connections, headers and bodies that are too slow or too much
-//! (security.md 2.9).
+//! The accept loop over real sockets, and what it counts by address: connections, headers, bodies,
+//! claim codes and sign-ins, each too slow, too much or too often (security.md 2.9).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use countersign::config::{Listen, TlsFiles};
+use countersign::pipeline::signin::CLAIM_TRIES_MAX;
 use countersign::web;
 use countersign::web::listen::{Bounds, Listener};
 use countersign::web::pace::Pace;
@@ -18,7 +19,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::database::on_both;
+use crate::support::database::{on_both, sqlite};
+use crate::support::http::{Answer, send_on};
+use crate::support::setup::count;
+use crate::support::site::Site;
 use crate::support::world::{World, npm_document, run, sdist};
 
 /// A bound short enough to wait for.
@@ -301,4 +305,65 @@ fn multipart(fields: &[(String, String)], filename: &str, content: &[u8]) -> Vec
     form.extend_from_slice(content);
     form.extend_from_slice(b"\r\n--edge--\r\n");
     form
+}
+
+/// What a page of the site sends, from one of the addresses of this host.
+async fn post(served: &Served, host: u8, site: &Site, path: &str, body: &str) -> Answer {
+    let json = body.starts_with('{');
+    let kind = if json { "application/json" } else { "application/x-www-form-urlencoded" };
+    let headers = [("origin", site.origin.as_str()), ("content-type", kind)];
+    send_on(served.from(host).await, &format!("POST {path}"), &headers, body).await
+}
+
+fn is_too_often(answer: &Answer, longest_secs: u64) {
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert_eq!(answer.json()["type"], "/problems/too-many");
+    let seconds: u64 = answer.header("retry-after").expect("a time").parse().unwrap();
+    assert!((1..=longest_secs).contains(&seconds), "{answer:?}");
+    let detail = format!("from one address, try again in {seconds} s.");
+    assert!(answer.json()["detail"].as_str().unwrap().ends_with(&detail), "{answer:?}");
+}
+
+#[tokio::test]
+async fn one_address_cannot_try_claim_codes_without_end() {
+    on_both(|store| async move {
+        let site = Site::on(store.clone()).await;
+        let served = serve(web::router(&site.app), Bounds::default(), None).await;
+        let wrong = "code=ACDE-FHJK-MNPQ&name=Eve";
+        for _ in 0..CLAIM_TRIES_MAX {
+            assert_eq!(post(&served, 1, &site, "/setup/claim", wrong).await.status, 403);
+        }
+        // So many wrong ones have put another code on the host.
+        let code = std::fs::read_to_string(site.claim_file()).unwrap();
+        let right = format!("code={}&name=Ines", code.trim());
+        is_too_often(&post(&served, 1, &site, "/setup/claim", &right).await, 11);
+        assert_eq!(count(&store, "people").await, 0);
+        // Nobody else waits for it.
+        assert_eq!(post(&served, 2, &site, "/setup/claim", &right).await.status, 303);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_begin_sign_ins_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (site, _) = Site::claimed(sqlite(folder.path()).await).await;
+    let served = serve(web::router(&site.app), Bounds::default(), None).await;
+    let mut begun = 0;
+    let refused = loop {
+        let answer = post(&served, 1, &site, "/login/begin", "{}").await;
+        if answer.status == 429 || begun == 1_000 {
+            break answer;
+        }
+        assert_eq!(answer.status, 200, "{answer:?}");
+        begun += 1;
+    };
+    assert!(begun >= 100, "a team behind one address signs in: {begun}");
+    is_too_often(&refused, 1);
+    let store = &site.app.store;
+    assert_eq!(count(store, "ceremonies").await, begun, "the refused one began nothing");
+    let finish = r#"{"ceremony":"00000000-0000-0000-0000-000000000000","credential":{}}"#;
+    is_too_often(&post(&served, 1, &site, "/login/finish", finish).await, 1);
+    assert_eq!(count(store, "sessions").await, 1, "the owner's");
+    assert_eq!(post(&served, 2, &site, "/login/begin", "{}").await.status, 200);
 }
