@@ -11,7 +11,6 @@ use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -52,13 +51,12 @@ async fn ping() -> Response {
     Json(json!({})).into_response()
 }
 
-/// Tools that preflight ask who they are; an open upload session is somebody.
+/// Tools that preflight ask who they are.
 async fn whoami(State(app): State<Arc<App>>, Now(now): Now, headers: HeaderMap) -> Response {
     let who = async {
         let credential = bearer(&headers)?;
-        // Any package will do: only the name of the publisher is wanted.
-        let session = ci::authenticate(&app.exchange, &credential, Scope::Pypi, now).await?;
-        Ok(Json(json!({ "username": session.publisher_name })).into_response())
+        let caller = ci::identify(&app.exchange, &credential, now).await?;
+        Ok(Json(json!({ "username": caller.name })).into_response())
     };
     who.await.unwrap_or_else(|error| npm_error(&error))
 }
@@ -188,8 +186,8 @@ async fn staged_list(
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let session = any_session(&app, &headers, query.package.as_deref(), now).await?;
-        let items: Vec<_> = review::staged_of(&app.store, session.publisher, None)
+        let caller = ci::identify(&app.exchange, &bearer(&headers)?, now).await?;
+        let items: Vec<_> = review::staged_of(&app.store, &caller, None)
             .await?
             .into_iter()
             .filter(|item| query.package.as_ref().is_none_or(|name| *name == item.package))
@@ -206,29 +204,15 @@ async fn staged_one(
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let session = any_session(&app, &headers, None, now).await?;
+        let caller = ci::identify(&app.exchange, &bearer(&headers)?, now).await?;
         let id = id.parse().ok();
-        let found = review::staged_of(&app.store, session.publisher, id).await?;
+        let found = review::staged_of(&app.store, &caller, id).await?;
         match found.into_iter().next().filter(|_| id.is_some()) {
             Some(item) => Ok(Json(item).into_response()),
             None => refuse(Kind::NotFound, "no such staged version"),
         }
     };
     answer.await.unwrap_or_else(|error| npm_error(&error))
-}
-
-async fn any_session(
-    app: &App,
-    headers: &HeaderMap,
-    package: Option<&str>,
-    now: jiff::Timestamp,
-) -> Result<UploadSession> {
-    let credential: SecretString = bearer(headers)?;
-    let scope = match package {
-        Some(package) => Scope::Npm(parse(package)?),
-        None => Scope::Pypi,
-    };
-    ci::authenticate(&app.exchange, &credential, scope, now).await
 }
 
 /// No API call decides a release without an assertion (A15).

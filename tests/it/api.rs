@@ -200,3 +200,39 @@ async fn submit_says_by_its_exit_code_how_it_ended() {
     assert_eq!(code, Some(7), "{out}{log}");
     assert!(out.starts_with("review http://localhost:"), "{out}");
 }
+
+/// npm's preflight works with the token of one package and with the CI token itself, and opens no
+/// session; what is staged is listed to its own publisher and package.
+#[tokio::test]
+async fn npm_whoami_names_the_publisher_and_lists_what_its_token_is_for() {
+    let gateway = TestGateway::start().await;
+    let manifest = br#"{"name":"@octo/hello-wire","version":"1.0.0"}"#;
+    let tarball = build::tgz(&[build::file("package/package.json", manifest)]);
+    let path = gateway.file("hello.tgz", &tarball);
+    let (code, out, log) = gateway.submit("npm", &path, &gateway.ci_token("one"), &[]).await;
+    assert_eq!(code, Some(0), "{out}{log}");
+
+    let exchange = "POST /-/npm/v1/oidc/token/exchange/package/";
+    let ci = gateway.ci_token("two");
+    let mut tokens = Vec::new();
+    for package in ["@octo%2fhello-wire", "hello-core"] {
+        let minted = gateway.as_ci(&format!("{exchange}{package}"), &ci, &[], "").await;
+        assert_eq!(minted.status, 201, "{minted:?}");
+        tokens.push(minted.json()["token"].as_str().unwrap().to_owned());
+    }
+    tokens.push(gateway.ci_token("three"));
+    let store = &gateway.site.app.store;
+    let sessions = count(store, "upload_sessions").await;
+    for (token, listed) in tokens.iter().zip([1, 0, 1]) {
+        let who = gateway.as_ci("GET /npm/-/whoami", token, &[], "").await;
+        assert_eq!((who.status, who.json()), (200, json!({ "username": "Release workflow" })));
+        let staged = gateway.as_ci("GET /npm/-/stage", token, &[], "").await;
+        assert_eq!(staged.json()["items"].as_array().map(Vec::len), Some(listed), "{staged:?}");
+    }
+    for token in ["npm_unknown", "no token at all"] {
+        let who = gateway.as_ci("GET /npm/-/whoami", token, &[], "").await;
+        assert_eq!(who.status, 403, "{who:?}");
+        assert_eq!(who.json().get("username"), None);
+    }
+    assert_eq!(count(store, "upload_sessions").await, sessions);
+}
