@@ -6,6 +6,7 @@ mod api;
 mod approval;
 mod authorise;
 mod bounds;
+mod doors;
 mod exchange;
 mod forwarding;
 mod hold;

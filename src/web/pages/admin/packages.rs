@@ -22,7 +22,7 @@ use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::releases::decided_row;
-use crate::web::pages::visit::{Fields, Visit, correctable, id, see};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, see};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -210,8 +210,7 @@ fn facts(known: &PackageDetails) -> Vec<Fact> {
     facts
 }
 
-async fn new_form(visit: Visit) -> Answer {
-    visit.owners_only()?;
+async fn new_form(ByOwner(visit): ByOwner) -> Answer {
     form(&visit, &Fields::default(), None).await
 }
 
@@ -280,7 +279,7 @@ fn draft(fields: &Fields) -> Result<PackageDraft, Error> {
     Ok(PackageDraft { name, upstream, policy, access })
 }
 
-async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     let saved = async {
         let draft = draft(&fields)?;
         setup::add_package(&visit.app.store, visit.actor(), draft, visit.now).await

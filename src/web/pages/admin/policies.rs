@@ -17,7 +17,7 @@ use crate::pipeline::{Error, Kind, refuse};
 use crate::web::display::{When, count, span};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -160,13 +160,11 @@ pub(super) fn notices(known: &PolicyOverview) -> Vec<Notice> {
     }
 }
 
-async fn new_form(visit: Visit) -> Answer {
-    visit.owners_only()?;
+async fn new_form(ByOwner(visit): ByOwner) -> Answer {
     form(&visit, None, &Fields::default(), None).await
 }
 
-async fn edit_form(visit: Visit, Path(policy): Path<String>) -> Answer {
-    visit.owners_only()?;
+async fn edit_form(ByOwner(visit): ByOwner, Path(policy): Path<String>) -> Answer {
     let known = overview::policy(&visit.app.store, id(&policy)?, visit.now).await?;
     form(&visit, Some(&known.overview.policy), &Fields::default(), None).await
 }
@@ -247,7 +245,7 @@ async fn save(visit: &Visit, id: Option<PolicyId>, fields: &Fields) -> Result<Po
     }
 }
 
-async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     match save(&visit, None, &fields).await {
         Ok(saved) => Ok(see(&format!("/policies/{}", saved.id))),
         Err(error) => form(&visit, None, &fields, Some(&correctable(error)?)).await,
@@ -255,7 +253,7 @@ async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answ
 }
 
 async fn revise(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(policy): Path<String>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {

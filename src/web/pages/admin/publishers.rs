@@ -21,7 +21,7 @@ use crate::pipeline::setup::{self, PublisherDraft};
 use crate::pipeline::{Error, Kind, Refusal, refuse};
 use crate::web::display::{When, visible};
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -92,11 +92,10 @@ struct Chosen {
 }
 
 async fn new_form(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(package): Path<String>,
     Query(chosen): Query<Chosen>,
 ) -> Answer {
-    visit.owners_only()?;
     form(&visit, id(&package)?, &chosen.issuer, &Fields::default(), None).await
 }
 
@@ -261,7 +260,7 @@ fn recipe(visit: &Visit, known: &PackageDetails, preset: Option<Preset>) -> Reci
 }
 
 async fn add(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(package): Path<String>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
@@ -367,7 +366,7 @@ fn claims(fields: &Fields) -> Result<BTreeMap<String, Scalar>, Error> {
 }
 
 async fn remove(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path((package, publisher)): Path<(String, String)>,
     ProtectedForm(_): ProtectedForm<Fields>,
 ) -> Answer {

@@ -14,7 +14,7 @@ use crate::pipeline::setup::{self, Credential, NewCredential, Purpose, UpstreamD
 use crate::pipeline::{Error, Kind, Refusal};
 use crate::web::display::{When, count};
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -96,8 +96,7 @@ const fn preset_label(preset: Preset) -> &'static str {
     }
 }
 
-async fn new_form(visit: Visit) -> Answer {
-    visit.owners_only()?;
+async fn new_form(ByOwner(visit): ByOwner) -> Answer {
     form(&visit, &Fields::default(), None).await
 }
 
@@ -127,7 +126,7 @@ async fn form(visit: &Visit, fields: &Fields, message: Option<&str>) -> Answer {
     show(status, &page)
 }
 
-async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     match save(&visit, &fields).await {
         Ok(()) => Ok(see("/registries")),
         Err(error) => form(&visit, &fields, Some(&correctable(error)?)).await,
@@ -167,7 +166,7 @@ async fn seal(visit: &Visit, upstream: UpstreamId, credential: Credential) -> Re
 }
 
 async fn replace_credential(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(upstream): Path<String>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
@@ -176,8 +175,7 @@ async fn replace_credential(
     Ok(see("/registries"))
 }
 
-async fn new_issuer_form(visit: Visit) -> Answer {
-    visit.owners_only()?;
+async fn new_issuer_form(ByOwner(visit): ByOwner) -> Answer {
     issuer_form(&visit, &Fields::default(), None).await
 }
 
@@ -209,7 +207,10 @@ async fn issuer_form(visit: &Visit, fields: &Fields, message: Option<&str>) -> A
     show(status, &page)
 }
 
-async fn add_issuer(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+async fn add_issuer(
+    ByOwner(visit): ByOwner,
+    ProtectedForm(fields): ProtectedForm<Fields>,
+) -> Answer {
     let saved = async {
         let config = issuer_config(&fields)?;
         setup::add_issuer(&visit.app.store, visit.actor(), config, visit.now).await

@@ -31,6 +31,7 @@ use crate::pipeline::approval::{self, Signer};
 use crate::pipeline::{Error, Fault, Kind, Refusal, detached, hold, review, staging};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
+use crate::web::pages::visit::BySigner;
 use crate::web::pages::{Answer, layout, show};
 use crate::web::routes::Routes;
 use crate::web::security::DOWNLOAD_POLICY;
@@ -142,19 +143,14 @@ struct Nothing {}
 
 /// The first reviewer may start before the quiet period is over.
 async fn seal(
-    State(app): State<Arc<App>>,
-    Now(now): Now,
-    viewer: SignedIn,
+    BySigner(visit): BySigner,
     Path(id): Path<ReleaseId>,
     ProtectedForm(Nothing {}): ProtectedForm<Nothing>,
 ) -> Answer {
-    if !viewer.role.may_sign() {
-        return Err(Refusal::new(Kind::Forbidden, "your role reads and does not sign").into());
-    }
-    let (store, progress) = (app.store.clone(), app.progress.clone());
+    let (app, now) = (visit.app, visit.now);
     detached(async move {
-        staging::seal_now(&store, id, SealedBecause::ReviewBegan, now).await?;
-        progress.announce(id);
+        staging::seal_now(&app.store, id, SealedBecause::ReviewBegan, now).await?;
+        app.progress.announce(id);
         Ok(())
     })
     .await?;
