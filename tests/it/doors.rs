@@ -1,4 +1,4 @@
-//! Every route of the gateway tried by everybody with every method (rules A15, A18, S2). A new
+//! Every route of the gateway tried by everybody with every method (rules A15, A18, W16, S2). A new
 //! route fails these tests until somebody has decided who may use it.
 
 use std::collections::BTreeSet;
@@ -269,4 +269,46 @@ async fn nothing_is_changed_without_the_form_token_or_from_elsewhere() {
         }
     }
     assert_eq!(house.rows().await, before);
+}
+
+/// W16.
+#[tokio::test]
+async fn passkeys_may_be_used_on_the_pages_that_sign_or_enrol_and_on_no_other() {
+    let (house, _folder) = house().await;
+    let (mut pages, mut granted) = (0, BTreeSet::new());
+    for (method, path) in routes(&house) {
+        if method != "GET" || is_for_programs(&path) {
+            continue;
+        }
+        for visitor in [Visitor::Nobody, Visitor::Viewer, Visitor::Owner] {
+            let answer = house.knock(visitor, "GET", &path).await;
+            let policy = answer.headers.get("permissions-policy");
+            let policy = policy.map_or("", |policy| policy.to_str().unwrap());
+            let html = answer
+                .headers
+                .get("content-type")
+                .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+            pages += usize::from(html);
+            for act in ["get", "create"] {
+                let none = policy.contains(&format!("publickey-credentials-{act}=()"));
+                let own = policy.contains(&format!("publickey-credentials-{act}=(self)"));
+                assert!(none != own || !html, "{path}: {policy}");
+                if own {
+                    granted.insert(format!("{act} {path} {visitor:?}"));
+                }
+            }
+        }
+    }
+    assert!(pages > 45, "{pages}");
+    let expected = [
+        "create /invite/{token} Nobody",
+        "create /invite/{token} Owner",
+        "create /invite/{token} Viewer",
+        "create /me/keys Owner",
+        "create /me/keys Viewer",
+        "get /login Nobody",
+        "get /releases/{id} Owner",
+        "get /releases/{id}/reject Owner",
+    ];
+    assert_eq!(granted, expected.map(str::to_owned).into());
 }

@@ -27,6 +27,7 @@ use crate::web::display::{When, span};
 use crate::web::error::WebError;
 use crate::web::extract::{MaybeSignedIn, Now, OpenForm, Path};
 use crate::web::routes::Routes;
+use crate::web::security::{may_enrol, may_sign};
 use crate::web::views::access::{
     InviteGonePage, InvitePage, LoginPage, NeutralPage, Preflight, SetupPage,
 };
@@ -136,7 +137,7 @@ async fn invite(
         role_means: role_means(invitation.role).to_owned(),
         expires: When::new(invitation.expires_at, now).relative,
     };
-    show(StatusCode::OK, &page)
+    show(StatusCode::OK, &page).map(may_enrol)
 }
 
 /// What a role lets people do.
@@ -164,7 +165,7 @@ async fn login(
         return Ok(Redirect::to(&next).into_response());
     }
     let layout = outside(&app, &headers, "Sign in");
-    show(StatusCode::OK, &LoginPage { layout, next, reason: None })
+    show(StatusCode::OK, &LoginPage { layout, next, reason: None }).map(may_sign)
 }
 
 async fn keys(visit: Visit) -> Answer {
@@ -175,7 +176,7 @@ async fn keys(visit: Visit) -> Answer {
         keys: keys.into_iter().map(|key| key_card(key, several, visit.now)).collect(),
         ceremony: "/me/keys".to_owned(),
     };
-    show(StatusCode::OK, &page)
+    show(StatusCode::OK, &page).map(may_enrol)
 }
 
 fn key_card(key: KeyOverview, several: bool, now: Timestamp) -> KeyCard {

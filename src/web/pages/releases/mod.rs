@@ -34,7 +34,7 @@ use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
 use crate::web::pages::visit::BySigner;
 use crate::web::pages::{Answer, layout, show};
 use crate::web::routes::Routes;
-use crate::web::security::DOWNLOAD_POLICY;
+use crate::web::security::{DOWNLOAD_POLICY, may_sign};
 use crate::web::views;
 use crate::web::views::form::{Choice, Field};
 use crate::web::views::release::{ContentsPage, EntryRow, RejectPage, RunFragment};
@@ -75,7 +75,9 @@ async fn release(
     let section =
         if matches!(release.mine, Some(Ok(_))) { Section::Inbox } else { Section::Releases };
     let layout = layout(&app, &viewer, &headers, (section, &title), now).await?;
-    show(StatusCode::OK, &view::page(&app, layout, &viewer, &release, now))
+    let page = view::page(&app, layout, &viewer, &release, now);
+    let shown = show(StatusCode::OK, &page)?;
+    Ok(if page.signable() { may_sign(shown) } else { shown })
 }
 
 /// Server-sent events: the publishing steps whenever they change, then `done`.
@@ -226,6 +228,7 @@ async fn reject_page(
             statement: view::statement(&statement, standing),
         },
     )
+    .map(may_sign)
 }
 
 #[derive(Deserialize)]
