@@ -6,6 +6,7 @@ mod api;
 mod approval;
 mod authorise;
 mod bounds;
+mod canary;
 mod doors;
 mod exchange;
 mod forwarding;
