@@ -15,6 +15,7 @@ pub mod event;
 pub mod evidence;
 pub mod ids;
 pub mod issuer;
+pub mod json;
 pub mod log;
 pub mod manifest;
 pub mod package;
