@@ -14,7 +14,6 @@ use crate::support::gateway::{BOT, INDEX_PASSWORD, TestGateway, WHEEL, wheel};
 use crate::support::http::send;
 use crate::support::pypi_registry::{PypiRegistry, Style};
 use crate::support::setup::count;
-use crate::support::site::Browser;
 use crate::support::world;
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
@@ -221,12 +220,6 @@ async fn awaiting(gateway: &TestGateway, version: &str) -> String {
     panic!("{version} was not staged");
 }
 
-async fn decide(browser: &mut Browser, release: &str, verdict: &str) {
-    let base = format!("/releases/{release}/{verdict}");
-    let answer = browser.answer(&base, &json!({ "reason": "not this one" })).await;
-    browser.post_json(&format!("{base}/finish"), &answer).await.ok();
-}
-
 /// Three jobs that wait, and what becomes of their releases: A9, A8 and a registry that refuses.
 #[tokio::test]
 async fn submit_waits_and_says_by_its_exit_code_why_nothing_was_published() {
@@ -242,11 +235,11 @@ async fn submit_waits_and_says_by_its_exit_code_why_nothing_was_published() {
     let meanwhile = async {
         let mut ines = gateway.owner.clone();
         let mut mara = gateway.person("Mara Lindqvist", 2).await;
-        decide(&mut mara, &awaiting(&gateway, "1.0.0").await, "reject").await;
+        mara.decide(&awaiting(&gateway, "1.0.0").await, "reject").await;
 
         let refused = awaiting(&gateway, "3.0.0").await;
-        decide(&mut ines, &refused, "approve").await;
-        decide(&mut mara, &refused, "approve").await;
+        ines.decide(&refused, "approve").await;
+        mara.decide(&refused, "approve").await;
         index.fail_next_write(Fault::answer(400, "this file is not wanted here", false));
         while gateway.forward().await {}
 

@@ -24,7 +24,7 @@ GET    - - - - + /npm/-/stage/{id}
 GET    - - - - - /npm/-/stage/{id}/tarball
 GET    - - - - - /npm/-/package/{*rest}
 GET    - - - - - /npm/-/{*rest}
-GET    0 0 0 0 0 /npm/{*package}
+GET    + + + + + /npm/{*package}
 GET    ? ? ? ? ? /pypi/legacy/
 GET    ? ? ? ? ? /pypi/legacy
 GET    0 0 0 0 0 /pypi/simple/{project}/
@@ -46,8 +46,8 @@ GET    i + + + i /releases
 GET    i + + + i /releases/{id}
 GET    i + + + i /releases/{id}/live
 GET    i 0 + + i /releases/{id}/reject
-GET    i ? ? ? i /releases/{id}/evidence
-GET    i ? ? ? i /releases/{id}/evidence.json
+GET    i + + + i /releases/{id}/evidence
+GET    i + + + i /releases/{id}/evidence.json
 GET    i + + + i /releases/{id}/artifacts/{filename}
 GET    i + + + i /releases/{id}/artifacts/{filename}/contents
 GET    0 0 0 0 0 /setup

@@ -55,11 +55,13 @@ impl House {
         vera.enrol(&secret).await.ok();
         assert!(vera.read_csrf().await);
 
+        let out = world.stage_npm(run(5), &npm_document("0.9.0", b"x = 0")).await.unwrap().release;
+        world.mara.decide(&out.to_string(), "approve").await;
+        world.ines.decide(&out.to_string(), "approve").await;
+        world.forward_to_the_end(out).await;
         let staged = world.stage_npm(run(1), &npm_document("1.0.0", b"x = 1")).await.unwrap();
         let over = world.stage_npm(run(2), &npm_document("2.0.0", b"x = 2")).await.unwrap();
-        let base = format!("/releases/{}/reject", over.release);
-        let answer = world.mara.answer(&base, &json!({ "reason": "not this one" })).await;
-        world.mara.post_json(&format!("{base}/finish"), &answer).await.ok();
+        world.mara.decide(&over.release.to_string(), "reject").await;
         let held = world.stage_npm(run(4), &npm_document("3.0.0", b"x = 3")).await.unwrap().release;
         let ines = world.person("Ines Duarte").await;
         hold::begin(world.store(), held, ines, None, world.now()).await.unwrap();
@@ -73,6 +75,7 @@ impl House {
         for (start, release) in [
             ("/releases/{id}/seal", gathering.release),
             ("/releases/{id}/live", over.release),
+            ("/releases/{id}/evidence", out),
             ("/releases/{id}/resume", held),
         ] {
             places.insert(0, (start, start.replace("{id}", &release.to_string())));
