@@ -236,7 +236,7 @@ async fn a_body_keeps_up_with_the_least_rate_and_the_longest_time() {
     let (router, heard) = counter();
     let pace =
         |window, bytes, total| Bounds { pace: Pace { window, bytes, total }, ..Bounds::default() };
-    let head = "POST / HTTP/1.1\r\nhost: a\r\n";
+    let request = "POST / HTTP/1.1\r\nhost: a\r\n";
     let (piece, pause, second) = ([0; 1_000], SOON / 3, Duration::from_secs(1));
     let pieces = [&piece[..]; 15];
     // A second and a half at 10 kB/s: enough for the first, for the others too slow or too long.
@@ -247,13 +247,13 @@ async fn a_body_keeps_up_with_the_least_rate_and_the_longest_time() {
     ];
     for (bounds, enough) in rows {
         let served = serve(router.clone(), bounds, None).await;
-        let answer = trickle(&served, head, b"", &pieces, pause).await;
+        let answer = trickle(&served, request, b"", &pieces, pause).await;
         assert_eq!(answer.ends_with("\r\n\r\n15000"), enough, "{bounds:?}: {answer}");
         assert_eq!(heard.swap(0, Ordering::Relaxed), usize::from(enough), "{bounds:?}");
     }
     // One long pause is too slow as well.
     let served = serve(router, pace(SOON, 1_000, LATE), None).await;
-    let answer = trickle(&served, head, &[0; 999], &[b"x"], SOON * 2).await;
+    let answer = trickle(&served, request, &[0; 999], &[b"x"], SOON * 2).await;
     assert!(!answer.contains("\r\n\r\n1000"), "{answer}");
 }
 

@@ -140,7 +140,7 @@ impl Published {
             ("NotInLog", self.forged(|b| b.entries[decided].proof.truncate(1))),
             ("NotInLog", self.forged(|b| b.entries[decided].proof.clear())),
             ("Claims", self.forged(|b| b.claims = b.claims.replace("octo", "evil"))),
-            ("Format", self.forged(|b| b.format = "countersign/evidence/v2".to_owned())),
+            ("Format", self.forged(|b| "countersign/evidence/v2".clone_into(&mut b.format))),
         ]
     }
 

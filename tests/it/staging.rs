@@ -75,13 +75,13 @@ async fn a_run_that_is_started_again_never_replaces_staged_bytes() {
 /// Rule O22: reviewers see it.
 #[tokio::test]
 async fn a_run_that_was_started_again_is_shown_to_reviewers() {
+    const NOTED: &str = "The run was started again: attempt";
     on_both(|store: Store| async move {
         let world = World::start(store).await;
         let page = async |release: ReleaseId| {
             let mut ines = world.ines.clone();
             ines.get(&format!("/releases/{release}"), "text/html").await.ok().text
         };
-        const NOTED: &str = "The run was started again: attempt";
         let first = world.stage_python(run(1), &wheel("1.0.0", "py3", &[])).await.unwrap().release;
         assert!(!page(first).await.contains(NOTED));
         // A file that only the second attempt built joins the first one's release.
