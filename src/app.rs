@@ -10,7 +10,7 @@ use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::domain::assertion::RelyingParty;
 use crate::domain::digest::Sha256;
-use crate::domain::log::note::{Signer, Signs, VerifierKey};
+use crate::domain::log::note::{Signer, Signs};
 use crate::inspect;
 use crate::keyfile;
 use crate::oidc::Verifier;
@@ -21,7 +21,6 @@ use crate::pipeline::forwarding::Progress;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::log::Trouble;
 use crate::pipeline::log::notary::{Notary, NotarySettings};
-use crate::pipeline::log::places::Places;
 use crate::pipeline::registries::Registries;
 use crate::pipeline::signin::{self, ClaimCode};
 use crate::pipeline::{self, Fault};
@@ -52,10 +51,8 @@ pub struct App {
     reading: ReadingKey,
     /// Digest of the genesis entry, pinned outside the database (Q18).
     pub genesis: Sha256,
-    /// Verifies the log's checkpoints; what signs them is with the workers.
-    pub log_key: VerifierKey,
-    /// Who keeps checkpoints of the log.
-    pub places: Places,
+    /// Signs the log's checkpoints and evidence, and knows who keeps them.
+    pub notary: Arc<Notary>,
     /// What is being sent, and which releases changed.
     pub progress: Progress,
     /// Uploads that may still be taken at once.
@@ -71,7 +68,7 @@ pub struct Opened {
     pub app: Arc<App>,
     /// Opens publish credentials; for the workers alone.
     pub key: OpeningKey,
-    /// Signs the log's checkpoints; for the workers alone.
+    /// Signs the log's checkpoints.
     pub notary: Arc<Notary>,
     /// The code to announce while nobody has claimed the installation.
     pub claim_code: Option<ClaimCode>,
@@ -93,7 +90,7 @@ impl App {
         store: Store,
     ) -> pipeline::Result<Opened> {
         let now = clock.now();
-        let notary = notary(&config, &store)?;
+        let notary = Arc::new(notary(&config, &store)?);
         // Before anything is written. A broken log is shown and not continued.
         match notary.check().await {
             Ok(()) | Err(Trouble::Broken(_)) => {}
@@ -126,8 +123,7 @@ impl App {
             sealing: key.sealing_key(),
             reading: key.reading_key().clone(),
             genesis,
-            log_key: notary.verifier_key().clone(),
-            places: notary.places().clone(),
+            notary: Arc::clone(&notary),
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(
                 usize::try_from(config.limits.uploads_at_once).unwrap_or(1),
@@ -137,7 +133,7 @@ impl App {
             config,
             store,
         };
-        Ok(Opened { app: Arc::new(app), key, notary: Arc::new(notary), claim_code })
+        Ok(Opened { app: Arc::new(app), key, notary, claim_code })
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use url::Url;
 
-use crate::domain::log::PUBLIC_PATH;
+use crate::domain::log;
 use crate::domain::log::note::{Signs, VerifierKey};
 use crate::domain::log::witness::{Place, Witness};
 
@@ -234,9 +234,7 @@ impl Config {
 
     /// The name of the log and of its key: the address of the public log without its scheme.
     pub fn log_origin(&self) -> String {
-        let origin = self.origin_text();
-        let bare = origin.split_once("://").map_or(origin.as_str(), |(_, rest)| rest);
-        format!("{bare}{PUBLIC_PATH}")
+        log::name(&self.origin_text()).unwrap_or_default()
     }
 
     /// The audiences a CI token may name: ours, and npm's two spellings of it (wire.md 0.5).

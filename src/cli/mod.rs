@@ -4,6 +4,7 @@ pub mod apply;
 pub mod doctor;
 pub mod serve;
 pub mod submit;
+pub mod verify;
 
 /// Nothing reaches a registry until your maintainers sign it with a passkey.
 #[derive(Debug, clap::Parser)]
@@ -25,4 +26,6 @@ pub enum Command {
     Doctor(doctor::Doctor),
     /// Stage built files from CI and ask for their review
     Submit(submit::Submit),
+    /// Check offline who approved which bytes, from a release's evidence and the log's key
+    Verify(verify::Verify),
 }

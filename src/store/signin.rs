@@ -360,6 +360,23 @@ impl Tx {
         rows.into_iter().map(PasskeyRow::record).collect()
     }
 
+    /// What browser and authenticator said when a key was enrolled, also of one that was revoked
+    /// since: the attestation object and the client data.
+    pub async fn enrolment(
+        &mut self,
+        credential_id: &CredentialId,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+        Ok(on!(self, c, {
+            sqlx::query_as(
+                "-- passkeys: how one was enrolled
+                select attestation_object, client_data_json from passkeys where credential_id = $1",
+            )
+            .bind(credential_id.as_bytes().to_vec())
+            .fetch_optional(c)
+            .await?
+        }))
+    }
+
     /// Every passkey that is not revoked of everybody who has not left, in order of enrolment.
     pub async fn kept_passkeys(&mut self) -> Result<Vec<PasskeyRecord>, StoreError> {
         let rows: Vec<PasskeyRow> = on!(self, c, {

@@ -5,6 +5,10 @@
 mod api;
 mod approval;
 mod authorise;
+mod bounds;
+mod canary;
+mod doors;
+mod evidence;
 mod exchange;
 mod forwarding;
 mod hold;

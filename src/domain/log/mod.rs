@@ -18,6 +18,13 @@ use crate::domain::digest::Sha256;
 /// Where below the origin the log is served; a part of its name in checkpoints.
 pub const PUBLIC_PATH: &str = "/log";
 
+/// The name of the log of an installation: its origin without the scheme, and where the log is;
+/// `None` when that is no origin.
+pub fn name(origin: &str) -> Option<String> {
+    let (_, address) = origin.split_once("://")?;
+    Some(format!("{address}{PUBLIC_PATH}"))
+}
+
 /// The public face of one entry: a leaf of the tree. Field order is the encoding.
 ///
 /// It names the entry's body by digest only. Bodies may be larger than a tile's entries can be and

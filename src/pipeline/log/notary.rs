@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
+use crate::domain::evidence::Bundle;
 use crate::domain::ids::ReleaseId;
 use crate::domain::log::checkpoint::Checkpoint;
 use crate::domain::log::note::{Note, Signer, VerifierKey};
@@ -158,6 +159,11 @@ impl Notary {
         }
         let last = spread.failure.unwrap_or_default();
         Ok(Witnessed::Not(format!("no outside place takes the log's checkpoints: {last}")))
+    }
+
+    /// Signs what is shown about a release.
+    pub fn sign_evidence(&self, bundle: Bundle) -> Vec<u8> {
+        bundle.sign(&self.signer)
     }
 
     /// What governs a release, read up to a signed head.

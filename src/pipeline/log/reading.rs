@@ -4,10 +4,10 @@
 
 use crate::domain::digest::Sha256;
 use crate::domain::log::tile::{Content, Tile, bundle};
-use crate::domain::log::tree::inclusion_proof;
-use crate::pipeline::log::proof;
+use crate::domain::log::tree::{Span, inclusion_proof};
+use crate::pipeline::log::{proof, tiles};
 use crate::pipeline::{Fault, Result};
-use crate::store::Store;
+use crate::store::{Store, Tx};
 
 /// The newest signed checkpoint; `None` before the first.
 pub async fn checkpoint(store: &Store) -> Result<Option<String>> {
@@ -37,6 +37,21 @@ pub async fn tile(store: &Store, tile: Tile) -> Result<Option<Vec<u8>>> {
     let whole = bytes.filter(|_| found as u64 == tile.width);
     let missing = || Fault::new("reading a tile", "the database does not have all of it");
     Ok(Some(whole.ok_or_else(missing)?))
+}
+
+/// The proofs of several entries in the tree of the first `size`, in the same order.
+pub async fn proofs(tx: &mut Tx, sequences: &[u64], size: u64) -> Result<Vec<Vec<Sha256>>> {
+    let missing = || Fault::new("proving entries", "the database does not have all of the tree");
+    let spans: Option<Vec<_>> =
+        sequences.iter().map(|sequence| inclusion_proof(*sequence, size)).collect();
+    let spans = spans.ok_or_else(missing)?;
+    let nodes = spans.iter().flatten().flat_map(|span| span.nodes()).collect();
+    let tiles = tiles(tx, nodes, size).await?;
+    let hashes = |spans: Vec<Span>| -> Option<Vec<Sha256>> {
+        spans.into_iter().map(|span| span.hash(|node| tiles.node(node))).collect()
+    };
+    let proofs: Option<_> = spans.into_iter().map(hashes).collect();
+    Ok(proofs.ok_or_else(missing)?)
 }
 
 /// A leaf, and why it is in the log.

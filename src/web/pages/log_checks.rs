@@ -12,7 +12,7 @@ use crate::web::views::shell::Tone;
 /// One line about the log, and one about each place.
 pub(super) fn log_checks(app: &App, now: Timestamp) -> Vec<Preflight> {
     let mut checks = vec![whole(app)];
-    let witnesses = app.places.witnesses();
+    let witnesses = app.notary.places().witnesses();
     if witnesses.is_empty() {
         checks.push(Preflight {
             tone: Tone::Warn,
@@ -22,7 +22,7 @@ pub(super) fn log_checks(app: &App, now: Timestamp) -> Vec<Preflight> {
                 .to_owned(),
         });
     }
-    for (witness, standing) in witnesses.iter().zip(app.places.standings()) {
+    for (witness, standing) in witnesses.iter().zip(app.notary.places().standings()) {
         checks.push(place(witness, &standing, now));
         checks.extend(private_address(witness));
     }

@@ -5,6 +5,7 @@
 //! shows whatever was forgotten.
 
 pub mod access;
+pub mod evidence;
 pub mod form;
 pub mod home;
 pub mod package;

@@ -135,6 +135,8 @@ pub struct ReleasePage {
     pub action: Action,
     /// The form for a hold, or for taking one back, when this person may do that.
     pub hold: Option<Hold>,
+    /// `/releases/{id}/evidence`, once something was sent.
+    pub evidence: Option<String>,
 }
 
 impl ReleasePage {

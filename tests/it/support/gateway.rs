@@ -177,16 +177,26 @@ impl TestGateway {
         token: &str,
         more: &[&str],
     ) -> (Option<i32>, String, String) {
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_countersign"))
-            .args(["submit", "--url", &format!("http://{}", self.address)])
-            .args(["--ecosystem", ecosystem, "--token-env", "SUBMIT_TEST_TOKEN"])
-            .args(more)
-            .arg(file)
-            .env("SUBMIT_TEST_TOKEN", token)
-            .output()
-            .await
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        let url = format!("http://{}", self.address);
+        let mut arguments = vec!["submit", "--url", &url, "--ecosystem", ecosystem];
+        arguments.extend(["--token-env", "SUBMIT_TEST_TOKEN"]);
+        arguments.extend(more);
+        arguments.push(file.to_str().unwrap());
+        command(&arguments, &[("SUBMIT_TEST_TOKEN", token)]).await
     }
+}
+
+/// Runs `countersign`; exit code, output and log.
+pub(crate) async fn command(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Option<i32>, String, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }

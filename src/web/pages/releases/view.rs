@@ -64,6 +64,7 @@ pub(super) fn page(
         statement: shown_statement(release, viewer),
         action: action(release, viewer, now),
         hold: hold(release),
+        evidence: release.attempts.first().map(|_| format!("/releases/{}/evidence", record.id)),
         layout,
     }
 }

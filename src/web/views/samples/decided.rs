@@ -1,9 +1,10 @@
 //! The review page after the decision.
 
 use super::release::needs_approvals;
-use super::{Words, notice};
+use super::{Words, layout, name, notice, when};
+use crate::web::views::evidence::{EvidenceFile, EvidencePage};
 use crate::web::views::release::{Action, Hold, ReleasePage, Run, Slot, Status, Step, StepState};
-use crate::web::views::shell::{Face, Link, Tone};
+use crate::web::views::shell::{Face, Fact, HistoryItem, Link, Section, Tone};
 
 fn step(state: StepState, title: &str, subject: String, detail: &str, time: &str) -> Step {
     Step {
@@ -100,6 +101,7 @@ pub(super) fn publishing(words: Words) -> ReleasePage {
 pub(super) fn published(words: Words) -> ReleasePage {
     let mut page = publishing(words);
     page.status = Status::Published("16:02 UTC".to_owned());
+    page.evidence = Some("/releases/0193a7c2/evidence".to_owned());
     page.outcome = Some(notice(
         Tone::Ok,
         "circle-check",
@@ -212,4 +214,38 @@ pub(super) fn superseded(words: Words) -> ReleasePage {
     page.expires = None;
     page.hold = None;
     page
+}
+
+pub(super) fn evidence(words: Words) -> EvidencePage {
+    let approval = |who: &str, id: &str, at: &str, note: Option<&str>| HistoryItem {
+        icon: "badge-check",
+        who: words.show(who),
+        what: format!("({id}) approved with key Ydx3-2vXgU0"),
+        note: note.map(|note| words.show(note)),
+        when: when(at),
+    };
+    EvidencePage {
+        layout: layout("Evidence of aurora-client 4.2.0", Section::Releases),
+        release: name(words, "PyPI", "aurora-client", "4.2.0"),
+        facts: vec![
+            Fact::code("Published to", "https://upload.registry.example/legacy/"),
+            Fact::code("Sending began", "2026-11-22T16:02:11.123456Z"),
+            Fact::words("Outcome", "published"),
+            Fact::code("Log", "releases.aurora.example/log"),
+            Fact::words("Entries", "20852"),
+        ],
+        approvals: vec![
+            approval("Mara Lindqvist", "0193a7c2-1", "2026-11-22T15:55:00Z", Some("read the diff")),
+            approval("Ines Duarte", "0193a7c2-2", "2026-11-22T16:02:00Z", None),
+        ],
+        files: vec![EvidenceFile {
+            name: words.show("aurora_client-4.2.0.tar.gz"),
+            size: "131 KB".to_owned(),
+            sha256: "4be190c75c1b6f9f7b2a4ddc9e3f0a68d2c47be9105f3a7d8e64b1c90f27e2a4".to_owned(),
+        }],
+        download: "/releases/0193a7c2/evidence.json".to_owned(),
+        command: "countersign verify evidence.json --key 'releases.aurora.example/log+Az3grl' \
+                  --digest sha256:4be190c7"
+            .to_owned(),
+    }
 }

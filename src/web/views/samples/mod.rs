@@ -114,6 +114,7 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("release-superseded", &decided::superseded(words)),
         rendered("reject", &release::reject(words)),
         rendered("contents", &release::contents(words)),
+        rendered("evidence", &decided::evidence(words)),
         rendered("packages", &package::packages(words)),
         rendered("package", &package::package(words)),
         rendered("publisher-github", &package::publisher(words, package::github())),

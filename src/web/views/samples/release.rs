@@ -43,6 +43,7 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
             under_hold: None,
         }),
         hold: Some(Hold { action: "/releases/0193a7c2/hold".to_owned(), held: false }),
+        evidence: None,
     }
 }
 

@@ -135,6 +135,7 @@ async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
     mara.go(&npm).await;
     until_page_says(&mara, &npm, "Published").await;
     findings.look_at(&mara, "release-published", &npm, "Ines Duarte and you approved").await;
+    findings.look_at(&mara, "evidence", &format!("{npm}/evidence"), "Who approved it").await;
     findings.look_at(&mara, "inbox-decided", &origin, "the changelog names another version").await;
 
     // The two instruments work on these pages: they see what is broken on purpose.

@@ -1,0 +1,109 @@
+//! The evidence of a release, as a page and as a file.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+
+use super::view;
+use crate::app::App;
+use crate::domain::evidence::{self, Approval, Proven};
+use crate::domain::ids::ReleaseId;
+use crate::pipeline::evidence::{Names, bundle};
+use crate::pipeline::{Error, Fault, review};
+use crate::web::display::{When, size, visible};
+use crate::web::extract::{Now, Path, SignedIn};
+use crate::web::pages::{Answer, layout, show};
+use crate::web::security::DOWNLOAD_POLICY;
+use crate::web::views::evidence::{EvidenceFile, EvidencePage};
+use crate::web::views::shell::{Fact, HistoryItem, Section};
+
+/// What the page shows is what the file shows: it is read from a bundle that was just verified.
+pub(super) async fn page(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    headers: HeaderMap,
+) -> Answer {
+    let release = review::release(&app.store, id, viewer.person, now).await?;
+    let bytes = bundle(&app.store, &app.notary, id, Names::Revealed, now).await?;
+    let key = app.notary.verifier_key();
+    let proven = evidence::verify(&bytes, key)
+        .map_err(|why| Error::from(Fault::new("reading evidence", why)))?;
+    let name = view::name(&release.record, &release.upstream);
+    let title = format!("Evidence of {} {}", name.package, name.version);
+    let manifest = proven.authorised.manifest().manifest();
+    let file = |file: &crate::domain::manifest::ManifestFile| EvidenceFile {
+        name: visible(&file.name),
+        size: size(file.size_bytes),
+        sha256: file.sha256.to_string(),
+    };
+    let files: Vec<EvidenceFile> = manifest.files.iter().map(file).collect();
+    let digest = files.first().map_or("", |file| &file.sha256);
+    show(
+        StatusCode::OK,
+        &EvidencePage {
+            layout: layout(&app, &viewer, &headers, (Section::Releases, &title), now).await?,
+            release: name,
+            facts: facts(&proven, key.name()),
+            approvals: proven.approvals.iter().map(|a| approval(a, &proven, now)).collect(),
+            download: format!("/releases/{id}/evidence.json"),
+            command: format!(
+                "countersign verify evidence.json --key '{key}' --digest sha256:{digest}"
+            ),
+            files,
+        },
+    )
+}
+
+fn facts(proven: &Proven, log: &str) -> Vec<Fact> {
+    let authorised = &proven.authorised;
+    vec![
+        Fact::code("Published to", visible(&authorised.upstream().url)),
+        Fact::code("Sending began", proven.sent_at.to_string()),
+        Fact::words("Outcome", proven.outcome.as_str()),
+        Fact::code("Manifest", format!("sha256:{}", authorised.manifest().digest())),
+        Fact::code("Log", log),
+        Fact::words("Entries", proven.tree.size.to_string()),
+        Fact::code("Its root", proven.tree.root.to_string()),
+    ]
+}
+
+fn approval(approval: &Approval, proven: &Proven, now: jiff::Timestamp) -> HistoryItem {
+    let person = approval.person.to_string();
+    HistoryItem {
+        icon: "badge-check",
+        who: visible(proven.bundle.names.get(&approval.person).unwrap_or(&person)),
+        what: format!("({person}) approved with key {}", approval.credential_id),
+        note: approval.note.as_deref().map(visible),
+        when: When::new(approval.at, now),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    names: bool,
+}
+
+/// The file.
+pub(super) async fn file(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    _viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+    Query(wanted): Query<Wanted>,
+) -> Answer {
+    let names = if wanted.names { Names::Revealed } else { Names::Withheld };
+    let bytes = bundle(&app.store, &app.notary, id, names, now).await?;
+    let mut response: Response = bytes.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let disposition = HeaderValue::from_static("attachment; filename=\"evidence.json\"");
+    headers.insert(header::CONTENT_DISPOSITION, disposition);
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DOWNLOAD_POLICY));
+    Ok(response)
+}
