@@ -45,7 +45,7 @@ fn refused(result: Result<Staged>) -> String {
 async fn an_npm_document_that_contradicts_its_file_or_address_is_not_staged() {
     on_both(|store: Store| async move {
         let world = World::start(store).await;
-        let before = stock(&world).await;
+        let before = world.stock().await;
         let of = |name: &str, config: Value| {
             let package = json!({ "name": name, "version": "1.0.0", "publishConfig": config });
             npm_document_of(package, b"module")
@@ -66,7 +66,7 @@ async fn an_npm_document_that_contradicts_its_file_or_address_is_not_staged() {
         ] {
             let message = refused(world.stage_npm(run(1), &document).await);
             assert!(message.contains(words), "{words}: {message}");
-            assert_eq!(stock(&world).await, before, "{words}");
+            assert_eq!(world.stock().await, before, "{words}");
         }
         let own = json!({ "registry": world.site.app.config.origin_text(), "tag": "latest" });
         world.stage_npm(run(1), &of(NPM_NAME, own)).await.unwrap();
@@ -79,7 +79,7 @@ async fn an_npm_document_that_contradicts_its_file_or_address_is_not_staged() {
 async fn a_form_that_contradicts_its_file_is_not_staged() {
     on_both(|store: Store| async move {
         let world = World::start(store).await;
-        let before = stock(&world).await;
+        let before = world.stock().await;
         for (field, value) in [
             ("requires_dist", "evil"),
             ("sha256_digest", "00"),
@@ -91,7 +91,7 @@ async fn a_form_that_contradicts_its_file_is_not_staged() {
             file.fields.push((field.to_owned(), value.to_owned()));
             let message = refused(world.stage_python(run(1), &file).await);
             assert!(message.contains(&format!("expected `{field}` to be")), "{message}");
-            assert_eq!(stock(&world).await, before, "{field}");
+            assert_eq!(world.stock().await, before, "{field}");
         }
     })
     .await;
