@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign::domain::artifact::ArtifactKind;
 use countersign::domain::assertion::{CoseKey, CredentialId, Intent, Nonce, Purpose};
 use countersign::domain::authorise::{
-    Authorised, Discount, NotAuthorised, Standing, authorise, standing,
+    Authorised, Discount, NotAuthorised, Standing, Trust, authorise, standing,
 };
 use countersign::domain::decision::Decision;
 use countersign::domain::digest::Sha256;
@@ -418,7 +418,9 @@ impl History {
 impl History {
     /// Whether a release may go out now.
     pub(crate) fn authorise(&self, release: ReleaseId) -> Result<Authorised, NotAuthorised> {
-        authorise(&self.entries, release, self.now)
+        let genesis = self.entries.first().map(LogEntry::to_bytes).unwrap_or_default();
+        let trust = Trust { genesis: Sha256::of(&genesis), founding: None };
+        authorise(&self.entries, trust, release, self.now)
     }
 
     /// Whose approvals authorise it now, or why it is not.

@@ -24,7 +24,7 @@ use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::releases::decided_row;
-use crate::web::pages::visit::{Fields, Visit, correctable, id, see};
+use crate::web::pages::visit::{Fields, Visit, correctable, id, see_change};
 use crate::web::pages::{Answer, show};
 use crate::web::views::form::Choice;
 use crate::web::views::package as views;
@@ -286,7 +286,7 @@ async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answ
         setup::add_package(&visit.app.store, visit.actor(), draft, visit.now).await
     };
     match saved.await {
-        Ok(id) => Ok(see(&format!("/packages/{id}"))),
+        Ok(added) => Ok(see_change(added.proposal, &format!("/packages/{}", added.value))),
         Err(error) => form(&visit, &fields, Some(correctable(error)?)).await,
     }
 }

@@ -10,18 +10,20 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::domain::ids::{PersonId, ReleaseId};
+use crate::domain::ids::{PersonId, ProposalId, ReleaseId};
 use crate::domain::issuer::Issuer;
 use crate::domain::package::excerpt;
 use crate::domain::roster::{CiIdentity, Role};
-use crate::pipeline::people::{self, IdentityOwner, Invited, LinkedIdentity, PersonOverview};
+use crate::pipeline::people::{
+    self, Added, IdentityOwner, Invited, LinkedIdentity, PersonOverview,
+};
 use crate::pipeline::setup::overview;
 use crate::pipeline::{Error, Kind, Refusal, refuse, transaction};
 use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::access::role_means;
-use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see};
+use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see, see_change};
 use crate::web::pages::{Answer, show};
 use crate::web::views::form::Choice;
 use crate::web::views::people as views;
@@ -167,7 +169,8 @@ async fn invite(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> A
         people::add_and_invite(&visit.app.store, visit.now, visit.actor(), name, role).await
     };
     match made.await {
-        Ok(invited) => handed_over(&visit, fields.text("name"), &invited).await,
+        Ok(Added::Invited(invited)) => handed_over(&visit, fields.text("name"), &invited).await,
+        Ok(Added::Proposed(proposal)) => Ok(see_change(Some(proposal), "/people")),
         Err(error) => {
             let message = correctable(error)?;
             invite_page(&visit, &fields, Some(&message), None).await
@@ -216,11 +219,11 @@ async fn change_role(
 ) -> Answer {
     let (now, by, person) = (visit.now, visit.actor(), id(&person)?);
     let role = parse_role(fields.text("role"))?;
-    transaction(&visit.app.store, move |tx| {
+    let proposal = transaction(&visit.app.store, move |tx| {
         Box::pin(async move { people::change_role(tx, now, &by, person, role).await })
     })
     .await?;
-    Ok(see("/people"))
+    Ok(see_change(proposal, "/people"))
 }
 
 async fn leave(
@@ -229,11 +232,11 @@ async fn leave(
     ProtectedForm(_): ProtectedForm<Fields>,
 ) -> Answer {
     let (now, by, person) = (visit.now, visit.actor(), id(&person)?);
-    transaction(&visit.app.store, move |tx| {
+    let proposal = transaction(&visit.app.store, move |tx| {
         Box::pin(async move { people::leave(tx, now, &by, person).await })
     })
     .await?;
-    Ok(see("/people"))
+    Ok(see_change(proposal, "/people"))
 }
 
 /// What a release's page knows about the account; it only fills the form in.
@@ -330,10 +333,13 @@ async fn link_identity(
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
     match link(&visit, &suggested, &fields).await {
-        Ok(()) => Ok(see(&match suggested.release() {
-            Some(release) => format!("/releases/{release}"),
-            None => "/people".to_owned(),
-        })),
+        Ok(proposal) => {
+            let place = match suggested.release() {
+                Some(release) => format!("/releases/{release}"),
+                None => "/people".to_owned(),
+            };
+            Ok(see_change(proposal, &place))
+        }
         Err(error) => {
             let message = correctable(error)?;
             identity_page(&visit, &suggested, &fields, Some(&message)).await
@@ -341,7 +347,11 @@ async fn link_identity(
     }
 }
 
-async fn link(visit: &Visit, suggested: &Suggested, fields: &Fields) -> Result<(), Error> {
+async fn link(
+    visit: &Visit,
+    suggested: &Suggested,
+    fields: &Fields,
+) -> Result<Option<ProposalId>, Error> {
     let issuers = overview::issuers(&visit.app.store).await?;
     let Some(issuer) = find_issuer(&issuers, fields.text("issuer")) else {
         return refuse(Kind::BadInput, "expected an issuer that is configured here");
