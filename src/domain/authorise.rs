@@ -9,10 +9,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::assertion::Purpose;
-use crate::domain::decision::Decision;
+use crate::domain::decision::{Decision, Discount};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, LogEntry, UpstreamRecord};
 use crate::domain::governed::{Governed, Unsound};
@@ -24,7 +24,9 @@ use crate::domain::release::{Hold, State};
 use crate::domain::roster::{ActorIs, CiIdentity, Roster};
 use crate::domain::statement::{Circumstances, Statement};
 
-pub use crate::domain::decision::Discount;
+/// How far the clocks of two replicas may differ. An entry from further ahead was made to end a
+/// delay early.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 
 /// Proof that a release may be published now. Only [`authorise`] makes one (I4).
 #[derive(Debug, Clone)]
@@ -216,6 +218,9 @@ pub fn authorise(
     let genesis = log.first().ok_or(NotAuthorised::Unsound("the log is empty"))?;
     if Sha256::of(&genesis.to_bytes()) != trust.genesis {
         return Err(NotAuthorised::AnotherLog);
+    }
+    if log.iter().any(|entry| entry.at > now + CLOCKS_DIFFER) {
+        return Err(NotAuthorised::Unsound("an entry is from the future"));
     }
     let standing = standing(log, release, now)?;
     if standing.founding != trust.founding {

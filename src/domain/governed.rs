@@ -479,7 +479,10 @@ impl Governed {
         let expected =
             self.statement(&open.proposal, decision.person, decision.verdict, signed.reason)?;
         let roster = self.roster()?;
-        let sound = expected.to_bytes() == decision.statement.as_bytes()
+        // A signature does not say when it was made, but it names the proposal, which says when it
+        // was made at the earliest: none can be dated back so far that its delay is over.
+        let sound = at >= open.proposed_at
+            && expected.to_bytes() == decision.statement.as_bytes()
             && decision
                 .verify(&self.relying_party, Purpose::Governance, (roster, at), roster)
                 .is_ok();

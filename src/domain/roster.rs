@@ -99,6 +99,9 @@ pub enum ActorIs {
     Unknown,
 }
 
+/// From when a key counts whose proposal waits; whole seconds, so that databases keep it exactly.
+pub const NEVER: Timestamp = Timestamp::constant(253_402_207_200, 0);
+
 /// One revision of the roster. Only people who have not left are in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roster {

@@ -14,9 +14,12 @@ use crate::domain::quorum::Verdict;
 use crate::entropy;
 use crate::passkeys::{AssertState, Passkeys, PresentedAssertion, StoredPasskey};
 use crate::pipeline::signin::suspend_on_alarm;
-use crate::pipeline::{Fault, Kind, Refusal, Result, refuse};
+use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
 use crate::store::Tx;
 use crate::store::signin::{Ceremony, CeremonyPurpose, PasskeyRecord};
+
+/// What somebody hears whose ceremony cannot be finished.
+pub(super) const OVER: &str = "this ceremony is over or belongs to another session; start again";
 
 /// How long a person has between "Approve with passkey" and the touch (W3), in seconds.
 const CEREMONY_SECS: i64 = 120;
@@ -43,6 +46,19 @@ pub(super) struct Subject {
     pub(super) proposal: Option<ProposalId>,
     /// The exact bytes.
     pub(super) statement: Vec<u8>,
+}
+
+impl Subject {
+    /// A statement about a proposal, or about the founding.
+    pub(super) const fn governance(proposal: Option<ProposalId>, statement: Vec<u8>) -> Self {
+        Self {
+            ceremony: CeremonyPurpose::Governance,
+            purpose: Purpose::Governance,
+            release: None,
+            proposal,
+            statement,
+        }
+    }
 }
 
 /// Begins an exchange. Returns its id and the options for the browser.
@@ -82,6 +98,32 @@ pub(super) async fn begin(
     };
     tx.insert_ceremony(&ceremony).await?;
     Ok((ceremony.id, options))
+}
+
+/// Takes a ceremony of governance from its row: `None` when it is over, or was begun by somebody
+/// else, in another session or about something else. It is used up in any case (W3).
+pub(super) async fn take(
+    tx: &mut Tx,
+    signer: &Signer,
+    (ceremony, about): (CeremonyId, Option<ProposalId>),
+    now: Timestamp,
+) -> Result<Option<Ceremony>> {
+    let taken = tx.take_ceremony(ceremony, CeremonyPurpose::Governance, now).await?;
+    Ok(taken.filter(|taken| {
+        taken.person == Some(signer.person)
+            && taken.session == Some(signer.session)
+            && taken.proposal == about
+            && taken.expires_at > now
+    }))
+}
+
+/// Commits what a ceremony came to, a refusal too: that uses it up, and may have suspended a key.
+pub(super) async fn keep<T>(tx: Tx, result: Result<T>) -> Result<T> {
+    match &result {
+        Ok(_) | Err(Error::Refused(_)) => tx.commit().await?,
+        Err(Error::Fault(_)) => {}
+    }
+    result
 }
 
 /// Verifies the browser's answer to a ceremony that was taken from its row, moves the key's counter

@@ -15,13 +15,13 @@ use crate::domain::event::{Actor, Event};
 use crate::domain::ids::{CeremonyId, InvitationId, PasskeyId, PersonId, ProposalId};
 use crate::domain::package::excerpt;
 use crate::domain::proposal::Change;
-use crate::domain::roster::{Role, RosterKey};
+use crate::domain::roster::{NEVER, Role, RosterKey};
 use crate::entropy;
 use crate::passkeys::{
     ASSERT_LIFETIME, AssertState, ENROL_LIFETIME, EnrolState, NewPasskey, PasskeyFault,
     PasskeyRefusal, Passkeys, PresentedAssertion,
 };
-use crate::pipeline::governance::{Wanted, enter, governed};
+use crate::pipeline::governance::{self, Wanted, enter, governed_alone};
 use crate::pipeline::people::{
     Invited, add_person, invite, open_invitation, revise_roster, token_hash, verifier_form,
 };
@@ -353,7 +353,15 @@ pub async fn remove_key(
                     format!("expected one of your keys, received `{key}`"),
                 );
             };
-            if tx.passkeys_of(person).await?.iter().all(|kept| kept.id == key) {
+            if leaving.counts_from == NEVER {
+                return refuse(
+                    Kind::Conflict,
+                    "this key waits for a proposal, take that back instead",
+                );
+            }
+            let mut others = tx.passkeys_of(person).await?;
+            others.retain(|kept| kept.id != key && kept.counts_from < NEVER);
+            if others.is_empty() {
                 return refuse(
                     Kind::Conflict,
                     "your only key cannot be removed, add another first",
@@ -647,17 +655,18 @@ async fn enter_key(
     key: &NewPasskey,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
-    let before = governed(tx).await?;
+    let before = governed_alone(tx).await?;
     if before.founded().is_none() {
         revise_roster(tx, now, Actor::Person(person)).await?;
         return Ok(None);
     }
     // Until the proposal takes effect the key signs its owner in and decides nothing.
     let credential_id = key.stored.credential_id().clone();
-    tx.let_credential_count(&credential_id, Timestamp::MAX).await?;
+    tx.let_credential_count(&credential_id, NEVER).await?;
     let roster = before.roster().map_err(|error| Fault::new("reading the roster", error))?;
-    let owner = roster.people.iter().find(|person| person.role == Role::Owner);
-    let by = by.or(owner.map(|owner| owner.id)).unwrap_or(person);
+    let owners = || roster.people.iter().filter(|person| person.role == Role::Owner);
+    let stands = |by: &PersonId| *by == person || owners().any(|owner| owner.id == *by);
+    let by = by.filter(stands).or_else(|| owners().next().map(|owner| owner.id)).unwrap_or(person);
     let public_key = key.stored.key().clone();
     let key = RosterKey { credential_id, public_key, counts_from: now };
     let wanted = vec![Wanted::plain(Change::AddKey { person, key })];
@@ -666,13 +675,17 @@ async fn enter_key(
 
 /// Takes a suspended key off the roster.
 async fn suspended(tx: &mut Tx, key: &PasskeyRecord, now: Timestamp) -> Result<()> {
-    if governed(tx).await?.founded().is_none() {
+    let before = governed_alone(tx).await?;
+    if before.founded().is_none() {
         revise_roster(tx, now, Actor::Gateway).await?;
         return Ok(());
     }
     let credential_id = key.credential_id.clone();
-    tx.append(now, Event::KeySuspended { credential_id }).await?;
-    let after = governed(tx).await?;
+    if before.roster().is_ok_and(|roster| roster.key(&credential_id).is_none()) {
+        // It waits for its proposal, and counts for nothing yet.
+        return Ok(());
+    }
+    let after = governance::append(tx, now, Event::KeySuspended { credential_id }).await?;
     let roster = after.roster().map_err(|error| Fault::new("reading the roster", error))?;
     tx.insert_roster(roster, now).await?;
     Ok(())

@@ -135,6 +135,19 @@ impl Tx {
         rows.into_iter().map(Row::parse).collect()
     }
 
+    /// Proposals that wait, oldest first.
+    pub async fn waiting_proposals(&mut self) -> Result<Vec<ProposalId>, StoreError> {
+        let ids: Vec<Vec<u8>> = on!(self, c, {
+            sqlx::query_scalar(
+                "-- proposals: those that wait
+                select id from proposals where state = 'open' order by at, id",
+            )
+            .fetch_all(c)
+            .await?
+        });
+        ids.iter().map(|id| sound(ProposalId::from_slice(id), PROPOSALS, "id")).collect()
+    }
+
     /// Ends a proposal that waits. `false` when it does not.
     pub async fn end_proposal(
         &mut self,

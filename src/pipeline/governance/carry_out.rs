@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::assertion::CredentialId;
-use crate::domain::event::{Actor, Event, UpstreamRecord};
+use crate::domain::digest::Sha256;
+use crate::domain::event::{Actor, Event, PublisherRecord, UpstreamRecord};
 use crate::domain::governed::Governed;
-use crate::domain::ids::{IssuerId, PackageId, PersonId, ProposalId, PublisherId};
+use crate::domain::ids::{IssuerId, PackageId, PersonId, ProposalId};
 use crate::domain::package::{PackageName, excerpt};
 use crate::domain::proposal::Change;
 use crate::domain::publisher::{Publisher, Rule};
-use crate::domain::roster::{Role, Roster};
+use crate::domain::roster::{CiIdentity, NEVER, Role, Roster};
 use crate::domain::upstream::{CredentialPurpose, Upstream, UpstreamFields};
 use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
 use crate::store::people::LinkedIdentity;
@@ -110,8 +111,7 @@ pub(super) async fn enact(
     let details: Vec<Details> =
         serde_json::from_str(&stored.details).map_err(|error| Fault::new(CONTEXT, error))?;
     if stored.proposal != open.proposal || details.len() != open.proposal.changes.len() {
-        // People signed what the log holds. A row that says something else is not carried out.
-        return Err(Fault::new(CONTEXT, "its row is not what people signed").into());
+        return Err(not_what_was_signed());
     }
     let after = before.after(&open.proposal, now).map_err(|why| Fault::new(CONTEXT, why))?;
     let roster = after.roster().map_err(super::unsound)?;
@@ -128,25 +128,32 @@ pub(super) async fn enact(
         follow_roster(tx, roster, now).await?;
     }
     tx.end_proposal(id, ProposalRow::Enacted, now).await?;
-    tx.append(now, Event::ProposalEnacted { proposal: id }).await?;
+    super::append(tx, now, Event::ProposalEnacted { proposal: id }).await?;
     Ok(())
 }
+
+type OnRoster<'a> = (PersonId, Role, BTreeSet<&'a CredentialId>, BTreeSet<&'a CiIdentity>);
 
 /// Stores the roster that the log gives, and checks that the rows give the same people and keys.
 pub(super) async fn follow_roster(tx: &mut Tx, roster: &Roster, now: Timestamp) -> Result<()> {
     let composed = tx.compose_roster().await?;
-    let same = composed.revision == roster.revision
-        && composed
-            .people
-            .iter()
-            .map(|p| (p.id, p.role))
-            .eq(roster.people.iter().map(|p| (p.id, p.role)));
-    if !same {
+    if composed.revision != roster.revision || people(&composed) != people(roster) {
         let context = "carrying out a change of the roster";
         return Err(Fault::new(context, "the rows are not those of the log").into());
     }
     tx.insert_roster(roster, now).await?;
     Ok(())
+}
+
+/// Who is on a roster, with their keys and CI identities in no particular order. A key whose
+/// proposal waits has a row and is on no roster.
+fn people(roster: &Roster) -> Vec<OnRoster<'_>> {
+    let people = roster.people.iter().map(|person| {
+        let in_force = person.keys.iter().filter(|key| key.counts_from < NEVER);
+        let keys = in_force.map(|key| &key.credential_id).collect();
+        (person.id, person.role, keys, person.ci_identities.iter().collect())
+    });
+    people.collect()
 }
 
 /// Writes the rows of one change.
@@ -181,7 +188,13 @@ pub(super) async fn carry_out(
         (Change::SetUpstream { upstream }, Details::Upstream { name, username }) => {
             put_upstream(tx, upstream, &name, &username, now).await
         }
-        (Change::SetCredential { upstream, purpose, .. }, Details::Credential { sealed }) => {
+        (
+            Change::SetCredential { upstream, purpose, sealed_sha256 },
+            Details::Credential { sealed },
+        ) => {
+            if Sha256::of(&sealed) != *sealed_sha256 {
+                return Err(not_what_was_signed());
+            }
             Ok(match purpose {
                 CredentialPurpose::Publish => {
                     tx.set_publish_credential(*upstream, &sealed, now).await?
@@ -191,8 +204,7 @@ pub(super) async fn carry_out(
         }
         (Change::SetPackage { package }, _) => put_package(tx, package, now).await,
         (Change::SetPublisher { publisher }, Details::Publisher { name, issuer, rule }) => {
-            let packages = publisher.packages.clone();
-            put_publisher(tx, publisher.id, (&name, issuer, *rule, packages), now).await
+            put_publisher(tx, publisher, (&name, issuer, *rule), now).await
         }
         (Change::RemovePublisher { publisher }, _) => {
             tx.remove_publisher(*publisher, now).await?;
@@ -324,16 +336,54 @@ async fn put_package(
 
 async fn put_publisher(
     tx: &mut Tx,
-    id: PublisherId,
-    (name, issuer, rule, packages): (&str, IssuerId, Rule, BTreeSet<PackageId>),
+    record: &PublisherRecord,
+    (name, issuer, rule): (&str, IssuerId, Rule),
     now: Timestamp,
 ) -> Result<()> {
-    if tx.publisher(id).await?.is_some() {
-        return Ok(tx.set_publisher_packages(id, &packages).await?);
-    }
+    let (id, packages) = (record.id, record.packages.clone());
     let publisher = Publisher::parse(id, name, issuer, rule, packages)
         .map_err(|error| Refusal::new(Kind::BadInput, error.to_string()))?;
-    Ok(tx.add_publisher(&publisher, now).await?)
+    if publisher_record(&publisher) != *record {
+        return Err(not_what_was_signed());
+    }
+    match tx.publisher(id).await? {
+        None => tx.add_publisher(&publisher, now).await?,
+        Some(before)
+            if before.publisher.issuer() == issuer
+                && before.publisher.rule() == publisher.rule() =>
+        {
+            tx.set_publisher_packages(id, publisher.packages()).await?;
+        }
+        Some(_) => {
+            return refuse(Kind::Conflict, "expected another publisher for another rule");
+        }
+    }
+    Ok(())
+}
+
+/// A publisher as the log holds it.
+pub(in crate::pipeline) fn publisher_record(publisher: &Publisher) -> PublisherRecord {
+    #[derive(Serialize)]
+    struct Recorded<'a> {
+        issuer: IssuerId,
+        rule: &'a Rule,
+        packages: &'a BTreeSet<PackageId>,
+    }
+    let recorded = Recorded {
+        issuer: publisher.issuer(),
+        rule: publisher.rule(),
+        packages: publisher.packages(),
+    };
+    PublisherRecord {
+        id: publisher.id(),
+        packages: publisher.packages().clone(),
+        rule_sha256: Sha256::of(&crate::domain::canonical(&recorded)),
+    }
+}
+
+/// People signed what the log holds. A row that says something else is not carried out.
+fn not_what_was_signed() -> Error {
+    Fault::new("carrying out a proposal", "its row is not what people signed").into()
 }
 
 /// A uniqueness rule's no, as the refusal it means. The constraint is named by PostgreSQL and the

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{governed, settle, unsound};
+use super::{append, governed, governed_alone, settle, unsound};
 use crate::domain::assertion::Purpose;
 use crate::domain::event::Event;
 use crate::domain::governed::{Governed, Open, ProposalStanding, ProposalState};
@@ -11,9 +11,10 @@ use crate::domain::ids::{CeremonyId, PersonId, ProposalId};
 use crate::domain::proposal::ProposalStatement;
 use crate::domain::quorum::Verdict;
 use crate::passkeys::Passkeys;
+use crate::pipeline::approval::remark;
 use crate::pipeline::signature::{self, Signer, Subject};
-use crate::pipeline::{Error, Kind, Refusal, Result, refuse};
-use crate::store::signin::{Ceremony, CeremonyPurpose};
+use crate::pipeline::{Error, Kind, Refusal, Result, again, refuse};
+use crate::store::signin::Ceremony;
 use crate::store::{Store, Tx};
 
 /// Why a person cannot decide about a proposal now, for the page and for refusals.
@@ -76,19 +77,17 @@ pub async fn begin(
     (verdict, reason): (Verdict, Option<String>),
     now: Timestamp,
 ) -> Result<(CeremonyId, serde_json::Value)> {
-    let mut tx = store.begin().await?;
-    let governed = governed(&mut tx).await?;
-    let statement = statement(&governed, id, signer.person, (verdict, reason), now)?.to_bytes();
-    let subject = Subject {
-        ceremony: CeremonyPurpose::Governance,
-        purpose: Purpose::Governance,
-        release: None,
-        proposal: Some(id),
-        statement,
-    };
-    let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
-    tx.commit().await?;
-    Ok(begun)
+    let reason = remark(reason)?;
+    again(|| async {
+        let mut tx = store.begin().await?;
+        let said = (verdict, reason.clone());
+        let statement = statement(&governed(&mut tx).await?, id, signer.person, said, now)?;
+        let subject = Subject::governance(Some(id), statement.to_bytes());
+        let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
+        tx.commit().await?;
+        Ok(begun)
+    })
+    .await
 }
 
 /// What a person would sign, if they may.
@@ -107,7 +106,7 @@ fn statement(
     governed.statement(&open.proposal, person, verdict, reason).map_err(unsound)
 }
 
-/// Finishes a signature: verifies it, records it, and carries the proposal out if it has what it
+/// Finishes a signature: verifies it and records it; then carries the proposal out if it has what it
 /// takes. The ceremony is used up whatever the result (W3). `true` when it took effect.
 pub async fn finish(
     store: &Store,
@@ -117,25 +116,17 @@ pub async fn finish(
     id: ProposalId,
     now: Timestamp,
 ) -> Result<bool> {
-    let mut tx = store.begin().await?;
-    let Some(taken) = tx.take_ceremony(ceremony, CeremonyPurpose::Governance, now).await? else {
-        tx.commit().await?;
-        return refuse(Kind::Gone, "this ceremony is over or was never begun; start again");
-    };
-    let bound = taken.person == Some(signer.person)
-        && taken.session == Some(signer.session)
-        && taken.proposal == Some(id)
-        && taken.expires_at > now;
-    let result = if bound {
-        decide(&mut tx, passkeys, (&taken, &credential), id, now).await
-    } else {
-        refuse(Kind::Gone, "this ceremony is over or belongs to another session; start again")
-    };
-    match &result {
-        Ok(_) | Err(Error::Refused(_)) => tx.commit().await?,
-        Err(Error::Fault(_)) => {}
-    }
-    result
+    again(|| async {
+        let mut tx = store.begin().await?;
+        let decided = match signature::take(&mut tx, signer, (ceremony, Some(id)), now).await? {
+            Some(taken) => decide(&mut tx, passkeys, (&taken, &credential), id, now).await,
+            None => refuse(Kind::Gone, signature::OVER),
+        };
+        signature::keep(tx, decided).await
+    })
+    .await?;
+    // If we stop here the signature is kept, and the next sweep carries the proposal out.
+    settle(store, id, now).await
 }
 
 /// Verifies first, writes second: nothing is written on the way to a refusal.
@@ -145,9 +136,8 @@ async fn decide(
     (ceremony, credential): (&Ceremony, &serde_json::Value),
     id: ProposalId,
     now: Timestamp,
-) -> Result<bool> {
-    tx.lock_log().await?;
-    let before = governed(tx).await?;
+) -> Result<()> {
+    let before = governed_alone(tx).await?;
     let bytes = ceremony.statement.as_deref().unwrap_or_default();
     let Some(signed) = ProposalStatement::from_bytes(bytes) else {
         return refuse(Kind::Gone, "this ceremony is about something else; start again");
@@ -163,8 +153,8 @@ async fn decide(
     let purpose = (Purpose::Governance, verdict);
     let (decision, _) =
         signature::finish(tx, passkeys, (ceremony, credential), purpose, now).await?;
-    tx.append(now, Event::ProposalDecided { proposal: id, decision }).await?;
-    settle(tx, id, now).await
+    append(tx, now, Event::ProposalDecided { proposal: id, decision }).await?;
+    Ok(())
 }
 
 fn forbidden(why: CannotDecide) -> Error {

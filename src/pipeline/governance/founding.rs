@@ -8,7 +8,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{governed, unsound};
+use super::{append, governed, governed_alone, unsound};
 use crate::domain::assertion::Purpose;
 use crate::domain::digest::Sha256;
 use crate::domain::event::Event;
@@ -21,8 +21,8 @@ use crate::domain::roster::Role;
 use crate::entropy;
 use crate::passkeys::Passkeys;
 use crate::pipeline::signature::{self, Signer, Subject};
-use crate::pipeline::{Error, Fault, Kind, Result, refuse, transaction};
-use crate::store::signin::{Ceremony, CeremonyPurpose};
+use crate::pipeline::{Fault, Kind, Result, again, refuse, transaction};
+use crate::store::signin::Ceremony;
 use crate::store::{Store, Tx};
 
 /// The private half of the recovery key, as it is printed: a word that names it and 43 characters.
@@ -95,15 +95,14 @@ pub async fn put(
     let (secret, key) = RecoverySecret::draw()?;
     transaction(store, move |tx| {
         Box::pin(async move {
-            tx.lock_log().await?;
-            let governed = unfounded(tx).await?;
+            let governed = unfounded(governed_alone(tx).await?)?;
             let roster = governed.roster().map_err(unsound)?;
             if roster.person(by).is_none_or(|person| person.role != Role::Owner) {
                 return refuse(Kind::Forbidden, "only owners may do this");
             }
             check(&governed, governing, delay)?;
             let founding = governed.founding(governing, delay, key).map_err(unsound)?;
-            tx.append(now, Event::FoundingProposed { founding: Box::new(founding), by }).await?;
+            append(tx, now, Event::FoundingProposed { founding: Box::new(founding), by }).await?;
             Ok(())
         })
     })
@@ -111,8 +110,7 @@ pub async fn put(
     Ok(secret)
 }
 
-async fn unfounded(tx: &mut Tx) -> Result<Governed> {
-    let governed = governed(tx).await?;
+fn unfounded(governed: Governed) -> Result<Governed> {
     if governed.founded().is_some() {
         return refuse(Kind::Conflict, "this installation is founded already");
     }
@@ -152,19 +150,16 @@ pub async fn begin(
     signer: &Signer,
     now: Timestamp,
 ) -> Result<(CeremonyId, serde_json::Value)> {
-    let mut tx = store.begin().await?;
-    let governed = unfounded(&mut tx).await?;
-    let statement = statement(&governed, signer.person, now)?;
-    let subject = Subject {
-        ceremony: CeremonyPurpose::Governance,
-        purpose: Purpose::Governance,
-        release: None,
-        proposal: None,
-        statement: statement.to_bytes(),
-    };
-    let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
-    tx.commit().await?;
-    Ok(begun)
+    again(|| async {
+        let mut tx = store.begin().await?;
+        let governed = unfounded(governed(&mut tx).await?)?;
+        let statement = statement(&governed, signer.person, now)?;
+        let subject = Subject::governance(None, statement.to_bytes());
+        let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
+        tx.commit().await?;
+        Ok(begun)
+    })
+    .await
 }
 
 fn statement(governed: &Governed, person: PersonId, now: Timestamp) -> Result<FoundingStatement> {
@@ -194,25 +189,15 @@ pub async fn finish(
     (ceremony, credential): (CeremonyId, serde_json::Value),
     now: Timestamp,
 ) -> Result<Option<Sha256>> {
-    let mut tx = store.begin().await?;
-    let Some(taken) = tx.take_ceremony(ceremony, CeremonyPurpose::Governance, now).await? else {
-        tx.commit().await?;
-        return refuse(Kind::Gone, "this ceremony is over or was never begun; start again");
-    };
-    let bound = taken.person == Some(signer.person)
-        && taken.session == Some(signer.session)
-        && taken.proposal.is_none()
-        && taken.expires_at > now;
-    let result = if bound {
-        sign(&mut tx, passkeys, (&taken, &credential), signer.person, now).await
-    } else {
-        refuse(Kind::Gone, "this ceremony is over or belongs to another session; start again")
-    };
-    match &result {
-        Ok(_) | Err(Error::Refused(_)) => tx.commit().await?,
-        Err(Error::Fault(_)) => {}
-    }
-    result
+    again(|| async {
+        let mut tx = store.begin().await?;
+        let signed = match signature::take(&mut tx, signer, (ceremony, None), now).await? {
+            Some(taken) => sign(&mut tx, passkeys, (&taken, &credential), signer.person, now).await,
+            None => refuse(Kind::Gone, signature::OVER),
+        };
+        signature::keep(tx, signed).await
+    })
+    .await
 }
 
 async fn sign(
@@ -222,8 +207,7 @@ async fn sign(
     person: PersonId,
     now: Timestamp,
 ) -> Result<Option<Sha256>> {
-    tx.lock_log().await?;
-    let before = unfounded(tx).await?;
+    let before = unfounded(governed_alone(tx).await?)?;
     if statement(&before, person, now)?.to_bytes() != answer.0.statement.clone().unwrap_or_default()
     {
         return refuse(
@@ -233,6 +217,6 @@ async fn sign(
     }
     let purpose = (Purpose::Governance, Verdict::Approve);
     let (decision, _) = signature::finish(tx, passkeys, answer, purpose, now).await?;
-    tx.append(now, Event::FoundingSigned { decision }).await?;
-    Ok(governed(tx).await?.founded().map(|founded| founded.digest))
+    let after = append(tx, now, Event::FoundingSigned { decision }).await?;
+    Ok(after.founded().map(|founded| founded.digest))
 }

@@ -64,6 +64,20 @@ pub(super) fn unsound(unsound: Unsound) -> Error {
     Fault::new("replaying the log", unsound).into()
 }
 
+/// [`governed`], while nobody else appends until the transaction ends: what is appended on the
+/// strength of it must find it so.
+pub(super) async fn governed_alone(tx: &mut Tx) -> Result<Governed> {
+    tx.lock_log().await?;
+    governed(tx).await
+}
+
+/// Appends an entry and takes it as the replay does. Nobody publishes from a log with an entry that
+/// contradicts it, so one that would is never committed.
+pub(super) async fn append(tx: &mut Tx, now: Timestamp, event: Event) -> Result<Governed> {
+    tx.append(now, event).await?;
+    governed(tx).await
+}
+
 fn inapplicable(why: &Inapplicable) -> Error {
     Refusal::new(Kind::Conflict, why.to_string()).into()
 }
@@ -75,7 +89,7 @@ pub async fn enter(
     wanted: Vec<Wanted>,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
-    let governed = governed(tx).await?;
+    let governed = governed_alone(tx).await?;
     if governed.founded().is_some() {
         let by = match by {
             Actor::Person(person) => *person,
@@ -125,7 +139,7 @@ pub async fn propose(
 ) -> Result<ProposalId> {
     transaction(store, move |tx| {
         Box::pin(async move {
-            let governed = governed(tx).await?;
+            let governed = governed_alone(tx).await?;
             propose_in(tx, &governed, by, draft, now).await
         })
     })
@@ -172,7 +186,7 @@ async fn propose_in(
         serde_json::to_string(&details).map_err(|error| Fault::new("keeping a proposal", error))?;
     tx.add_proposal(&proposal, &details, now).await?;
     let id = proposal.id;
-    tx.append(now, Event::Proposed { proposal }).await?;
+    append(tx, now, Event::Proposed { proposal }).await?;
     Ok(id)
 }
 
@@ -206,57 +220,84 @@ fn may_propose(governed: &Governed, by: PersonId, draft: &Draft) -> Result<()> {
 pub async fn withdraw(store: &Store, by: PersonId, id: ProposalId, now: Timestamp) -> Result<()> {
     transaction(store, move |tx| {
         Box::pin(async move {
-            tx.lock_log().await?;
-            let governed = governed(tx).await?;
+            let governed = governed_alone(tx).await?;
             let Some(open) = governed.proposal(id) else {
                 return refuse(Kind::Gone, "this proposal does not wait any more");
             };
             if open.proposal.by != by {
                 return refuse(Kind::Forbidden, "only whoever proposed this may take it back");
             }
-            end(tx, id, ProposalEnd::Withdrawn, now).await
+            end(tx, &governed, id, ProposalEnd::Withdrawn, now).await
         })
     })
     .await
 }
 
-async fn end(tx: &mut Tx, id: ProposalId, how: ProposalEnd, now: Timestamp) -> Result<()> {
+/// Ends a proposal without effect. A key that it would have added cannot come into force any more.
+async fn end(
+    tx: &mut Tx,
+    governed: &Governed,
+    id: ProposalId,
+    how: ProposalEnd,
+    now: Timestamp,
+) -> Result<()> {
     let row = match how {
         ProposalEnd::Withdrawn => ProposalRow::Withdrawn,
         ProposalEnd::Rejected => ProposalRow::Rejected,
         ProposalEnd::Expired => ProposalRow::Expired,
         ProposalEnd::Stale => ProposalRow::Stale,
     };
+    let roster = governed.roster().map_err(unsound)?;
+    let changes = governed.proposal(id).map(|open| open.proposal.changes.as_slice());
+    for change in changes.unwrap_or_default() {
+        if let Change::AddKey { key, .. } = change
+            && roster.key(&key.credential_id).is_none()
+        {
+            tx.revoke_credential(&key.credential_id, now).await?;
+        }
+    }
     tx.end_proposal(id, row, now).await?;
-    tx.append(now, Event::ProposalEnded { proposal: id, how }).await?;
+    append(tx, now, Event::ProposalEnded { proposal: id, how }).await?;
     Ok(())
 }
 
 /// Carries out every proposal that has what it takes, and ends those that cannot get it. Returns
 /// how many took effect.
 pub async fn enact_due(store: &Store, now: Timestamp) -> Result<usize> {
-    let open: Vec<_> = {
-        let governed = governed(&mut store.snapshot().await?).await?;
-        governed.proposals().map(|open| open.proposal.id).collect()
-    };
-    let mut enacted = 0;
-    for id in open {
-        let settled = transaction(store, move |tx| {
-            Box::pin(async move {
-                tx.lock_log().await?;
-                settle(tx, id, now).await
-            })
-        });
-        enacted += usize::from(settled.await?);
+    let waiting = store.snapshot().await?.waiting_proposals().await?;
+    let (mut enacted, mut fault) = (0, None);
+    for id in waiting {
+        match settle(store, id, now).await {
+            Ok(took_effect) => enacted += usize::from(took_effect),
+            // The others do not wait for one that meets trouble.
+            Err(error) => fault = fault.or(Some(error)),
+        }
     }
-    Ok(enacted)
+    fault.map_or(Ok(enacted), Err)
 }
 
-/// Moves one proposal on if its state says so. `true` when it took effect.
-///
+/// Moves one proposal on if its state says so. `true` when it took effect. One that has what it
+/// takes and still cannot be carried out, as when a name was taken meanwhile, ends as stale.
+async fn settle(store: &Store, id: ProposalId, now: Timestamp) -> Result<bool> {
+    let settled =
+        transaction(store, move |tx| Box::pin(async move { settle_in(tx, id, now).await })).await;
+    let Err(Error::Refused(why)) = settled else { return settled };
+    tracing::warn!(proposal = %id, %why, "a proposal could not be carried out");
+    transaction(store, move |tx| {
+        Box::pin(async move {
+            let governed = governed_alone(tx).await?;
+            if governed.proposal(id).is_some() {
+                end(tx, &governed, id, ProposalEnd::Stale, now).await?;
+            }
+            Ok(false)
+        })
+    })
+    .await
+}
+
 /// If we stop before the caller commits, nothing happened, and the next sweep does the same.
-async fn settle(tx: &mut Tx, id: ProposalId, now: Timestamp) -> Result<bool> {
-    let before = governed(tx).await?;
+async fn settle_in(tx: &mut Tx, id: ProposalId, now: Timestamp) -> Result<bool> {
+    let before = governed_alone(tx).await?;
     let Some(open) = before.proposal(id) else { return Ok(false) };
     let how = match before.assess(open, now).map_err(unsound)?.state {
         ProposalState::Pending { .. } | ProposalState::Waiting { .. } => return Ok(false),
@@ -268,6 +309,6 @@ async fn settle(tx: &mut Tx, id: ProposalId, now: Timestamp) -> Result<bool> {
             return Ok(true);
         }
     };
-    end(tx, id, how, now).await?;
+    end(tx, &before, id, how, now).await?;
     Ok(false)
 }

@@ -12,11 +12,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
 
 use super::{Error, Fault, Kind, Refusal, Result, refuse, transaction};
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Actor, PublisherRecord, UpstreamRecord};
+use crate::domain::event::{Actor, UpstreamRecord};
 use crate::domain::ids::{IssuerId, PackageId, PolicyId, ProposalId, PublisherId, UpstreamId};
 use crate::domain::issuer::{Issuer, IssuerConfig};
 use crate::domain::manifest::Access;
@@ -27,7 +26,7 @@ use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::roster::Role;
 use crate::domain::upstream::{CredentialPurpose, Upstream, UpstreamFields};
 use crate::entropy;
-use crate::pipeline::governance::carry_out::taken;
+use crate::pipeline::governance::carry_out::{publisher_record, taken};
 use crate::pipeline::governance::{Details, Entered, Wanted, enter};
 use crate::store::setup::{StoredPackage, StoredUpstream};
 use crate::store::{Store, Tx};
@@ -629,28 +628,12 @@ async fn insert_publisher(
 
 /// The change that lets a publisher stage its packages.
 fn publisher_change(publisher: &Publisher) -> Wanted {
-    #[derive(Serialize)]
-    struct Recorded<'a> {
-        issuer: IssuerId,
-        rule: &'a Rule,
-        packages: &'a BTreeSet<PackageId>,
-    }
-    let recorded = Recorded {
-        issuer: publisher.issuer(),
-        rule: publisher.rule(),
-        packages: publisher.packages(),
-    };
-    let record = PublisherRecord {
-        id: publisher.id(),
-        packages: publisher.packages().clone(),
-        rule_sha256: Sha256::of(&crate::domain::canonical(&recorded)),
-    };
     let details = Details::Publisher {
         name: publisher.name().to_owned(),
         issuer: publisher.issuer(),
         rule: Box::new(publisher.rule().clone()),
     };
-    Wanted { change: Change::SetPublisher { publisher: record }, details }
+    Wanted { change: Change::SetPublisher { publisher: publisher_record(publisher) }, details }
 }
 
 async fn check_packages(tx: &mut Tx, packages: &BTreeSet<PackageId>) -> Result<()> {
