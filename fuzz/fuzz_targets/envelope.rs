@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
     let (Ok(whole), Ok(pieces)) = (whole, pieces) else { return };
     assert_eq!(whole, pieces);
     let (envelope, tarball) = whole;
-    let all = inspect::json::parse_strict(bytes, 64).expect("strict JSON");
+    let all = countersign_fuzz::domain::json::parse_strict(bytes, 64).expect("strict JSON");
     let data = &all["_attachments"][&envelope.tarball.name]["data"];
     assert_eq!(data.as_str(), Some(&*STANDARD.encode(tarball)));
     let _ = envelope.check();

@@ -1,7 +1,7 @@
 //! What the strict parser accepts, the lenient one reads alike.
 #![no_main]
 
-use countersign_fuzz::inspect::json::parse_strict;
+use countersign_fuzz::domain::json::parse_strict;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

@@ -10,7 +10,7 @@ use crate::app::{App, Clock, Opened};
 use crate::config::Config;
 use crate::pipeline::Fault;
 use crate::web;
-use crate::web::listen::Listener;
+use crate::web::listen::{Bounds, Listener};
 use crate::workers;
 
 /// The arguments of `countersign serve`.
@@ -35,7 +35,7 @@ pub async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error + Sen
     let serving = TaskTracker::new();
     let router = web::router(&app);
     for listen in &listen {
-        let listener = Listener::bind(listen).await?;
+        let listener = Listener::bind(listen, Bounds::default()).await?;
         let scheme = if listen.tls.is_some() { "https" } else { "http" };
         tracing::info!("listening on {scheme}://{}", listener.address()?);
         serving.spawn(listener.serve(router.clone(), stop.clone()));

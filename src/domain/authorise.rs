@@ -377,7 +377,7 @@ impl<'a> Replay<'a> {
     /// Takes an entry about the release.
     fn apply(&mut self, entry: &'a LogEntry) -> Result<(), NotAuthorised> {
         match &entry.event {
-            Event::ReleaseSealed { .. } => self.seal(&entry.event)?,
+            Event::ReleaseSealed { .. } => self.seal(entry)?,
             Event::Decided { decision, .. } => self.cast(entry.at, decision)?,
             Event::ReleaseHeld { by, note, .. } => {
                 let (by, note) = (*by, note.clone());
@@ -393,7 +393,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn seal(&mut self, event: &'a Event) -> Result<(), NotAuthorised> {
+    fn seal(&mut self, entry: &'a LogEntry) -> Result<(), NotAuthorised> {
         let Event::ReleaseSealed {
             release,
             manifest,
@@ -402,7 +402,7 @@ impl<'a> Replay<'a> {
             policy_revision,
             expires_at,
             ..
-        } = event
+        } = &entry.event
         else {
             return Ok(());
         };
@@ -416,9 +416,16 @@ impl<'a> Replay<'a> {
         {
             return Err(NotAuthorised::Unsound("the sealed manifest is of another release"));
         }
-        let policy = Arc::clone(self.governed.policy(*policy)?);
+        let in_force = self.governed.package(manifest.manifest().package_id)?.policy;
+        if *policy != in_force {
+            return Err(NotAuthorised::Unsound("the release was sealed under a foreign policy"));
+        }
+        let policy = Arc::clone(self.governed.policy(in_force)?);
         if policy.revision() != *policy_revision {
             return Err(NotAuthorised::Unsound("the release was sealed under an old policy"));
+        }
+        if entry.at.checked_add(policy.expiry()).ok() != Some(*expires_at) {
+            return Err(NotAuthorised::Unsound("the seal does not expire as its policy says"));
         }
         let (started_by, expires_at) = (started_by.clone(), *expires_at);
         self.sealed = Some(Sealed { manifest, started_by, policy, expires_at });

@@ -184,9 +184,8 @@ pub fn verify(bytes: &[u8], key: &VerifierKey) -> Result<Proven, Unproven> {
     let bundle = read(bytes, key)?;
     let (checkpoint, _) = Checkpoint::open(bundle.checkpoint.as_bytes(), key)?;
     let entries = entries(&bundle, &checkpoint.tree)?;
-    let origin = match entries.first().map(|entry| &entry.event) {
-        Some(Event::Genesis { origin, .. }) => origin,
-        _ => return Err(Unproven::Entry { index: 0 }),
+    let Some(Event::Genesis { origin, .. }) = entries.first().map(|entry| &entry.event) else {
+        return Err(Unproven::Entry { index: 0 });
     };
     if log::name(origin).as_deref() != Some(key.name()) {
         return Err(Unproven::OtherLog { origin: origin.clone(), log: key.name().to_owned() });

@@ -17,6 +17,7 @@ pub mod founding;
 pub mod governed;
 pub mod ids;
 pub mod issuer;
+pub mod json;
 pub mod log;
 pub mod manifest;
 pub mod package;

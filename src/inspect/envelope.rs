@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::domain::artifact::Digests;
 use crate::domain::digest::{Sha1, Sha512};
+use crate::domain::json::{self, JsonRefusal};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, NameError, PackageName, Version, excerpt};
-use crate::inspect::json::{self, JsonRefusal};
 use crate::inspect::limits::Limits;
 
 /// Why a publish document is refused (rows N01-N08, N10, N11, N15, N16, N19).

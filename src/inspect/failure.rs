@@ -2,8 +2,8 @@
 
 use std::io;
 
+use crate::domain::json::JsonRefusal;
 use crate::inspect::gzip::GzipRefusal;
-use crate::inspect::json::JsonRefusal;
 use crate::inspect::names::NameRefusal;
 use crate::inspect::npm::NpmRefusal;
 use crate::inspect::pypi::PypiRefusal;

@@ -9,7 +9,6 @@ pub mod difference;
 pub mod envelope;
 pub mod failure;
 pub mod gzip;
-pub mod json;
 pub mod limits;
 pub mod names;
 pub mod npm;

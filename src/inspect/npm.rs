@@ -7,9 +7,9 @@ use std::io::Read;
 use serde_json::Value;
 
 use crate::domain::artifact::NpmFacts;
+use crate::domain::json;
 use crate::domain::package::{Ecosystem, NameError, PackageName, Version};
 use crate::inspect::failure::{Failure, Refusal};
-use crate::inspect::json;
 use crate::inspect::limits::Limits;
 use crate::inspect::{gzip, tar};
 

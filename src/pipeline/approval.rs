@@ -207,12 +207,14 @@ pub(super) async fn end_hold(
 async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
     let log = tx.log_for_release(id).await?;
     let after = standing_of(&log, id, now)?;
+    let from = existing(tx.release_locked(id).await?)?.state;
     let (to, event) = match after.tally {
-        Tally::Pending { .. } => return Ok(State::Awaiting),
+        // One that was approved and held stays approved here: whether it may go out is asked again
+        // before it is sent (A11).
+        Tally::Pending { .. } => return Ok(from),
         Tally::Rejected { by } => (State::Rejected, Event::ReleaseRejected { release: id, by }),
         Tally::Met(_) => (State::Approved, Event::ReleaseApproved { release: id }),
     };
-    let from = existing(tx.release_locked(id).await?)?.state;
     if from == to {
         return Ok(to);
     }

@@ -140,7 +140,7 @@ pub async fn open_session(
     scope: Scope,
     now: Timestamp,
 ) -> Result<MintedToken> {
-    let admitted = admit(exchange, token, scope, now).await?;
+    let admitted = admit(exchange, token, Wanted::Scope(scope), now).await?;
     let (prefix, exchange) = (admitted.prefix(), exchange.clone());
     detached(async move {
         let minted = format!("{prefix}{}", entropy::token()?.expose_secret());
@@ -166,10 +166,10 @@ pub async fn authenticate(
     now: Timestamp,
 ) -> Result<UploadSession> {
     let text = credential.expose_secret();
-    if text.starts_with(NPM_PREFIX) || text.starts_with(PYPI_PREFIX) {
+    if is_minted(text) {
         return authenticate_minted(exchange, text, &scope, now).await;
     }
-    let admitted = admit(exchange, credential, scope, now).await?;
+    let admitted = admit(exchange, credential, Wanted::Scope(scope), now).await?;
     let exchange = exchange.clone();
     detached(async move {
         let session = again(|| async {
@@ -183,6 +183,33 @@ pub async fn authenticate(
         Ok(session_with(session, name, admitted.packages))
     })
     .await
+}
+
+/// The publisher behind a credential of CI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Names it.
+    pub publisher: PublisherId,
+    /// What it is called.
+    pub name: String,
+    /// The one package that the credential is for (a minted npm token).
+    pub package: Option<PackageId>,
+}
+
+/// Whose credential this is, whatever it may stage. For questions; opens no session.
+pub async fn identify(
+    exchange: &Exchange,
+    credential: &SecretString,
+    now: Timestamp,
+) -> Result<Caller> {
+    let text = credential.expose_secret();
+    if is_minted(text) {
+        let mut tx = exchange.store.snapshot().await?;
+        let (session, name) = minted_session(&mut tx, text, now).await?;
+        return Ok(Caller { publisher: session.publisher, name, package: session.package });
+    }
+    let Admitted { publisher, .. } = admit(exchange, credential, Wanted::Anything, now).await?;
+    Ok(Caller { publisher: publisher.id(), name: publisher.name().to_owned(), package: None })
 }
 
 /// Ends the session behind a minted token: the client says that its run is done. `None` when the
@@ -235,10 +262,17 @@ impl Admitted {
     }
 }
 
+/// Which packages a publisher has to have to be considered.
+enum Wanted {
+    Scope(Scope),
+    /// Whatever it has.
+    Anything,
+}
+
 async fn admit(
     exchange: &Exchange,
     token: &SecretString,
-    scope: Scope,
+    wanted: Wanted,
     now: Timestamp,
 ) -> Result<Admitted> {
     let claims = verify(exchange, token.expose_secret(), now).await?;
@@ -246,17 +280,20 @@ async fn admit(
     let known = tx.publishers_of(claims.issuer()).await?;
     let all_packages = tx.packages().await?;
     drop(tx);
-    let wanted = match &scope {
-        Scope::Npm(name) => match all_packages.iter().find(|package| package.name == *name) {
-            Some(package) => Some(package.id),
-            None => return refuse(Kind::NotTrusted, unregistered(name)),
-        },
-        Scope::Pypi => None,
+    let package = match &wanted {
+        Wanted::Scope(Scope::Npm(name)) => {
+            match all_packages.iter().find(|package| package.name == *name) {
+                Some(package) => Some(package.id),
+                None => return refuse(Kind::NotTrusted, unregistered(name)),
+            }
+        }
+        Wanted::Scope(Scope::Pypi) | Wanted::Anything => None,
     };
     let packages_of = |publisher: &Publisher| -> Vec<StoredPackage> {
-        let in_scope = |package: &&StoredPackage| match wanted {
-            Some(id) => package.id == id,
-            None => package.name.ecosystem() == Ecosystem::Pypi,
+        let in_scope = |known: &&StoredPackage| match wanted {
+            Wanted::Scope(Scope::Npm(_)) => package == Some(known.id),
+            Wanted::Scope(Scope::Pypi) => known.name.ecosystem() == Ecosystem::Pypi,
+            Wanted::Anything => true,
         };
         let allowed = |package: &&StoredPackage| publisher.packages().contains(&package.id);
         all_packages.iter().filter(in_scope).filter(allowed).cloned().collect()
@@ -269,10 +306,10 @@ async fn admit(
     match select(&candidates, &claims) {
         Ok((publisher, _)) => {
             let (publisher, packages) = (publisher.clone(), packages_of(publisher));
-            Ok(Admitted { claims, publisher, packages, package: wanted })
+            Ok(Admitted { claims, publisher, packages, package })
         }
         Err(error) => {
-            note_refusal(exchange, &claims, wanted, &error, now).await?;
+            note_refusal(exchange, &claims, package, &error, now).await?;
             refuse(Kind::NotTrusted, error.to_string())
         }
     }
@@ -431,13 +468,16 @@ fn rejoin(session: StoredSession, claims: &Claims, now: Timestamp) -> Result<Sto
     Ok(session)
 }
 
-async fn authenticate_minted(
-    exchange: &Exchange,
+fn is_minted(credential: &str) -> bool {
+    credential.starts_with(NPM_PREFIX) || credential.starts_with(PYPI_PREFIX)
+}
+
+/// The open session behind a minted token, and its publisher's name.
+async fn minted_session(
+    tx: &mut Tx,
     token: &str,
-    scope: &Scope,
     now: Timestamp,
-) -> Result<UploadSession> {
-    let mut tx = exchange.store.snapshot().await?;
+) -> Result<(StoredSession, String)> {
     let Some(session) = tx.session_of_token(Sha256::of(token.as_bytes())).await? else {
         tracing::info!(token = token_fingerprint(token), "refused an unknown upload token");
         return refuse(Kind::NotAuthenticated, "expected an upload token of this gateway");
@@ -447,9 +487,20 @@ async fn authenticate_minted(
         let message = format!("expected an upload token in use, received one that ended at `{at}`");
         return refuse(Kind::NotAuthenticated, message);
     }
-    let Some(publisher_name) = tx.active_publisher_name(session.publisher).await? else {
-        return refuse(Kind::NotTrusted, "the publisher of this upload token was removed");
-    };
+    match tx.active_publisher_name(session.publisher).await? {
+        Some(name) => Ok((session, name)),
+        None => refuse(Kind::NotTrusted, "the publisher of this upload token was removed"),
+    }
+}
+
+async fn authenticate_minted(
+    exchange: &Exchange,
+    token: &str,
+    scope: &Scope,
+    now: Timestamp,
+) -> Result<UploadSession> {
+    let mut tx = exchange.store.snapshot().await?;
+    let (session, publisher_name) = minted_session(&mut tx, token, now).await?;
     let packages = match session.package {
         Some(id) => tx.publishers_package(session.publisher, id).await?.into_iter().collect(),
         None => tx.publishers_packages(session.publisher, Ecosystem::Pypi).await?,

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
 use crate::domain::event::{Event, LogEntry};
-use crate::domain::evidence::{self, Bundle, Enrolment, FORMAT, ProvenEntry, Unproven};
+use crate::domain::evidence::{self, Bundle, Enrolment, FORMAT, ProvenEntry};
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::pipeline::log::notary::Notary;
 use crate::pipeline::log::reading::proofs;
@@ -33,15 +33,24 @@ pub async fn bundle(
     names: Names,
     now: Timestamp,
 ) -> Result<Vec<u8>> {
+    let mut tx = store.snapshot().await?;
+    let Some(record) = tx.release(release).await? else {
+        return refuse(Kind::NotFound, "no such release");
+    };
+    if tx.attempts(release).await?.is_empty() {
+        let state = record.state.as_str();
+        return refuse(
+            Kind::Conflict,
+            format!("expected a release of which something was sent, this one is {state}"),
+        );
+    }
+    drop(tx);
     // So that the newest checkpoint has every entry about the release. A log that may not be
     // written to is shown up to the newest checkpoint it has.
     if !store.is_read_only() {
         notary.run(now).await?;
     }
     let mut tx = store.snapshot().await?;
-    let Some(record) = tx.release(release).await? else {
-        return refuse(Kind::NotFound, "no such release");
-    };
     let Some(checkpoint) = tx.newest_checkpoint().await? else {
         return refuse(Kind::Conflict, "no checkpoint of the log is signed yet");
     };
@@ -62,17 +71,8 @@ pub async fn bundle(
     };
     drop(tx);
     let bytes = notary.sign_evidence(bundle);
-    match evidence::verify(&bytes, notary.verifier_key()) {
-        Ok(_) => Ok(bytes),
-        Err(Unproven::NotSent) => refuse(
-            Kind::Conflict,
-            format!(
-                "expected a release of which something was sent, this one is {}",
-                record.state.as_str()
-            ),
-        ),
-        Err(why) => Err(Fault::new(CONTEXT, why).into()),
-    }
+    evidence::verify(&bytes, notary.verifier_key()).map_err(|why| Fault::new(CONTEXT, why))?;
+    Ok(bytes)
 }
 
 async fn proven(tx: &mut Tx, log: &[LogEntry], size: u64) -> Result<Vec<ProvenEntry>> {
@@ -113,6 +113,7 @@ async fn revealed(tx: &mut Tx, log: &[LogEntry]) -> Result<BTreeMap<PersonId, St
         tx.people().await?.into_iter().map(|person| (person.id, person.name)).collect();
     let on_roster = |entry: &LogEntry| match &entry.event {
         Event::RosterRevised { roster, .. } => roster.people.iter().map(|p| p.id).collect(),
+        Event::Proposed { proposal } => proposal.subjects().into_iter().collect(),
         _ => Vec::new(),
     };
     let known: BTreeSet<PersonId> = log.iter().flat_map(on_roster).collect();

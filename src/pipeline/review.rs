@@ -14,7 +14,7 @@ use crate::domain::artifact::ArtifactKind;
 use crate::domain::authorise::{Standing, standing};
 use crate::domain::claims::Claims;
 use crate::domain::event::LogEntry;
-use crate::domain::ids::{PersonId, PublisherId, ReleaseId};
+use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::quorum::{Tally, Verdict};
@@ -22,6 +22,7 @@ use crate::domain::release::{Hold, State};
 use crate::domain::statement::Statement;
 use crate::inspect;
 use crate::pipeline::approval::{CannotDecide, may_decide};
+use crate::pipeline::ci::Caller;
 use crate::pipeline::findings::{Finding, findings};
 use crate::pipeline::registries::Registries;
 use crate::pipeline::staging::Difference;
@@ -309,7 +310,7 @@ pub struct StagedItem {
 /// What a publisher staged on npm and was not decided yet; one of them when `id` is given.
 pub async fn staged_of(
     store: &Store,
-    publisher: PublisherId,
+    caller: &Caller,
     id: Option<ReleaseId>,
 ) -> Result<Vec<StagedItem>> {
     let mut tx = store.snapshot().await?;
@@ -317,7 +318,9 @@ pub async fn staged_of(
         ReleaseFilter { states: vec![State::Awaiting], limit: PAGE, ..ReleaseFilter::default() };
     let mut items = Vec::new();
     for record in tx.list_releases(&filter).await? {
-        let mine = record.publisher == publisher && record.ecosystem == Ecosystem::Npm;
+        let mine = record.publisher == caller.publisher
+            && record.ecosystem == Ecosystem::Npm
+            && caller.package.is_none_or(|only| only == record.package);
         if !mine || id.is_some_and(|id| id != record.id) {
             continue;
         }

@@ -145,10 +145,10 @@ async fn stage_once(
         }
         Some(release) => {
             let bounds = (quiet, files_max, now);
-            let (staged, joined) =
+            let (result, joined) =
                 join(&mut tx, package, stager, &release, candidate, bounds).await?;
             events.extend(joined);
-            staged
+            result
         }
     };
     if result.new && package.name.ecosystem() == Ecosystem::Npm {
@@ -187,12 +187,12 @@ fn joins(
         }
         let dist_tag = candidate.npm.as_ref().map(|npm| npm.dist_tag.as_str());
         if release.dist_tag.as_deref() != dist_tag {
-            let staged = release.dist_tag.as_deref().unwrap_or_default();
+            let known = release.dist_tag.as_deref().unwrap_or_default();
             let received = dist_tag.unwrap_or_default();
             return refuse(
                 Kind::Conflict,
                 format!(
-                    "expected the dist-tag `{staged}`, with which these bytes are staged, received \
+                    "expected the dist-tag `{known}`, with which these bytes are staged, received \
                      `{received}`"
                 ),
             );

@@ -1,13 +1,15 @@
 //! The routes of claiming, enrolling, signing in and out: forms, and the begin and finish of every
 //! WebAuthn exchange but those that decide about a release.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::post;
 use axum::{Json, Router};
+use governor::Quota;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
@@ -21,21 +23,39 @@ use crate::web::extract::{
     ended_cookie, session_cookie,
 };
 use crate::web::pages::visit::see_change;
+use crate::web::rate::{self, AddressRate};
+use crate::web::routes::Routes;
 
 type Answered = Result<Response, WebError>;
 
+/// Claim codes per minute from one address in the long run.
+const CLAIMS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6).unwrap();
+/// Claim codes from one address at once: as many as an installation takes before it draws another.
+const CLAIMS_AT_ONCE: NonZeroU32 = NonZeroU32::new(signin::CLAIM_TRIES_MAX).unwrap();
+/// Steps of signing in per second from one address in the long run; each sign-in has two.
+const SIGN_IN_STEPS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
+/// Steps of signing in from one address at once: a team behind one address after a break.
+const SIGN_IN_STEPS_AT_ONCE: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
 /// These routes; the caller adds the layers.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/setup/claim", post(claim))
-        .route("/invite/{token}/passkeys/begin", post(begin_enrol))
-        .route("/invite/{token}/passkeys/finish", post(finish_enrol))
-        .route("/login/begin", post(begin_sign_in))
-        .route("/login/finish", post(finish_sign_in))
-        .route("/logout", post(sign_out))
-        .route("/me/keys/begin", post(begin_add_key))
-        .route("/me/keys/finish", post(finish_add_key))
-        .route("/me/keys/{key}/remove", post(remove_key))
+pub fn routes() -> Routes<Arc<App>> {
+    let claims = Quota::per_minute(CLAIMS_PER_MINUTE).allow_burst(CLAIMS_AT_ONCE);
+    let claims = AddressRate::new(claims, "too many claim codes from one address");
+    let sign_ins = Quota::per_second(SIGN_IN_STEPS_PER_SECOND).allow_burst(SIGN_IN_STEPS_AT_ONCE);
+    let sign_ins = AddressRate::new(sign_ins, "too many sign-ins from one address");
+    let limited = |router: Router<_>, rate| router.layer(from_fn_with_state(rate, rate::limit));
+    let claim = Routes::new().post("/setup/claim", claim);
+    let sign_in =
+        Routes::new().post("/login/begin", begin_sign_in).post("/login/finish", finish_sign_in);
+    claim
+        .within(|router| limited(router, claims))
+        .merge(sign_in.within(|router| limited(router, sign_ins)))
+        .post("/invite/{token}/passkeys/begin", begin_enrol)
+        .post("/invite/{token}/passkeys/finish", finish_enrol)
+        .post("/logout", sign_out)
+        .post("/me/keys/begin", begin_add_key)
+        .post("/me/keys/finish", finish_add_key)
+        .post("/me/keys/{key}/remove", remove_key)
 }
 
 /// Fields of the claim form.

@@ -20,6 +20,7 @@ use url::form_urlencoded;
 
 use crate::app::App;
 use crate::domain::ids::PersonId;
+use crate::domain::json;
 use crate::domain::package::excerpt;
 use crate::domain::roster::Role;
 use crate::pipeline::signin::{self, SESSION_LIFETIME, Session, is_own_path};
@@ -30,6 +31,8 @@ use crate::web::error::{WebError, wants_page};
 pub const FORM_MAX: usize = 64 * 1024;
 /// Largest JSON body in bytes; attestation objects with certificate chains are the longest.
 pub const JSON_MAX: usize = 256 * 1024;
+/// Deepest nesting of a JSON body; a credential has four levels.
+const JSON_DEPTH_MAX: usize = 32;
 /// Carries the synchroniser token of requests by script.
 pub const CSRF_HEADER: &str = "x-csrf-token";
 /// A session's secret: 256 bits in base64url.
@@ -325,8 +328,11 @@ async fn parse_form<T: DeserializeOwned>(form: &Bytes) -> Result<T, WebError> {
     Ok(value)
 }
 
-fn parse_json<T: DeserializeOwned>(json: &Bytes) -> Result<T, WebError> {
-    serde_json::from_slice(json).map_err(|error| {
+/// Reads JSON that has one meaning, and then the value it is to be.
+fn parse_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, WebError> {
+    let value = json::parse_strict(bytes, JSON_DEPTH_MAX)
+        .map_err(|error| refusal(Kind::BadInput, error.to_string()))?;
+    serde_json::from_value(value).map_err(|error| {
         refusal(
             Kind::BadInput,
             format!("expected the documented JSON, received `{}`", excerpt(&error.to_string())),

@@ -5,17 +5,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 
 use crate::app::App;
 use crate::domain::log::tile::Tile;
 use crate::pipeline::log::reading;
 use crate::pipeline::{Kind, Refusal};
 use crate::web::error::WebError;
+use crate::web::routes::Routes;
 
 /// For what never changes: a year, without asking again.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -25,11 +24,11 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 
 /// These routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/log/checkpoint", get(checkpoint))
-        .route("/log/key", get(key))
-        .route("/log/tile/{*path}", get(tile))
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/log/checkpoint", checkpoint)
+        .get("/log/key", key)
+        .get("/log/tile/{*path}", tile)
 }
 
 async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, WebError> {

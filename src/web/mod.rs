@@ -2,7 +2,8 @@
 //!
 //! `views` are the pages, `display` turns values into words, `assets` are the embedded files and
 //! `security` the headers of every answer. `extract` is what handlers take from a request and
-//! `error` how refusals leave. `listen` accepts connections.
+//! `error` how refusals leave. `listen` accepts connections; `room`, `pace` and `rate` bound what comes
+//! over them. `routes` keeps the list of every door.
 
 pub mod api;
 pub mod assets;
@@ -13,9 +14,13 @@ pub mod error;
 pub mod extract;
 pub mod listen;
 pub mod log;
+pub mod pace;
 pub mod pages;
+pub mod rate;
 pub mod registry_npm;
 pub mod registry_pypi;
+pub mod room;
+pub mod routes;
 pub mod security;
 pub mod token_exchange;
 pub mod upload;
@@ -26,40 +31,46 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::app::App;
+use crate::web::routes::Routes;
 use crate::web::security::SecurityHeaders;
 use crate::web::token_exchange::TokenExchange;
 
-/// Every route of the gateway.
+/// The gateway.
 pub fn router(app: &Arc<App>) -> Router {
+    routes(app).into_router()
+}
+
+/// Every route of the gateway.
+pub fn routes(app: &Arc<App>) -> Routes<()> {
     let exchange =
         TokenExchange::new(app.exchange.clone(), &app.config.audience, app.clock.clone());
     let headers = SecurityHeaders::new(app.config.origin.scheme() == "https");
     // Uploads are bounded where they stream, by configuration; everything else reads its own body
     // with its own bound.
-    let uploads = Router::new()
-        .merge(registry_npm::routes())
+    let uploads = registry_npm::routes()
         .merge(registry_pypi::routes())
-        .layer(DefaultBodyLimit::disable());
-    let api = api::routes(headers.clone());
-    let log = log::routes()
-        .layer(axum::middleware::from_fn(error::render))
-        .layer(axum::middleware::from_fn_with_state(headers.clone(), security::add));
-    let pages = Router::new()
-        .merge(ceremonies::routes())
-        .merge(pages::routes())
-        .fallback(pages::not_found)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(app), pages::access::gate))
-        .layer(axum::middleware::from_fn(error::render))
-        .layer(axum::middleware::from_fn_with_state(headers, security::add));
-    Router::new()
-        .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(ready))
-        .route("/static/{name}", get(assets::serve))
+        .within(|router| router.layer(DefaultBodyLimit::disable()));
+    let log = log::routes().within(|router| {
+        router
+            .layer(from_fn(error::render))
+            .layer(from_fn_with_state(headers.clone(), security::add))
+    });
+    let pages = ceremonies::routes().merge(pages::routes()).within(|router| {
+        router
+            .fallback(pages::not_found)
+            .layer(from_fn_with_state(Arc::clone(app), pages::access::gate))
+            .layer(from_fn(error::render))
+            .layer(from_fn_with_state(headers.clone(), security::add))
+    });
+    Routes::new()
+        .get("/healthz", async || "alive\n")
+        .get("/readyz", ready)
+        .get("/static/{name}", assets::serve)
         .merge(uploads)
-        .merge(api)
+        .merge(api::routes(headers))
         .merge(log)
         .merge(pages)
         .with_state(Arc::clone(app))

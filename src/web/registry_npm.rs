@@ -6,13 +6,11 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get, post};
-use axum::{Json, Router};
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -24,8 +22,9 @@ use crate::pipeline::staging::{Staged, Stager};
 use crate::pipeline::{Kind, Result, detached, refuse, review};
 use crate::web::client_error::{npm_error, with_notice};
 use crate::web::extract::Now;
+use crate::web::routes::Routes;
 use crate::web::token_exchange::npm_name;
-use crate::web::upload::{bearer, body_stream, check_length, client, review_url, turn};
+use crate::web::upload::{bearer, check_length, client, review_url, turn};
 
 /// Base64 makes a tarball four thirds as long; the document around it is bounded by the readers.
 const LENGTH_NUMERATOR: u64 = 140;
@@ -33,31 +32,31 @@ const LENGTH_DENOMINATOR: u64 = 100;
 const LENGTH_SLACK: u64 = 1024 * 1024;
 
 /// The routes below `/npm`.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/npm/-/ping", get(ping))
-        .route("/npm/-/whoami", get(whoami))
-        .route("/npm/-/stage", get(staged_list))
-        .route("/npm/-/stage/package/{*package}", post(stage))
-        .route("/npm/-/stage/{id}", get(staged_one).delete(refuse_decision))
-        .route("/npm/-/stage/{id}/approve", post(refuse_decision))
-        .route("/npm/-/stage/{id}/tarball", get(refuse_other))
-        .route("/npm/-/package/{*rest}", any(package_endpoint))
-        .route("/npm/-/{*rest}", any(refuse_other))
-        .route("/npm/{*package}", any(package))
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/npm/-/ping", ping)
+        .get("/npm/-/whoami", whoami)
+        .get("/npm/-/stage", staged_list)
+        .post("/npm/-/stage/package/{*package}", stage)
+        .get("/npm/-/stage/{id}", staged_one)
+        .delete("/npm/-/stage/{id}", refuse_decision)
+        .post("/npm/-/stage/{id}/approve", refuse_decision)
+        .get("/npm/-/stage/{id}/tarball", refuse_other)
+        .any("/npm/-/package/{*rest}", package_endpoint)
+        .any("/npm/-/{*rest}", refuse_other)
+        .any("/npm/{*package}", package)
 }
 
 async fn ping() -> Response {
     Json(json!({})).into_response()
 }
 
-/// Tools that preflight ask who they are; an open upload session is somebody.
+/// Tools that preflight ask who they are.
 async fn whoami(State(app): State<Arc<App>>, Now(now): Now, headers: HeaderMap) -> Response {
     let who = async {
         let credential = bearer(&headers)?;
-        // Any package will do: only the name of the publisher is wanted.
-        let session = ci::authenticate(&app.exchange, &credential, Scope::Pypi, now).await?;
-        Ok(Json(json!({ "username": session.publisher_name })).into_response())
+        let caller = ci::identify(&app.exchange, &credential, now).await?;
+        Ok(Json(json!({ "username": caller.name })).into_response())
     };
     who.await.unwrap_or_else(|error| npm_error(&error))
 }
@@ -125,7 +124,7 @@ async fn publish(
     check_length(headers, max + LENGTH_SLACK)?;
     let credential = bearer(headers)?;
     let client = client(headers);
-    let body = body_stream(request.into_body());
+    let body = request.into_body().into_data_stream();
     let session =
         ci::authenticate(&app.exchange, &credential, Scope::Npm(name.clone()), now).await?;
     let turn = turn(app)?;
@@ -187,8 +186,8 @@ async fn staged_list(
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let session = any_session(&app, &headers, query.package.as_deref(), now).await?;
-        let items: Vec<_> = review::staged_of(&app.store, session.publisher, None)
+        let caller = ci::identify(&app.exchange, &bearer(&headers)?, now).await?;
+        let items: Vec<_> = review::staged_of(&app.store, &caller, None)
             .await?
             .into_iter()
             .filter(|item| query.package.as_ref().is_none_or(|name| *name == item.package))
@@ -205,29 +204,15 @@ async fn staged_one(
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let session = any_session(&app, &headers, None, now).await?;
+        let caller = ci::identify(&app.exchange, &bearer(&headers)?, now).await?;
         let id = id.parse().ok();
-        let found = review::staged_of(&app.store, session.publisher, id).await?;
+        let found = review::staged_of(&app.store, &caller, id).await?;
         match found.into_iter().next().filter(|_| id.is_some()) {
             Some(item) => Ok(Json(item).into_response()),
             None => refuse(Kind::NotFound, "no such staged version"),
         }
     };
     answer.await.unwrap_or_else(|error| npm_error(&error))
-}
-
-async fn any_session(
-    app: &App,
-    headers: &HeaderMap,
-    package: Option<&str>,
-    now: jiff::Timestamp,
-) -> Result<UploadSession> {
-    let credential: SecretString = bearer(headers)?;
-    let scope = match package {
-        Some(package) => Scope::Npm(parse(package)?),
-        None => Scope::Pypi,
-    };
-    ci::authenticate(&app.exchange, &credential, scope, now).await
 }
 
 /// No API call decides a release without an assertion (A15).

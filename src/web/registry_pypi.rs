@@ -5,12 +5,10 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get};
 
 use crate::app::App;
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
@@ -21,19 +19,20 @@ use crate::pipeline::{Kind, Refusal, Result, detached, refuse, review};
 use crate::web::client_error::{pypi_error, with_reason};
 use crate::web::extract::Now;
 use crate::web::registry_npm::{asked, passed_through, upload};
+use crate::web::routes::Routes;
 use crate::web::upload::{bearer, check_length, client, form_body, review_url, turn};
 
 /// Room for the form's text fields beside the file.
 const FORM_SLACK: u64 = 4 * 1024 * 1024;
 
 /// The routes below `/pypi`.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/pypi/legacy/", any(legacy))
-        .route("/pypi/legacy", any(legacy))
-        .route("/pypi/simple/{project}/", get(simple))
-        .route("/pypi/legacy/+simple/{project}/", get(simple))
-        .route("/pypi/legacy/%2Bsimple/{project}/", get(simple))
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .any("/pypi/legacy/", legacy)
+        .any("/pypi/legacy", legacy)
+        .get("/pypi/simple/{project}/", simple)
+        .get("/pypi/legacy/+simple/{project}/", simple)
+        .get("/pypi/legacy/%2Bsimple/{project}/", simple)
 }
 
 async fn legacy(State(app): State<Arc<App>>, Now(now): Now, request: Request) -> Response {

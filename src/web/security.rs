@@ -19,7 +19,15 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 /// For downloads of held files (rule S7): the browser may store them and nothing else.
 pub const DOWNLOAD_POLICY: &str = "default-src 'none'; sandbox";
 
-const PERMISSIONS: &str = "publickey-credentials-get=(self), publickey-credentials-create=(self), \
+const PERMISSIONS: HeaderName = HeaderName::from_static("permissions-policy");
+/// Pages ask the browser for nothing, passkeys included (rule W16) …
+const NO_PERMISSIONS: &str = "publickey-credentials-get=(), publickey-credentials-create=(), \
+     camera=(), microphone=(), geolocation=()";
+/// … but those where somebody signs …
+const MAY_SIGN: &str = "publickey-credentials-get=(self), publickey-credentials-create=(), \
+     camera=(), microphone=(), geolocation=()";
+/// … and those where somebody enrols.
+const MAY_ENROL: &str = "publickey-credentials-get=(), publickey-credentials-create=(self), \
      camera=(), microphone=(), geolocation=()";
 
 /// Two years, the usual value for hosts that will not go back to plain http.
@@ -42,7 +50,7 @@ impl SecurityHeaders {
             HeaderValue::from_static(CONTENT_SECURITY_POLICY)
         };
         let fixed = [
-            (HeaderName::from_static("permissions-policy"), PERMISSIONS),
+            (PERMISSIONS, NO_PERMISSIONS),
             (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
             (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
             (header::REFERRER_POLICY, "same-origin"),
@@ -66,6 +74,21 @@ impl SecurityHeaders {
             headers.entry(name).or_insert_with(|| value.clone());
         }
     }
+}
+
+/// Lets one page ask for a signature with a passkey (rule W16).
+pub fn may_sign(page: Response) -> Response {
+    permit(page, MAY_SIGN)
+}
+
+/// Lets one page ask for a new passkey (rule W16).
+pub fn may_enrol(page: Response) -> Response {
+    permit(page, MAY_ENROL)
+}
+
+fn permit(mut page: Response, policy: &'static str) -> Response {
+    page.headers_mut().insert(PERMISSIONS, HeaderValue::from_static(policy));
+    page
 }
 
 /// Middleware for the whole router: `axum::middleware::from_fn_with_state(headers, security::add)`.

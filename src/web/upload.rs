@@ -2,13 +2,11 @@
 //! the body as a bounded stream.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use secrecy::SecretString;
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,8 +16,6 @@ use crate::domain::ids::ReleaseId;
 use crate::domain::package::excerpt;
 use crate::pipeline::{Kind, Refusal, Result, refuse};
 
-/// Longest pause between two pieces of an upload; a slower client has lost its connection.
-const PIECE_WITHIN: Duration = Duration::from_secs(30);
 /// Longest user agent kept, in characters.
 const CLIENT_MAX: usize = 200;
 
@@ -71,44 +67,12 @@ pub fn turn(app: &App) -> Result<OwnedSemaphorePermit> {
     })
 }
 
-/// Why a body stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The connection broke or the framing is wrong.
-    #[error(transparent)]
-    Broken(#[from] axum::Error),
-    /// Nothing came for too long.
-    #[error("nothing came for {} seconds", PIECE_WITHIN.as_secs())]
-    Slow,
-}
-
-/// The body's bytes, with an end when nothing comes for too long.
-pub fn body_stream(
-    body: Body,
-) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Unpin + Send {
-    paced(body.into_data_stream())
-}
-
-fn paced(
-    stream: BodyDataStream,
-) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Unpin + Send {
-    Box::pin(futures_util::stream::unfold(Some(stream), |stream| async {
-        let mut stream = stream?;
-        match tokio::time::timeout(PIECE_WITHIN, stream.next()).await {
-            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(stream))),
-            Ok(Some(Err(error))) => Some((Err(error.into()), None)),
-            Ok(None) => None,
-            Err(_) => Some((Err(BodyError::Slow), None)),
-        }
-    }))
-}
-
 /// A form's body, one piece at each turn of its reader.
 ///
 /// The form parser moves everything that has arrived into its own memory before it looks at any of
 /// it. From a client nearby that is as much as the scheduler lets it take in one turn: 16 MB.
 pub fn form_body(body: Body) -> Body {
-    Body::from_stream(one_each_turn(body_stream(body)))
+    Body::from_stream(one_each_turn(body.into_data_stream()))
 }
 
 /// The end has a turn of its own too: the parser does not look again at a piece that comes together

@@ -2,13 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use countersign::domain::policy::EXPIRY_MAX;
+use countersign::pipeline::staging;
 use countersign::web::api::{endpoints, openapi};
 use serde_json::{Value, json};
 
 use crate::readers::build;
-use crate::support::gateway::{TestGateway, WHEEL, wheel};
+use crate::support::database::sqlite;
+use crate::support::faults::Fault;
+use crate::support::gateway::{BOT, INDEX_PASSWORD, TestGateway, WHEEL, wheel};
 use crate::support::http::send;
+use crate::support::pypi_registry::{PypiRegistry, Style};
 use crate::support::setup::count;
+use crate::support::world;
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
 
@@ -18,8 +24,9 @@ fn document() -> Value {
 
 #[test]
 fn the_document_describes_exactly_the_routes() {
+    let endpoints = endpoints();
     let served: BTreeSet<String> =
-        endpoints().iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+        endpoints.table().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
     let document = document();
     let mut described = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -198,4 +205,95 @@ async fn submit_says_by_its_exit_code_how_it_ended() {
     let (code, out, log) = gateway.submit("npm", &npm, &token, &waiting).await;
     assert_eq!(code, Some(7), "{out}{log}");
     assert!(out.starts_with("review http://localhost:"), "{out}");
+}
+
+/// Waits until a version can be decided about.
+async fn awaiting(gateway: &TestGateway, version: &str) -> String {
+    for _ in 0..200 {
+        let list = gateway.as_owner("GET /api/v1/releases?state=awaiting").await.json();
+        let releases = list["releases"].as_array().unwrap();
+        if let Some(found) = releases.iter().find(|release| release["version"] == version) {
+            return found["id"].as_str().unwrap().to_owned();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{version} was not staged");
+}
+
+/// Three jobs that wait, and what becomes of their releases: A9, A8 and a registry that refuses.
+#[tokio::test]
+async fn submit_waits_and_says_by_its_exit_code_why_nothing_was_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = PypiRegistry::start(INDEX_PASSWORD, Style::Json).await;
+    let gateway = TestGateway::on(sqlite(folder.path()).await, Some(&index)).await;
+    let submit = async |version: &str| {
+        let file = world::wheel(version, "py3", &[]);
+        let path = gateway.file(&file.name, &file.bytes);
+        let token = gateway.ci_token_of(BOT, version);
+        gateway.submit("pypi", &path, &token, &["--wait", "--timeout", "1m"]).await
+    };
+    let meanwhile = async {
+        let mut ines = gateway.owner.clone();
+        let mut mara = gateway.person("Mara Lindqvist", 2).await;
+        mara.decide(&awaiting(&gateway, "1.0.0").await, "reject").await;
+
+        let refused = awaiting(&gateway, "3.0.0").await;
+        ines.decide(&refused, "approve").await;
+        mara.decide(&refused, "approve").await;
+        index.fail_next_write(Fault::answer(400, "this file is not wanted here", false));
+        while gateway.forward().await {}
+
+        awaiting(&gateway, "2.0.0").await;
+        let app = &gateway.site.app;
+        let later = app.clock.now() + EXPIRY_MAX;
+        assert_eq!(staging::expire_overdue(&app.store, later).await.unwrap().len(), 1);
+    };
+    let (rejected, expired, failed, ()) =
+        tokio::join!(submit("1.0.0"), submit("2.0.0"), submit("3.0.0"), meanwhile);
+    for ((code, out, log), expected, said) in [
+        (rejected, 4, "hello-wire 1.0.0 was rejected"),
+        (expired, 5, "hello-wire 2.0.0 expired before enough people approved it"),
+        (failed, 6, "this file is not wanted here"),
+    ] {
+        assert_eq!(code, Some(expected), "{out}{log}");
+        assert!(out.starts_with("review http://localhost:"), "{out}");
+        assert!(log.contains(said), "{said}: {log}");
+    }
+    assert_eq!(index.count(), 0);
+}
+
+/// npm's preflight works with the token of one package and with the CI token itself, and opens no
+/// session; what is staged is listed to its own publisher and package.
+#[tokio::test]
+async fn npm_whoami_names_the_publisher_and_lists_what_its_token_is_for() {
+    let gateway = TestGateway::start().await;
+    let manifest = br#"{"name":"@octo/hello-wire","version":"1.0.0"}"#;
+    let tarball = build::tgz(&[build::file("package/package.json", manifest)]);
+    let path = gateway.file("hello.tgz", &tarball);
+    let (code, out, log) = gateway.submit("npm", &path, &gateway.ci_token("one"), &[]).await;
+    assert_eq!(code, Some(0), "{out}{log}");
+
+    let exchange = "POST /-/npm/v1/oidc/token/exchange/package/";
+    let ci = gateway.ci_token("two");
+    let mut tokens = Vec::new();
+    for package in ["@octo%2fhello-wire", "hello-core"] {
+        let minted = gateway.as_ci(&format!("{exchange}{package}"), &ci, &[], "").await;
+        assert_eq!(minted.status, 201, "{minted:?}");
+        tokens.push(minted.json()["token"].as_str().unwrap().to_owned());
+    }
+    tokens.push(gateway.ci_token("three"));
+    let store = &gateway.site.app.store;
+    let sessions = count(store, "upload_sessions").await;
+    for (token, listed) in tokens.iter().zip([1, 0, 1]) {
+        let who = gateway.as_ci("GET /npm/-/whoami", token, &[], "").await;
+        assert_eq!((who.status, who.json()), (200, json!({ "username": "Release workflow" })));
+        let staged = gateway.as_ci("GET /npm/-/stage", token, &[], "").await;
+        assert_eq!(staged.json()["items"].as_array().map(Vec::len), Some(listed), "{staged:?}");
+    }
+    for token in ["npm_unknown", "no token at all"] {
+        let who = gateway.as_ci("GET /npm/-/whoami", token, &[], "").await;
+        assert_eq!(who.status, 403, "{who:?}");
+        assert_eq!(who.json().get("username"), None);
+    }
+    assert_eq!(count(store, "upload_sessions").await, sessions);
 }

@@ -14,7 +14,7 @@ use countersign::entropy;
 use countersign::pipeline::approval::{self, Decided};
 use countersign::pipeline::people::{self, IdentityOwner};
 use countersign::pipeline::signature::Signer;
-use countersign::pipeline::{Kind, staging};
+use countersign::pipeline::{Kind, hold, staging};
 use countersign::store::signin::CEREMONIES_OPEN_MAX;
 use countersign::store::{Store, Tx};
 use jiff::SignedDuration;
@@ -399,6 +399,27 @@ async fn a_starter_who_turns_out_to_have_approved_sends_the_release_back() {
         assert_eq!(desk.approve(&mut jun).await, State::Approved);
         desk.world.forward_to_the_end(desk.release).await;
         assert_eq!(desk.world.record(desk.release).await.state, State::Published);
+    })
+    .await;
+}
+
+/// Q10, A11: an approval that ends a hold says what the release is, which is still approved; that
+/// too few approvals count by now is found before anything is sent.
+#[tokio::test]
+async fn an_approval_that_ends_a_hold_says_what_the_release_is() {
+    on_both(|store| async move {
+        let (desk, [mut ines, mut mara, mut jun]) = Desk::open(store.clone()).await;
+        desk.approve(&mut ines).await;
+        assert_eq!(desk.approve(&mut mara).await, State::Approved);
+        hold::begin(&store, desk.release, jun.id(), None, desk.world.now()).await.unwrap();
+        desk.settle_starter(Some(IdentityOwner::Person(mara.id()))).await;
+        desk.require(3).await;
+        desk.world.pass(SignedDuration::from_secs(1));
+        assert_eq!(desk.approve(&mut jun).await, State::Approved);
+        assert_eq!(desk.world.record(desk.release).await.state, State::Approved);
+        desk.world.forward().await;
+        nothing_sent(&desk.world);
+        assert_eq!(desk.world.record(desk.release).await.state, State::Awaiting);
     })
     .await;
 }

@@ -397,6 +397,42 @@ mod logs_that_are_not_sound {
         assert_eq!(rewritten(|manifest| manifest.instance = other()), of_another);
     }
 
+    /// A3: a seal cannot choose whose approvals it needs.
+    #[test]
+    fn a_release_is_sealed_under_its_packages_own_policy() {
+        let (mut log, [ines, mara, _]) = History::begin(2);
+        let lenient = log.id();
+        let draft = PolicyDraft { name: "Lenient".to_owned(), required: 1, ..log.draft() };
+        log.set_policy(lenient, draft);
+        log.seal(bot());
+        log.approve(ines);
+        log.approve(mara);
+        assert_eq!(log.verdict(), by([ines, mara]));
+        log.forge(|entries| {
+            let seal = position(entries, "release_sealed");
+            let Event::ReleaseSealed { policy, .. } = &mut entries[seal].event else {
+                unreachable!()
+            };
+            *policy = lenient;
+        });
+        assert_eq!(log.verdict(), unsound("the release was sealed under a foreign policy"));
+    }
+
+    /// A8: nor how long it lives; a policy may say two weeks at most.
+    #[test]
+    fn a_seal_expires_when_its_policy_says() {
+        for shift in [-1, 1, 365 * 24 * 3600] {
+            let forged = forged(|entries| {
+                let seal = position(entries, "release_sealed");
+                let Event::ReleaseSealed { expires_at, .. } = &mut entries[seal].event else {
+                    unreachable!()
+                };
+                *expires_at += SignedDuration::from_secs(shift);
+            });
+            assert_eq!(forged, unsound("the seal does not expire as its policy says"), "{shift}");
+        }
+    }
+
     /// A log with another manifest under the seal.
     fn rewritten(alter: impl FnOnce(&mut Manifest)) -> Decided {
         sealed(|bytes| {

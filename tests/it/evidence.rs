@@ -1,11 +1,14 @@
 //! Evidence: anybody can check who approved which bytes, and nothing else passes for it.
 
+use std::path::Path;
+
 use countersign::domain::digest::Sha256;
-use countersign::domain::evidence::{Bundle, Proven, Unproven, verify};
+use countersign::domain::event::LogEntry;
+use countersign::domain::evidence::{Bundle, ProvenEntry, Unproven, verify};
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::log::checkpoint::Checkpoint;
 use countersign::domain::log::note::{Note, Signer, Signs, VerifierKey};
-use countersign::domain::log::tree::{Frontier, leaf_hash};
+use countersign::domain::log::tree::{Node, Span, TreeHead, inclusion_proof, leaf_hash, node_hash};
 use countersign::domain::release::State;
 use countersign::pipeline::evidence::{Names, bundle};
 use countersign::pipeline::{Kind, Result};
@@ -37,13 +40,6 @@ impl Published {
 
     fn key(&self) -> &VerifierKey {
         self.world.site.notary.verifier_key()
-    }
-
-    /// The evidence after a change by somebody who can sign for the log.
-    fn forged(&self, change: impl FnOnce(&mut Bundle)) -> std::result::Result<Proven, Unproven> {
-        let mut bundle: Bundle = serde_json::from_slice(&self.bytes).unwrap();
-        change(&mut bundle);
-        verify(&self.world.site.notary.sign_evidence(bundle), self.key())
     }
 
     /// Where in the bundle the first entry of a kind is.
@@ -105,76 +101,193 @@ async fn one_flipped_bit_anywhere_in_the_evidence_is_noticed() {
     }
 }
 
+/// Edits of entries, in a log that is made up to fit them: what nobody approved.
+const EDITS: [(&str, &str, &str); 9] = [
+    ("release_sealed", "1.0.0", "6.6.6"),
+    ("release_approved", "release_approved", "release_expired"),
+    ("decided", "\"verdict\":\"approve\"", "\"verdict\":\"reject\""),
+    ("decided", "\"clientDataJSON\":\"e", "\"clientDataJSON\":\"f"),
+    ("decided", "\"authenticatorData\":\"S", "\"authenticatorData\":\"T"),
+    ("policy_revised", "\"required\":1", "\"required\":2"),
+    ("policy_revised", "\"expiry_secs\":604800", "\"expiry_secs\":604801"),
+    ("roster_revised", "\"role\":\"owner\"", "\"role\":\"viewer\""),
+    ("upstream_revised", "/legacy/", "/other/"),
+];
+
+impl Published {
+    /// The evidence after a change by somebody who can sign for the log.
+    fn forged(&self, change: impl FnOnce(&mut Bundle)) -> Vec<u8> {
+        let mut bundle: Bundle = serde_json::from_slice(&self.bytes).unwrap();
+        change(&mut bundle);
+        self.world.site.notary.sign_evidence(bundle)
+    }
+
+    /// Bundles whose signature is right, each with the refusal it deserves.
+    fn forgeries(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let (decided, sealed) = (self.index("decided"), self.index("release_sealed"));
+        let sent = self.index("forward_started");
+        let other = countersign::entropy::id(self.world.now()).unwrap();
+        vec![
+            ("NotAuthorised", self.forged(|b| drop(b.entries.remove(decided)))),
+            ("NotAuthorised", self.forged(|b| drop(b.entries.remove(sealed)))),
+            ("NotAuthorised", self.forged(|b| b.entries.swap(decided, sealed))),
+            ("NotAuthorised", self.forged(|b| drop(b.entries.remove(1)))),
+            ("Entry", self.forged(|b| drop(b.entries.remove(0)))),
+            ("Entry", self.forged(|b| b.entries[decided].body.push('x'))),
+            ("NotSent", self.forged(|b| b.entries.truncate(sent))),
+            ("NotSent", self.forged(|b| b.release = other)),
+            ("NotInLog", self.forged(|b| edit(b, EDITS[0]))),
+            ("NotInLog", self.forged(|b| b.entries[decided].proof.truncate(1))),
+            ("NotInLog", self.forged(|b| b.entries[decided].proof.clear())),
+            ("Claims", self.forged(|b| b.claims = b.claims.replace("octo", "evil"))),
+            ("Format", self.forged(|b| "countersign/evidence/v2".clone_into(&mut b.format))),
+        ]
+    }
+
+    /// The evidence after a change, in a log with a key of its own that was made up to fit it.
+    fn made_up(&self, change: impl FnOnce(&mut Bundle)) -> (Vec<u8>, VerifierKey) {
+        let mut bundle: Bundle = serde_json::from_slice(&self.bytes).unwrap();
+        change(&mut bundle);
+        let mut leaves = Vec::new();
+        for proven in &bundle.entries {
+            let entry = LogEntry::from_bytes(proven.body.as_bytes()).unwrap();
+            let position = usize::try_from(entry.sequence).unwrap();
+            leaves.resize(position, Sha256::of(b"an entry about something else"));
+            leaves.push(leaf_hash(&entry.leaf(proven.body.as_bytes()).to_bytes()));
+        }
+        let (size, read) = (leaves.len() as u64, |node| Some(subtree(&leaves, node)));
+        for proven in &mut bundle.entries {
+            let entry = LogEntry::from_bytes(proven.body.as_bytes()).unwrap();
+            let spans = inclusion_proof(entry.sequence, size).unwrap();
+            proven.proof = spans.into_iter().map(|span| span.hash(read).unwrap()).collect();
+        }
+        let signer = Signer::from_seed(self.key().name(), Signs::Text, &[7; 32]).unwrap();
+        let tree = TreeHead { size, root: Span::tree(size).hash(read).unwrap() };
+        let text = Checkpoint { origin: self.key().name().to_owned(), tree }.to_string();
+        bundle.checkpoint = Note::new(text.clone(), signer.sign(&text, 0)).to_string();
+        let key = signer.verifier_key().clone();
+        (bundle.sign(&signer), key)
+    }
+}
+
+/// The hash over the leaves below a node.
+fn subtree(leaves: &[Sha256], node: Node) -> Sha256 {
+    if node.height == 0 {
+        return leaves[usize::try_from(node.index).unwrap()];
+    }
+    let child = |index| subtree(leaves, Node { height: node.height - 1, index });
+    node_hash(&child(node.index * 2), &child(node.index * 2 + 1))
+}
+
+/// Changes the newest entry of a kind that has these words.
+fn edit(bundle: &mut Bundle, (kind, from, to): (&str, &str, &str)) {
+    let kind = format!("\"kind\":\"{kind}\"");
+    let fits = |entry: &&mut ProvenEntry| entry.body.contains(&kind) && entry.body.contains(from);
+    let entry = bundle.entries.iter_mut().rev().find(fits).expect("an entry to edit");
+    entry.body = entry.body.replace(from, to);
+}
+
 /// The signature over the bundle alone proves nothing: each of its parts is checked.
 #[tokio::test]
 async fn evidence_signed_again_still_has_to_be_in_the_log_and_authorised() {
     on_both(|store| async move {
         let published = Published::start(store).await;
-        assert!(published.forged(|_| ()).is_ok());
-        let (decided, sealed) = (published.index("decided"), published.index("release_sealed"));
-        let sent = published.index("forward_started");
-
-        let result = published.forged(|b| drop(b.entries.remove(decided)));
-        assert!(matches!(result, Err(Unproven::NotAuthorised { .. })), "{result:?}");
-        let result = published.forged(|b| drop(b.entries.remove(sealed)));
-        assert!(matches!(result, Err(Unproven::NotAuthorised { .. })), "{result:?}");
-        let result = published.forged(|b| b.entries.swap(decided, sealed));
-        assert!(matches!(result, Err(Unproven::NotAuthorised { .. })), "{result:?}");
-        let result = published.forged(|b| drop(b.entries.remove(0)));
-        assert!(matches!(result, Err(Unproven::Entry { index: 0 })), "{result:?}");
-        let result = published.forged(|b| b.entries.truncate(sent));
-        assert!(matches!(result, Err(Unproven::NotSent)), "{result:?}");
-
-        let result = published.forged(|b| {
-            b.entries[sealed].body = b.entries[sealed].body.replace("1.0.0", "1.0.1");
-        });
-        assert!(matches!(result, Err(Unproven::NotInLog { .. })), "{result:?}");
-        let result = published.forged(|b| b.entries[decided].proof.truncate(1));
-        assert!(matches!(result, Err(Unproven::NotInLog { .. })), "{result:?}");
-        let result = published.forged(|b| b.entries[decided].body.push('x'));
-        assert!(matches!(result, Err(Unproven::Entry { .. })), "{result:?}");
-
-        let result = published.forged(|b| b.claims = b.claims.replace("octo", "evil"));
-        assert!(matches!(result, Err(Unproven::Claims)), "{result:?}");
-        let other = countersign::entropy::id(published.world.now()).unwrap();
-        let result = published.forged(|b| b.release = other);
-        assert!(matches!(result, Err(Unproven::NotSent)), "{result:?}");
-        let result = published.forged(|b| b.format = "countersign/evidence/v2".to_owned());
-        assert!(matches!(result, Err(Unproven::Format(_))), "{result:?}");
+        assert!(verify(&published.forged(|_| ()), published.key()).is_ok());
+        for (number, (expected, bytes)) in published.forgeries().into_iter().enumerate() {
+            let refusal = verify(&bytes, published.key()).unwrap_err();
+            assert!(format!("{refusal:?}").starts_with(expected), "{number}: {refusal:?}");
+        }
+        let (bytes, key) = published.made_up(|_| ());
+        assert!(verify(&bytes, &key).is_ok(), "a whole log of somebody else is one of its own");
+        for change in EDITS {
+            let (bytes, key) = published.made_up(|b| edit(b, change));
+            let result = verify(&bytes, &key);
+            assert!(
+                matches!(result, Err(Unproven::NotAuthorised { .. })),
+                "{change:?}: {result:?}"
+            );
+        }
     })
     .await;
 }
 
-/// A log that somebody made up, with a key of their own or under the right name.
+/// `docs/verify/verify.py` shares no code with the product.
+#[tokio::test]
+async fn the_python_verifier_agrees_about_every_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = crate::support::database::sqlite(folder.path()).await;
+    let published = Published::start(store).await;
+    let (world, release) = (&published.world, published.release);
+    let own = |bytes| (bytes, published.key().clone());
+    let mut bundles = vec![
+        own(published.bytes.clone()),
+        own(evidence(world, release, Names::Revealed).await.unwrap()),
+        own([&*published.bytes, b"\n"].concat()),
+        published.made_up(|_| ()),
+        (published.bytes.clone(), published.made_up(|_| ()).1),
+    ];
+    bundles.extend(published.forgeries().into_iter().map(|(_, bytes)| own(bytes)));
+    bundles.extend(EDITS.map(|change| published.made_up(|b| edit(b, change))));
+    let length = published.bytes.len();
+    bundles.extend((0..length).step_by(length / 20).map(|index| {
+        let mut bytes = published.bytes.clone();
+        bytes[index] ^= 1;
+        own(bytes)
+    }));
+    let mut shown = 0;
+    for (number, (bytes, key)) in bundles.iter().enumerate() {
+        let path = folder.path().join("evidence.json");
+        std::fs::write(&path, bytes).unwrap();
+        let output = python_verifier(&path, key).await;
+        let ours = verify(bytes, key);
+        assert_eq!(output.status.success(), ours.is_ok(), "{number}: {output:?}, {ours:?}");
+        let words = if ours.is_ok() { &output.stdout } else { &output.stderr };
+        let expected =
+            if ours.is_ok() { "were approved before they were sent" } else { "not shown: " };
+        assert!(String::from_utf8_lossy(words).contains(expected), "{number}: {output:?}");
+        shown += usize::from(ours.is_ok());
+    }
+    assert_eq!(shown, 3);
+}
+
+async fn python_verifier(bundle: &Path, key: &VerifierKey) -> std::process::Output {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tools = std::env::var_os("COUNTERSIGN_TOOLS")
+        .map_or_else(|| checkout.join(".tools"), std::path::PathBuf::from);
+    tokio::process::Command::new(tools.join("python/bin/python"))
+        .arg("-B")
+        .arg(checkout.join("docs/verify/verify.py"))
+        .arg(bundle)
+        .args(["--key", &key.to_string()])
+        .output()
+        .await
+        .expect("scripts/tools.sh made a Python environment")
+}
+
+/// A log that somebody made up, with a key of their own under the right name.
 #[tokio::test]
 async fn evidence_from_another_log_shows_nothing() {
     on_both(|store| async move {
         let published = Published::start(store).await;
-        let stranger = |name| Signer::from_seed(name, Signs::Text, &[7; 32]).unwrap();
-        let resigned = |signer: &Signer| {
-            let mut bundle: Bundle = serde_json::from_slice(&published.bytes).unwrap();
-            let mut frontier = Frontier::default();
-            bundle.entries.truncate(1);
-            frontier.append(leaf_hash(b"made up"));
-            let origin = signer.verifier_key().name().to_owned();
-            let text = Checkpoint { origin, tree: frontier.head() }.to_string();
-            bundle.checkpoint = Note::new(text.clone(), signer.sign(&text, 0)).to_string();
-            bundle.sign(signer)
-        };
-        let namesake = stranger(published.key().name());
-        let result = verify(&resigned(&namesake), published.key());
+        let (bytes, namesake) = published.made_up(|_| ());
+        let result = verify(&bytes, published.key());
         assert!(matches!(result, Err(Unproven::Signature { .. })), "{result:?}");
-        // Whoever verifies with the stranger's key, because they got it from the stranger, sees
-        // that the entries are not in the stranger's log.
-        let result = verify(&resigned(&namesake), namesake.verifier_key());
-        assert!(matches!(result, Err(Unproven::NotInLog { .. })), "{result:?}");
-        let result = published.forged(|b| {
-            let tree = Checkpoint::open(b.checkpoint.as_bytes(), published.key()).unwrap().0.tree;
-            let origin = published.key().name().to_owned();
-            let text = Checkpoint { origin, tree }.to_string();
-            b.checkpoint = Note::new(text.clone(), namesake.sign(&text, 0)).to_string();
-        });
+        let result = verify(&published.bytes, &namesake);
+        assert!(matches!(result, Err(Unproven::Signature { .. })), "{result:?}");
+        let made_up: Bundle = serde_json::from_slice(&bytes).unwrap();
+        let bytes = published.forged(|b| b.checkpoint = made_up.checkpoint);
+        let result = verify(&bytes, published.key());
         assert!(matches!(result, Err(Unproven::Checkpoint(_))), "{result:?}");
+        // Under its own name it is a log of other entries than it says.
+        let signer = Signer::from_seed("other.example/log", Signs::Text, &[7; 32]).unwrap();
+        let mut bundle: Bundle = serde_json::from_slice(&published.bytes).unwrap();
+        let (checkpoint, _) =
+            Checkpoint::open(bundle.checkpoint.as_bytes(), published.key()).unwrap();
+        let origin = signer.verifier_key().name().to_owned();
+        let text = Checkpoint { origin, ..checkpoint }.to_string();
+        bundle.checkpoint = Note::new(text.clone(), signer.sign(&text, 0)).to_string();
+        let result = verify(&bundle.sign(&signer), signer.verifier_key());
+        assert!(matches!(result, Err(Unproven::OtherLog { .. })), "{result:?}");
     })
     .await;
 }

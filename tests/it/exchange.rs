@@ -63,7 +63,8 @@ impl World {
         let state = TokenExchange::new(exchange.clone(), AUDIENCE, clock.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = routes(state).into_make_service_with_connect_info::<SocketAddr>();
+        let router = routes(state).into_router();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
         Self { store, issuer, exchange, clock, address, server }
     }

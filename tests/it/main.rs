@@ -5,6 +5,9 @@
 mod api;
 mod approval;
 mod authorise;
+mod bounds;
+mod canary;
+mod doors;
 mod evidence;
 mod exchange;
 mod forwarding;

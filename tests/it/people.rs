@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::support::authenticator::Authenticator;
 use crate::support::database::on_both;
-use crate::support::setup;
+use crate::support::setup::{self, count};
 use crate::support::site::Site;
 
 async fn roster(store: &Store) -> Roster {
@@ -543,6 +543,27 @@ async fn only_pages_of_this_site_change_anything() {
             browser.send(Method::POST, "/login/begin", &[("origin", "null")], "{}".to_owned());
         login.await.problem(403, "forbidden");
         assert!(browser.read_csrf().await);
+    })
+    .await;
+}
+
+/// Whoever else reads a body, such as a proxy with rules, reads the same as we do.
+#[tokio::test]
+async fn a_body_with_two_meanings_is_not_read() {
+    on_both(|store| async move {
+        let (site, mut browser) = Site::claimed(store.clone()).await;
+        let (origin, csrf) = (site.origin.clone(), browser.csrf.clone().unwrap());
+        let headers: [(&str, &str); 3] =
+            [("origin", &origin), ("content-type", "application/json"), ("x-csrf-token", &csrf)];
+        let deep = format!(r#"{{"name":"Spare","more":{}{}}}"#, "[".repeat(32), "]".repeat(32));
+        let before = count(&store, "ceremonies").await;
+        for body in [r#"{"name":"One","name":"Two"}"#, "\u{feff}{}", &deep] {
+            let answer = browser.send(Method::POST, "/me/keys/begin", &headers, body.to_owned());
+            answer.await.problem(400, "bad-input");
+        }
+        assert_eq!(count(&store, "ceremonies").await, before);
+        let shallow = deep.replacen("[[", "[", 1).replacen("]]", "]", 1);
+        browser.send(Method::POST, "/me/keys/begin", &headers, shallow).await.ok();
     })
     .await;
 }

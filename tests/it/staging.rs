@@ -13,25 +13,6 @@ use crate::support::database::on_both;
 use crate::support::setup::count;
 use crate::support::world::{NPM_NAME, PythonFile, Run, World, npm_document, run, sdist, wheel};
 
-/// Tables that a refused file must leave as they were.
-const TABLES: [&str; 5] = ["releases", "artifacts", "attachments", "jobs", "log_entries"];
-
-/// Everything that staging could have changed.
-async fn stock(world: &World) -> (Vec<i64>, usize) {
-    let mut rows = Vec::new();
-    for table in TABLES {
-        rows.push(count(world.store(), table).await);
-    }
-    (rows, blobs(&world.site.app.config.data_dir.join("blobs")))
-}
-
-/// Files below a folder.
-fn blobs(folder: &std::path::Path) -> usize {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let count = |path: std::path::PathBuf| if path.is_dir() { blobs(&path) } else { 1 };
-    entries.map(|entry| count(entry.unwrap().path())).sum()
-}
-
 fn conflict(result: Result<Staged>) -> String {
     match result {
         Err(Error::Refused(refusal)) if refusal.kind == Kind::Conflict => refusal.message,
@@ -61,7 +42,7 @@ async fn a_run_that_is_started_again_never_replaces_staged_bytes() {
             if sealed {
                 world.seal(first.release).await;
             }
-            let before = (stock(&world).await, world.record(first.release).await.seal);
+            let before = (world.stock().await, world.record(first.release).await.seal);
             for run in [run(1), again, run(2)] {
                 let message = conflict(world.stage_python(run, &rebuilt("1.0.0")).await);
                 assert!(message.starts_with("File already exists: `hello_wire-1.0.0-py3"));
@@ -69,7 +50,7 @@ async fn a_run_that_is_started_again_never_replaces_staged_bytes() {
                 let same = world.stage_python(run, &wheel("1.0.0", "py3", &[])).await.unwrap();
                 assert_eq!((same.release, same.new), (first.release, false));
             }
-            let after = (stock(&world).await, world.record(first.release).await.seal);
+            let after = (world.stock().await, world.record(first.release).await.seal);
             assert_eq!(after.0, before.0);
             let bytes = |seal: &Option<countersign::store::releases::Seal>| {
                 seal.as_ref().map(|seal| seal.manifest.bytes().to_vec())
@@ -77,7 +58,7 @@ async fn a_run_that_is_started_again_never_replaces_staged_bytes() {
             assert_eq!(bytes(&after.1), bytes(&before.1), "invariant I1");
         }
         let npm = world.stage_npm(run(1), &npm_document("1.0.0", b"x = 1")).await.unwrap();
-        let before = stock(&world).await;
+        let before = world.stock().await;
         let message = conflict(world.stage_npm(again, &npm_document("1.0.0", b"x = 2")).await);
         assert!(message.starts_with("You cannot publish over the previously published versions"));
         let mut other_tag = npm_document("1.0.0", b"x = 1");
@@ -86,7 +67,7 @@ async fn a_run_that_is_started_again_never_replaces_staged_bytes() {
         assert!(message.starts_with("expected the dist-tag `latest`"), "{message}");
         let same = world.stage_npm(again, &npm_document("1.0.0", b"x = 1")).await.unwrap();
         assert_eq!((same.release, same.new), (npm.release, false));
-        assert_eq!(stock(&world).await, before);
+        assert_eq!(world.stock().await, before);
     })
     .await;
 }
@@ -94,13 +75,13 @@ async fn a_run_that_is_started_again_never_replaces_staged_bytes() {
 /// Rule O22: reviewers see it.
 #[tokio::test]
 async fn a_run_that_was_started_again_is_shown_to_reviewers() {
+    const NOTED: &str = "The run was started again: attempt";
     on_both(|store: Store| async move {
         let world = World::start(store).await;
         let page = async |release: ReleaseId| {
             let mut ines = world.ines.clone();
             ines.get(&format!("/releases/{release}"), "text/html").await.ok().text
         };
-        const NOTED: &str = "The run was started again: attempt";
         let first = world.stage_python(run(1), &wheel("1.0.0", "py3", &[])).await.unwrap().release;
         assert!(!page(first).await.contains(NOTED));
         // A file that only the second attempt built joins the first one's release.
@@ -154,9 +135,9 @@ async fn a_late_file_of_the_run_opens_a_new_candidate_without_approvals() {
         world.seal(old).await;
         world.approve(old).await;
         let sealed = world.record(old).await.seal.unwrap();
-        let before = stock(&world).await;
+        let before = world.stock().await;
         conflict(world.stage_python(run(2), &sdist("1.0.0", &[])).await);
-        assert_eq!(stock(&world).await, before, "another run adds nothing");
+        assert_eq!(world.stock().await, before, "another run adds nothing");
 
         let staged = world.stage_python(run(1), &sdist("1.0.0", &[])).await.unwrap();
         assert!(staged.new && staged.release != old);

@@ -868,7 +868,7 @@ async fn a_body_stops_when_its_time_is_over() {
             until: Some(limit),
         };
         if put_off {
-            until.send_replace(now + Duration::from_secs(60));
+            until.send_replace(now + Duration::from_mins(1));
         }
         let outcome = npm.client.send(&npm_package(), sending).await;
         if sent {

@@ -13,47 +13,41 @@ pub mod releases;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
 
 use crate::app::App;
 use crate::domain::package::excerpt;
 use crate::pipeline::{Kind, Refusal};
 use crate::web::error::{self, WebError};
 use crate::web::extract::{MaybeSignedIn, SignedIn};
+use crate::web::routes::Routes;
 use crate::web::security::{self, SecurityHeaders};
 
-/// One route: its method, its path and what answers.
-pub type Endpoint = (Method, &'static str, MethodRouter<Arc<App>>);
-
 /// Every route below `/api/v1`.
-pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        (Method::GET, "/api/v1/releases", get(releases::list)),
-        (Method::GET, "/api/v1/releases/{id}", get(releases::one)),
-        (Method::GET, "/api/v1/packages", get(catalog::packages)),
-        (Method::GET, "/api/v1/policies", get(catalog::policies)),
-        (Method::GET, "/api/v1/people", get(catalog::people)),
-        (Method::GET, "/api/v1/log/{sequence}", get(log::one)),
-        (Method::GET, "/api/v1/ci/releases", get(ci::list)),
-        (Method::POST, "/api/v1/ci/releases/{id}/seal", post(ci::seal)),
-    ]
+pub fn endpoints() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/api/v1/releases", releases::list)
+        .get("/api/v1/releases/{id}", releases::one)
+        .get("/api/v1/packages", catalog::packages)
+        .get("/api/v1/policies", catalog::policies)
+        .get("/api/v1/people", catalog::people)
+        .get("/api/v1/log/{sequence}", log::one)
+        .get("/api/v1/ci/releases", ci::list)
+        .post("/api/v1/ci/releases/{id}/seal", ci::seal)
 }
 
 /// The API and its description.
-pub fn routes(headers: SecurityHeaders) -> Router<Arc<App>> {
-    endpoints()
-        .into_iter()
-        .fold(Router::new(), |router, (_, path, method)| router.route(path, method))
-        .route("/openapi.json", get(openapi::serve))
-        .layer(from_fn(error::render))
-        .layer(from_fn(for_programs))
-        .layer(from_fn_with_state(headers, security::add))
+pub fn routes(headers: SecurityHeaders) -> Routes<Arc<App>> {
+    endpoints().get("/openapi.json", openapi::serve).within(|router| {
+        router
+            .layer(from_fn(error::render))
+            .layer(from_fn(for_programs))
+            .layer(from_fn_with_state(headers, security::add))
+    })
 }
 
 /// Whoever opens an API address gets JSON, a browser's address bar too.

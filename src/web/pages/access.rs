@@ -4,13 +4,11 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -28,6 +26,8 @@ use crate::pipeline::{Error, Kind, Refusal};
 use crate::web::display::{When, span};
 use crate::web::error::WebError;
 use crate::web::extract::{MaybeSignedIn, Now, OpenForm, Path};
+use crate::web::routes::Routes;
+use crate::web::security::{may_enrol, may_sign};
 use crate::web::views::access::{
     InviteGonePage, InvitePage, LoginPage, NeutralPage, Preflight, SetupPage,
 };
@@ -40,17 +40,17 @@ use crate::web::views::system::HealthPage;
 const THEME_SECONDS: u32 = 365 * 24 * 60 * 60;
 
 /// These routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/setup", get(setup))
-        .route("/invite/{token}", get(invite))
-        .route("/login", get(login))
-        .route("/me/keys", get(keys))
-        .route("/health-page", get(health))
-        .route("/theme", post(theme))
-        .route("/robots.txt", get(async || "User-agent: *\nDisallow: /\n"))
-        .route("/.well-known/change-password", get(async || Redirect::to("/me/keys")))
-        .route("/.well-known/passkey-endpoints", get(passkey_endpoints))
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/setup", setup)
+        .get("/invite/{token}", invite)
+        .get("/login", login)
+        .get("/me/keys", keys)
+        .get("/health-page", health)
+        .post("/theme", theme)
+        .get("/robots.txt", async || "User-agent: *\nDisallow: /\n")
+        .get("/.well-known/change-password", async || Redirect::to("/me/keys"))
+        .get("/.well-known/passkey-endpoints", passkey_endpoints)
 }
 
 /// The page that an unclaimed installation shows everybody; `None` once it is claimed.
@@ -137,7 +137,7 @@ async fn invite(
         role_means: role_means(invitation.role).to_owned(),
         expires: When::new(invitation.expires_at, now).relative,
     };
-    show(StatusCode::OK, &page)
+    show(StatusCode::OK, &page).map(may_enrol)
 }
 
 /// What a role lets people do.
@@ -165,7 +165,7 @@ async fn login(
         return Ok(Redirect::to(&next).into_response());
     }
     let layout = outside(&app, &headers, "Sign in");
-    show(StatusCode::OK, &LoginPage { layout, next, reason: None })
+    show(StatusCode::OK, &LoginPage { layout, next, reason: None }).map(may_sign)
 }
 
 async fn keys(visit: Visit) -> Answer {
@@ -176,7 +176,7 @@ async fn keys(visit: Visit) -> Answer {
         keys: keys.into_iter().map(|key| key_card(key, several, visit.now)).collect(),
         ceremony: "/me/keys".to_owned(),
     };
-    show(StatusCode::OK, &page)
+    show(StatusCode::OK, &page).map(may_enrol)
 }
 
 fn key_card(key: KeyOverview, several: bool, now: Timestamp) -> KeyCard {

@@ -12,7 +12,6 @@ pub mod visit;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -23,6 +22,7 @@ use crate::pipeline::review::{self, ReleaseFilter};
 use crate::pipeline::{Error, Fault, Kind, Refusal};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, SignedIn};
+use crate::web::routes::Routes;
 use crate::web::views;
 use crate::web::views::shell::{self, Face, Layout, Section, Theme};
 
@@ -30,8 +30,8 @@ use crate::web::views::shell::{self, Face, Layout, Section, Theme};
 pub type Answer = Result<Response, WebError>;
 
 /// All pages.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().merge(releases::routes()).merge(access::routes()).merge(admin::routes())
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new().merge(releases::routes()).merge(access::routes()).merge(admin::routes())
 }
 
 /// Renders a page; a template that fails is a fault.

@@ -53,19 +53,44 @@ impl Visit {
         Actor::Person(self.viewer.person)
     }
 
-    /// Whether the viewer may set things up. Only decides what is shown; changes are judged in the
-    /// pipeline.
+    /// Whether the viewer may set things up.
     pub fn is_owner(&self) -> bool {
         self.viewer.role == Role::Owner
     }
+}
 
-    /// Refuses to show a form to somebody whom the pipeline would refuse after it was filled in.
-    pub fn owners_only(&self) -> Result<(), WebError> {
-        if self.is_owner() {
-            return Ok(());
-        }
-        Err(Refusal::new(Kind::Forbidden, "only owners may do this").into())
+/// A request by an owner. Everybody else is refused before what they sent is read, and whoever fills
+/// a form in knows that it may be sent. The pipeline judges the change itself.
+#[derive(Debug)]
+pub struct ByOwner(pub Visit);
+
+impl FromRequestParts<Arc<App>> for ByOwner {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let visit = Visit::from_request_parts(parts, app).await?;
+        if visit.is_owner() { Ok(Self(visit)) } else { Err(forbidden("only owners may do this")) }
     }
+}
+
+/// A request by somebody whose role signs: an owner or a maintainer.
+#[derive(Debug)]
+pub struct BySigner(pub Visit);
+
+impl FromRequestParts<Arc<App>> for BySigner {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let visit = Visit::from_request_parts(parts, app).await?;
+        if visit.viewer.role.may_sign() {
+            return Ok(Self(visit));
+        }
+        Err(forbidden("your role reads and does not sign"))
+    }
+}
+
+fn forbidden(message: &'static str) -> Response {
+    WebError::from(Refusal::new(Kind::Forbidden, message)).into_response()
 }
 
 /// The fields of a submitted form in their order; tick boxes repeat their name.

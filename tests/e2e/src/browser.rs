@@ -365,6 +365,17 @@ impl Browser {
         self.try_evaluate(expression).await.unwrap_or_else(|e| panic!("{e} in {expression:.120}"))
     }
 
+    /// The evidence of a release as its page gives it, with names.
+    pub async fn evidence(&self, release: &str) -> String {
+        self.go(&format!("{release}/evidence")).await;
+        let fetch = "(async () => { \
+            const form = document.querySelector('form[action$=\"/evidence.json\"]'); \
+            const answer = await fetch(form.action + '?names=true'); \
+            return answer.ok ? await answer.text() : ''; })()";
+        let text = self.evaluate(fetch).await;
+        text.as_str().filter(|text| !text.is_empty()).expect("the evidence").to_owned()
+    }
+
     /// Closes the browser. Dropping does the same, less gently.
     pub async fn close(self) {
         // The session's driver is cloned because quitting consumes it; the drop below then finds nothing to end.

@@ -10,6 +10,7 @@ pub mod clients;
 pub mod clock;
 pub mod count;
 pub mod documents;
+pub mod evidence;
 pub mod gateway;
 pub mod issuer;
 pub mod projects;

@@ -127,6 +127,13 @@ impl World {
         Submitted { link: link(&ran), files: vec![kept] }
     }
 
+    /// The log's verifier key, as everybody may read it.
+    pub async fn log_key(&self) -> String {
+        let url = format!("{}/log/key", self.gateway.origin);
+        let answer = crate::http().get(url).send().await.expect("an answer");
+        answer.text().await.expect("the key").trim().to_owned()
+    }
+
     /// Waits until both registries hold the releases.
     pub async fn until_published(&self, limit: Duration) {
         let begun = Instant::now();

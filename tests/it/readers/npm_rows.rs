@@ -1,7 +1,7 @@
 //! npm tarballs and manifests: rows N10-N18, N29, N30 and rules N1-N3, N6, Q3.
 
 use countersign::domain::artifact::NpmFacts;
-use countersign::inspect::json::JsonRefusal;
+use countersign::domain::json::JsonRefusal;
 use countersign::inspect::npm::{NpmRefusal, compare_manifest};
 use countersign::inspect::{Failure, Refusal};
 use serde_json::{Map, Value, json};

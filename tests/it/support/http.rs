@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// An answer.
 #[derive(Debug)]
@@ -36,6 +37,17 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
+    let stream = TcpStream::connect(address).await.unwrap();
+    send_on(stream, line, headers, body).await
+}
+
+/// The same on a connection that is there already.
+pub(crate) async fn send_on(
+    mut stream: TcpStream,
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let headers: Vec<_> =
         headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let (headers, length) = (headers.concat(), body.len());
@@ -43,7 +55,6 @@ pub(crate) async fn send(
         "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\
          content-length: {length}\r\n\r\n{body}"
     );
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     // A server that refuses early may stop reading.
     let _ = stream.write_all(request.as_bytes()).await;
     let mut answer = Vec::new();

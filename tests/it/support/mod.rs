@@ -7,6 +7,7 @@ pub(crate) mod faults;
 pub(crate) mod gateway;
 pub(crate) mod governing;
 pub(crate) mod history;
+pub(crate) mod house;
 pub(crate) mod http;
 pub(crate) mod issuer;
 pub(crate) mod npm_registry;

@@ -256,4 +256,11 @@ impl Browser {
         let answer = self.answer("/login", &json!({ "next": "/" })).await;
         self.post_json("/login/finish", &answer).await
     }
+
+    /// Approves or rejects a release with the authenticator, on its page.
+    pub(crate) async fn decide(&mut self, release: &str, verdict: &str) {
+        let base = format!("/releases/{release}/{verdict}");
+        let answer = self.answer(&base, &json!({ "reason": "not this one" })).await;
+        self.post_json(&format!("{base}/finish"), &answer).await.ok();
+    }
 }

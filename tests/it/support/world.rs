@@ -268,11 +268,27 @@ impl World {
         self.store().snapshot().await.unwrap().release_history(release).await.unwrap()
     }
 
+    /// Rows and files: everything that staging changes and a refused file must leave as it was.
+    pub(crate) async fn stock(&self) -> (Vec<i64>, usize) {
+        let mut rows = Vec::new();
+        for table in ["releases", "artifacts", "attachments", "jobs", "log_entries"] {
+            rows.push(setup::count(self.store(), table).await);
+        }
+        (rows, files(&self.site.app.config.data_dir.join("blobs")))
+    }
+
     /// Somebody's id.
     pub(crate) async fn person(&self, name: &str) -> PersonId {
         let mut tx = self.store().snapshot().await.unwrap();
         tx.person_named(name).await.unwrap().expect(name).id
     }
+}
+
+/// The number of files below a folder.
+fn files(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let count = |path: std::path::PathBuf| if path.is_dir() { files(&path) } else { 1 };
+    entries.map(|entry| count(entry.unwrap().path())).sum()
 }
 
 /// The publish document that npm makes of a package with one module.

@@ -11,13 +11,12 @@ mod registries;
 
 use std::sync::Arc;
 
-use axum::Router;
-
 use crate::app::App;
+use crate::web::routes::Routes;
 
 /// These routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new()
         .merge(packages::routes())
         .merge(publishers::routes())
         .merge(policies::routes())

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::get;
 
 use super::policies;
 use super::publishers::rule_facts;
@@ -24,8 +22,9 @@ use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::releases::decided_row;
-use crate::web::pages::visit::{Fields, Visit, correctable, id, see_change};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, see_change};
 use crate::web::pages::{Answer, show};
+use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
 use crate::web::views::package as views;
 use crate::web::views::shell::{Badge, Fact, Link, Notice, Section, Tone};
@@ -34,11 +33,12 @@ use crate::web::views::shell::{Badge, Fact, Link, Notice, Section, Tone};
 const RELEASES_SHOWN: u32 = 10;
 
 /// These routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/packages", get(list))
-        .route("/packages/new", get(new_form).post(add))
-        .route("/packages/{id}", get(details))
+pub(super) fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/packages", list)
+        .get("/packages/new", new_form)
+        .post("/packages/new", add)
+        .get("/packages/{id}", details)
 }
 
 async fn list(visit: Visit) -> Answer {
@@ -210,8 +210,7 @@ fn facts(known: &PackageDetails) -> Vec<Fact> {
     facts
 }
 
-async fn new_form(visit: Visit) -> Answer {
-    visit.owners_only()?;
+async fn new_form(ByOwner(visit): ByOwner) -> Answer {
     form(&visit, &Fields::default(), None).await
 }
 
@@ -280,7 +279,7 @@ fn draft(fields: &Fields) -> Result<PackageDraft, Error> {
     Ok(PackageDraft { name, upstream, policy, access })
 }
 
-async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     let saved = async {
         let draft = draft(&fields)?;
         setup::add_package(&visit.app.store, visit.actor(), draft, visit.now).await

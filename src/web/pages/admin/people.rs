@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Query;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
@@ -23,22 +21,27 @@ use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::access::role_means;
-use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see, see_change};
+use crate::web::pages::visit::{
+    ByOwner, BySigner, Fields, Visit, correctable, id, listed, see, see_change,
+};
 use crate::web::pages::{Answer, show};
+use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
 use crate::web::views::people as views;
 use crate::web::views::shell::{Badge, Face, Link, Notice, Section, Tone};
 
 /// These routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/people", get(list))
-        .route("/people/invite", get(invite_form).post(invite))
-        .route("/people/identities/new", get(identity_form).post(link_identity))
-        .route("/people/invitations/{id}/revoke", post(revoke_invitation))
-        .route("/people/{id}/invite", post(invite_again))
-        .route("/people/{id}/role", post(change_role))
-        .route("/people/{id}/leave", post(leave))
+pub(super) fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/people", list)
+        .get("/people/invite", invite_form)
+        .post("/people/invite", invite)
+        .get("/people/identities/new", identity_form)
+        .post("/people/identities/new", link_identity)
+        .post("/people/invitations/{id}/revoke", revoke_invitation)
+        .post("/people/{id}/invite", invite_again)
+        .post("/people/{id}/role", change_role)
+        .post("/people/{id}/leave", leave)
 }
 
 const ROLES: [Role; 3] = [Role::Owner, Role::Maintainer, Role::Viewer];
@@ -140,8 +143,7 @@ fn parse_role(text: &str) -> Result<Role, Error> {
     })
 }
 
-async fn invite_form(visit: Visit) -> Answer {
-    visit.owners_only()?;
+async fn invite_form(ByOwner(visit): ByOwner) -> Answer {
     invite_page(&visit, &Fields::default(), None, None).await
 }
 
@@ -163,7 +165,7 @@ async fn invite_page(
     show(status, &page)
 }
 
-async fn invite(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+async fn invite(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     let made = async {
         let (name, role) = (fields.text("name").to_owned(), parse_role(fields.text("role"))?);
         people::add_and_invite(&visit.app.store, visit.now, visit.actor(), name, role).await
@@ -186,7 +188,7 @@ async fn handed_over(visit: &Visit, name: &str, invited: &Invited) -> Answer {
 }
 
 async fn invite_again(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(person): Path<String>,
     ProtectedForm(_): ProtectedForm<Fields>,
 ) -> Answer {
@@ -200,7 +202,7 @@ async fn invite_again(
 }
 
 async fn revoke_invitation(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(invitation): Path<String>,
     ProtectedForm(_): ProtectedForm<Fields>,
 ) -> Answer {
@@ -213,7 +215,7 @@ async fn revoke_invitation(
 }
 
 async fn change_role(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(person): Path<String>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
@@ -227,7 +229,7 @@ async fn change_role(
 }
 
 async fn leave(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(person): Path<String>,
     ProtectedForm(_): ProtectedForm<Fields>,
 ) -> Answer {
@@ -261,10 +263,7 @@ impl Suggested {
     }
 }
 
-async fn identity_form(visit: Visit, Query(suggested): Query<Suggested>) -> Answer {
-    if !visit.viewer.role.may_sign() {
-        visit.owners_only()?;
-    }
+async fn identity_form(BySigner(visit): BySigner, Query(suggested): Query<Suggested>) -> Answer {
     identity_page(&visit, &suggested, &Fields::default(), None).await
 }
 
@@ -328,7 +327,7 @@ fn find_issuer<'a>(issuers: &'a [Issuer], wanted: &str) -> Option<&'a Issuer> {
 }
 
 async fn link_identity(
-    visit: Visit,
+    BySigner(visit): BySigner,
     Query(suggested): Query<Suggested>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::get;
 use jiff::SignedDuration;
 
 use crate::app::App;
@@ -20,19 +18,23 @@ use crate::pipeline::{Error, Kind, refuse};
 use crate::web::display::{When, count, span};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see_change};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see_change};
 use crate::web::pages::{Answer, show};
+use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
 use crate::web::views::policy as views;
 use crate::web::views::shell::{Badge, Face, Fact, Link, Notice, Section, Tone};
 
 /// These routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/policies", get(list))
-        .route("/policies/new", get(new_form).post(add))
-        .route("/policies/{id}", get(details).post(revise))
-        .route("/policies/{id}/edit", get(edit_form).post(revise))
+pub(super) fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/policies", list)
+        .get("/policies/new", new_form)
+        .post("/policies/new", add)
+        .get("/policies/{id}", details)
+        .post("/policies/{id}", revise)
+        .get("/policies/{id}/edit", edit_form)
+        .post("/policies/{id}/edit", revise)
 }
 
 async fn list(visit: Visit) -> Answer {
@@ -159,13 +161,11 @@ pub(super) fn notices(known: &PolicyOverview) -> Vec<Notice> {
     }
 }
 
-async fn new_form(visit: Visit) -> Answer {
-    visit.owners_only()?;
+async fn new_form(ByOwner(visit): ByOwner) -> Answer {
     form(&visit, None, &Fields::default(), None).await
 }
 
-async fn edit_form(visit: Visit, Path(policy): Path<String>) -> Answer {
-    visit.owners_only()?;
+async fn edit_form(ByOwner(visit): ByOwner, Path(policy): Path<String>) -> Answer {
     let known = overview::policy(&visit.app.store, id(&policy)?, visit.now).await?;
     form(&visit, Some(&known.overview.policy), &Fields::default(), None).await
 }
@@ -250,7 +250,7 @@ async fn save(
     }
 }
 
-async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     match save(&visit, None, &fields).await {
         Ok(saved) => Ok(see_change(saved.proposal, &format!("/policies/{}", saved.value.id))),
         Err(error) => form(&visit, None, &fields, Some(&correctable(error)?)).await,
@@ -258,7 +258,7 @@ async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answ
 }
 
 async fn revise(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(policy): Path<String>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Query;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -23,8 +21,9 @@ use crate::pipeline::setup::{self, PublisherDraft};
 use crate::pipeline::{Error, Kind, Refusal, refuse};
 use crate::web::display::{When, visible};
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see_change};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see_change};
 use crate::web::pages::{Answer, show};
+use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
 use crate::web::views::package::{
     ClaimForm, GithubForm, GitlabForm, Mismatch, NewPublisherPage, PublisherKind, Recipe,
@@ -55,10 +54,11 @@ const FIELDS: [&str; 16] = [
 ];
 
 /// These routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/packages/{id}/publishers/new", get(new_form).post(add))
-        .route("/packages/{id}/publishers/{publisher}/remove", post(remove))
+pub(super) fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/packages/{id}/publishers/new", new_form)
+        .post("/packages/{id}/publishers/new", add)
+        .post("/packages/{id}/publishers/{publisher}/remove", remove)
 }
 
 /// What a rule compares, for the package's page.
@@ -92,11 +92,10 @@ struct Chosen {
 }
 
 async fn new_form(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(package): Path<String>,
     Query(chosen): Query<Chosen>,
 ) -> Answer {
-    visit.owners_only()?;
     form(&visit, id(&package)?, &chosen.issuer, &Fields::default(), None).await
 }
 
@@ -261,7 +260,7 @@ fn recipe(visit: &Visit, known: &PackageDetails, preset: Option<Preset>) -> Reci
 }
 
 async fn add(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(package): Path<String>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
@@ -371,7 +370,7 @@ fn claims(fields: &Fields) -> Result<BTreeMap<String, Scalar>, Error> {
 }
 
 async fn remove(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path((package, publisher)): Path<(String, String)>,
     ProtectedForm(_): ProtectedForm<Fields>,
 ) -> Answer {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use secrecy::SecretString;
 
 use crate::app::App;
@@ -17,19 +15,22 @@ use crate::pipeline::setup::{self, Credential, NewCredential, UpstreamDraft};
 use crate::pipeline::{Error, Kind, Refusal};
 use crate::web::display::{When, count};
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{Fields, Visit, correctable, id, listed, see, see_change};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see, see_change};
 use crate::web::pages::{Answer, show};
+use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
 use crate::web::views::registry as views;
 use crate::web::views::shell::{Badge, Fact, Link, Section, Tone};
 
 /// These routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/registries", get(list))
-        .route("/registries/new", get(new_form).post(add))
-        .route("/registries/{id}/credential", post(replace_credential))
-        .route("/issuers/new", get(new_issuer_form).post(add_issuer))
+pub(super) fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/registries", list)
+        .get("/registries/new", new_form)
+        .post("/registries/new", add)
+        .post("/registries/{id}/credential", replace_credential)
+        .get("/issuers/new", new_issuer_form)
+        .post("/issuers/new", add_issuer)
 }
 
 async fn list(visit: Visit) -> Answer {
@@ -96,8 +97,7 @@ const fn preset_label(preset: Preset) -> &'static str {
     }
 }
 
-async fn new_form(visit: Visit) -> Answer {
-    visit.owners_only()?;
+async fn new_form(ByOwner(visit): ByOwner) -> Answer {
     form(&visit, &Fields::default(), None).await
 }
 
@@ -127,7 +127,7 @@ async fn form(visit: &Visit, fields: &Fields, message: Option<&str>) -> Answer {
     show(status, &page)
 }
 
-async fn add(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     match save(&visit, &fields).await {
         Ok(proposal) => Ok(see_change(proposal, "/registries")),
         Err(error) => form(&visit, &fields, Some(&correctable(error)?)).await,
@@ -169,7 +169,7 @@ async fn seal(
 }
 
 async fn replace_credential(
-    visit: Visit,
+    ByOwner(visit): ByOwner,
     Path(upstream): Path<String>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
@@ -178,8 +178,7 @@ async fn replace_credential(
     Ok(see_change(proposal, "/registries"))
 }
 
-async fn new_issuer_form(visit: Visit) -> Answer {
-    visit.owners_only()?;
+async fn new_issuer_form(ByOwner(visit): ByOwner) -> Answer {
     issuer_form(&visit, &Fields::default(), None).await
 }
 
@@ -211,7 +210,10 @@ async fn issuer_form(visit: &Visit, fields: &Fields, message: Option<&str>) -> A
     show(status, &page)
 }
 
-async fn add_issuer(visit: Visit, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
+async fn add_issuer(
+    ByOwner(visit): ByOwner,
+    ProtectedForm(fields): ProtectedForm<Fields>,
+) -> Answer {
     let saved = async {
         let config = issuer_config(&fields)?;
         setup::add_issuer(&visit.app.store, visit.actor(), config, visit.now).await

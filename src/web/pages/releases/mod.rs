@@ -13,13 +13,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
@@ -34,8 +33,10 @@ use crate::pipeline::signature::Signer;
 use crate::pipeline::{Error, Fault, Kind, Refusal, detached, hold, review, staging};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
+use crate::web::pages::visit::BySigner;
 use crate::web::pages::{Answer, layout, show};
-use crate::web::security::DOWNLOAD_POLICY;
+use crate::web::routes::Routes;
+use crate::web::security::{DOWNLOAD_POLICY, may_sign};
 use crate::web::views;
 use crate::web::views::form::{Choice, Field};
 use crate::web::views::release::{ContentsPage, EntryRow, RejectPage, RunFragment};
@@ -45,24 +46,24 @@ use crate::web::views::shell::Section;
 const LIVE_FOR: Duration = Duration::from_mins(30);
 
 /// These routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", get(lists::inbox))
-        .route("/releases", get(lists::releases))
-        .route("/releases/{id}", get(release))
-        .route("/releases/{id}/live", get(live))
-        .route("/releases/{id}/seal", post(seal))
-        .route("/releases/{id}/hold", post(hold_release))
-        .route("/releases/{id}/resume", post(resume))
-        .route("/releases/{id}/reject", get(reject_page))
-        .route("/releases/{id}/approve/begin", post(begin_approve))
-        .route("/releases/{id}/approve/finish", post(finish_approve))
-        .route("/releases/{id}/reject/begin", post(begin_reject))
-        .route("/releases/{id}/reject/finish", post(finish_reject))
-        .route("/releases/{id}/evidence", get(evidence::page))
-        .route("/releases/{id}/evidence.json", get(evidence::file))
-        .route("/releases/{id}/artifacts/{filename}", get(download))
-        .route("/releases/{id}/artifacts/{filename}/contents", get(contents))
+pub fn routes() -> Routes<Arc<App>> {
+    Routes::new()
+        .get("/", lists::inbox)
+        .get("/releases", lists::releases)
+        .get("/releases/{id}", release)
+        .get("/releases/{id}/live", live)
+        .post("/releases/{id}/seal", seal)
+        .post("/releases/{id}/hold", hold_release)
+        .post("/releases/{id}/resume", resume)
+        .get("/releases/{id}/reject", reject_page)
+        .post("/releases/{id}/approve/begin", begin_approve)
+        .post("/releases/{id}/approve/finish", finish_approve)
+        .post("/releases/{id}/reject/begin", begin_reject)
+        .post("/releases/{id}/reject/finish", finish_reject)
+        .get("/releases/{id}/evidence", evidence::page)
+        .get("/releases/{id}/evidence.json", evidence::file)
+        .get("/releases/{id}/artifacts/{filename}", download)
+        .get("/releases/{id}/artifacts/{filename}/contents", contents)
 }
 
 async fn release(
@@ -78,7 +79,9 @@ async fn release(
     let section =
         if matches!(release.mine, Some(Ok(_))) { Section::Inbox } else { Section::Releases };
     let layout = layout(&app, &viewer, &headers, (section, &title), now).await?;
-    show(StatusCode::OK, &view::page(&app, layout, &viewer, &release, now))
+    let page = view::page(&app, layout, &viewer, &release, now);
+    let shown = show(StatusCode::OK, &page)?;
+    Ok(if page.signable() { may_sign(shown) } else { shown })
 }
 
 /// Server-sent events: the publishing steps whenever they change, then `done`.
@@ -146,19 +149,14 @@ struct Nothing {}
 
 /// The first reviewer may start before the quiet period is over.
 async fn seal(
-    State(app): State<Arc<App>>,
-    Now(now): Now,
-    viewer: SignedIn,
+    BySigner(visit): BySigner,
     Path(id): Path<ReleaseId>,
     ProtectedForm(Nothing {}): ProtectedForm<Nothing>,
 ) -> Answer {
-    if !viewer.role.may_sign() {
-        return Err(Refusal::new(Kind::Forbidden, "your role reads and does not sign").into());
-    }
-    let (store, progress) = (app.store.clone(), app.progress.clone());
+    let (app, now) = (visit.app, visit.now);
     detached(async move {
-        staging::seal_now(&store, id, SealedBecause::ReviewBegan, now).await?;
-        progress.announce(id);
+        staging::seal_now(&app.store, id, SealedBecause::ReviewBegan, now).await?;
+        app.progress.announce(id);
         Ok(())
     })
     .await?;
@@ -234,6 +232,7 @@ async fn reject_page(
             statement: view::statement(&statement, standing),
         },
     )
+    .map(may_sign)
 }
 
 #[derive(Deserialize)]

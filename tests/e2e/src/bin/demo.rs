@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use countersign_e2e::browser::Browser;
 use countersign_e2e::clients::{Desk, Job, NpmTarget};
+use countersign_e2e::evidence::offline_verdicts;
 use countersign_e2e::gateway::Settings;
 use countersign_e2e::world::{INES, JUN, MARA, NPM_NAME, PYTHON_NAME, Submitted, VERSION, World};
 use sha2::{Digest as _, Sha256};
@@ -107,6 +108,7 @@ impl Demo {
                 until_page_says_published(browser, &release.link).await;
             }
             self.say("both review pages say published");
+            self.evidence(&people[0].1, &releases).await;
         }
         for (_, browser) in people {
             browser.close().await;
@@ -202,6 +204,27 @@ impl Demo {
             .succeeded();
         assert_eq!(ran.stdout.trim(), format!("hello from {NPM_NAME} {VERSION}"));
         self.line("npm install, run", ran.stdout.trim());
+    }
+
+    /// Takes the evidence of both releases along and checks it offline with two programs.
+    async fn evidence(&self, browser: &Browser, releases: &[Submitted]) {
+        let key = self.world.log_key().await;
+        for release in releases {
+            let path = self.dir.join("evidence.json");
+            let bytes = browser.evidence(&release.link).await;
+            let digest = hex(&std::fs::read(&release.files[0]).expect("a file that CI built"));
+            std::fs::write(&path, &bytes).expect("a file for the evidence");
+            assert_eq!(offline_verdicts(&path, &key, &digest).await, [true, true]);
+            let mut altered = bytes.into_bytes();
+            let middle = altered.len() / 2;
+            altered[middle] ^= 1;
+            std::fs::write(&path, &altered).expect("a file for the evidence");
+            assert_eq!(offline_verdicts(&path, &key, &digest).await, [false, false]);
+        }
+        self.say(
+            "evidence verified offline by both verifiers, and by neither after one bit changed",
+        );
+        self.line("log key", &key);
     }
 
     fn say(&self, what: &str) {
