@@ -235,6 +235,18 @@ mod tests {
         assert!(matches!(fault, ClientError::NoCertificate { position: 1 }), "{fault:?}");
     }
 
+    /// Rule O4: a literal address never reaches the resolver, so it is judged before.
+    #[tokio::test]
+    async fn a_literal_private_address_is_not_connected_to() {
+        let http = Http::new(&HttpSettings::default()).unwrap();
+        for host in ["127.0.0.1", "10.0.0.1", "[::1]", "[::ffff:169.254.169.254]"] {
+            let url = Url::parse(&format!("https://{host}:9/")).unwrap();
+            let refused = http.get(&url, false).await;
+            let received = url.host_str().unwrap().to_owned();
+            assert_eq!(refused, Err(FetchError::Address { host: received }));
+        }
+    }
+
     /// Rule O4, rows J04 and J05: what connects is what was vetted.
     #[tokio::test]
     async fn a_name_with_private_addresses_only_does_not_resolve() {

@@ -425,6 +425,20 @@ mod tests {
         }
     }
 
+    /// Rule K1: what moves from one field to the next makes another context.
+    #[test]
+    fn fields_of_the_context_do_not_run_into_each_other() {
+        let (_directory, key) = key();
+        let (left, right) = (
+            Context { origin: "https://npm", scope: "", ..context() },
+            Context { origin: "https://", scope: "npm", ..context() },
+        );
+        let secret = SecretString::from(SECRET);
+        let sealed = seal(&key.sealing_key(), &left, &secret).unwrap();
+        assert!(open(&key, &left, &sealed).is_ok());
+        assert!(matches!(open(&key, &right, &sealed), Err(VaultError::DoesNotOpen)));
+    }
+
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let (_directory, key) = key();

@@ -446,6 +446,20 @@ mod tests {
         assert_eq!(Observation::default().npm_tarball(&ours), Seen::Absent);
     }
 
+    /// Rule P11: neither a name nor a missing digest makes a file ours.
+    #[test]
+    fn sha256_alone_makes_a_file_of_the_index_ours() {
+        let ours = digests();
+        let seen = |sha256, name: &str| {
+            let file = ObservedFile { filename: "a.whl".into(), sha256, ..ObservedFile::default() };
+            Observation { files: vec![file], ..Observation::default() }.pypi_file(name, &ours)
+        };
+        assert_eq!(seen(Some(ours.sha256), "a.whl"), Seen::Same);
+        assert_eq!(seen(Some(Sha256::from_bytes([9; 32])), "a.whl"), Seen::Different);
+        assert_eq!(seen(None, "a.whl"), Seen::Undetermined);
+        assert_eq!(seen(Some(ours.sha256), "b.whl"), Seen::Absent);
+    }
+
     #[test]
     fn integrity_is_read_among_other_hashes() {
         let sha512 = Sha512::from_bytes([7; 64]);

@@ -133,7 +133,7 @@ impl FromRequestParts<Arc<App>> for MaybeSignedIn {
             return Ok(known.clone());
         }
         let Ok(Now(now)) = Now::from_request_parts(parts, app).await;
-        let session = match session_token(&parts.headers, cookie_name(app)) {
+        let session = match session_token(&parts.headers, cookie_name(is_https(app))) {
             Some(token) => signin::session(&app.store, token, now)
                 .await
                 .map_err(|error| WebError(error).into_response())?,
@@ -227,18 +227,21 @@ pub fn ended_cookie(app: &App) -> HeaderValue {
 /// Rule S1. The prefix makes browsers insist on `Secure`, the whole site and no other host; on
 /// plain http, which is allowed for localhost alone, they would refuse it.
 fn cookie(app: &App, value: &str, seconds: i64) -> HeaderValue {
-    let secure = if is_https(app) { "; Secure" } else { "" };
-    let name = cookie_name(app);
-    let text =
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+    let text = cookie_text(is_https(app), value, seconds);
     // Tokens are base64url, so the text is always a header value.
     let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
 }
 
-fn cookie_name(app: &App) -> &'static str {
-    if is_https(app) { "__Host-countersign" } else { "countersign" }
+fn cookie_text(https: bool, value: &str, seconds: i64) -> String {
+    let name = cookie_name(https);
+    let secure = if https { "; Secure" } else { "" };
+    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
+}
+
+const fn cookie_name(https: bool) -> &'static str {
+    if https { "__Host-countersign" } else { "countersign" }
 }
 
 fn is_https(app: &App) -> bool {
@@ -351,6 +354,16 @@ fn refused(kind: Kind, message: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Rule S1: browsers take a `__Host-` cookie only as it is written here.
+    #[test]
+    fn a_cookie_over_https_belongs_to_this_host_alone() {
+        assert_eq!(
+            cookie_text(true, "token", 5),
+            "__Host-countersign=token; Path=/; HttpOnly; SameSite=Strict; Max-Age=5; Secure"
+        );
+        assert_eq!(cookie_name(true), "__Host-countersign", "and it is looked for under that name");
+    }
 
     /// Rows W10 and W11.
     #[test]

@@ -108,7 +108,8 @@ mod tests {
         SecurityHeaders::new(false).apply(&mut headers);
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; "));
-        assert!(policy.ends_with("; trusted-types countersign-fragment"));
+        let types = "; require-trusted-types-for 'script'; trusted-types countersign-fragment";
+        assert!(policy.ends_with(types), "{policy}");
         for banned in ["unsafe", "data:", "blob:", "*", "http"] {
             assert!(!policy.contains(banned), "{banned} in {policy}");
         }

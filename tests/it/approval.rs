@@ -247,6 +247,12 @@ async fn an_answer_belongs_to_one_prompt_session_person_act_and_release() {
         assert_eq!(kind, Kind::Gone, "V05 somebody else's prompt");
 
         let prompt = begin().await;
+        let in_her_place = Signer { person: mara.id(), ..ines.signer.clone() };
+        let in_her_place = Person { signer: in_her_place, key: mara.key.clone() };
+        let kind = desk.refuses(&in_her_place, &prompt, sign(&prompt)).await;
+        assert_eq!(kind, Kind::Gone, "V05 the session is somebody else's by now");
+
+        let prompt = begin().await;
         let kind = desk.refuses(&ines, &prompt, mara.key.clone().assert(&prompt.options)).await;
         assert_eq!(kind, Kind::Forbidden, "V05 somebody else's key");
 

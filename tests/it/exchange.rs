@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign::app::Clock;
 use countersign::domain::event::Actor;
 use countersign::domain::ids::UploadSessionId;
@@ -218,6 +220,23 @@ async fn a_token_rejoins_its_session_while_it_lives_and_is_refused_afterwards() 
     .await;
 }
 
+/// Rule O12: an issuer that gives two runs one `jti` does not let one into the other's session.
+#[tokio::test]
+async fn a_jti_that_another_run_used_opens_nothing() {
+    on_both(async |store| {
+        let world = World::start(store).await;
+        minted(&world.mint(&world.token("run")).await);
+        let mut claims = world.claims("run");
+        claims["run_id"] = json!("31");
+        let of_another = world.issuer.rsa.mint(&claims);
+        assert_eq!(mint_error(&world.mint(&of_another).await).0, "invalid-reuse-token");
+        for table in TABLES {
+            assert_eq!(count(&world.store, table).await, 1, "{table}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn ending_a_run_ends_its_tokens_and_says_nothing_about_unknown_ones() {
     on_both(async |store| {
@@ -407,6 +426,7 @@ async fn a_token_in_any_other_place_is_refused() {
             (&format!("POST {npm}"), vec![("cookie", cookie.as_str())], "", 401),
             (&format!("POST {npm}"), vec![("authorization", &*bearer)], &*body, 400),
             (&format!("POST {npm}"), vec![("authorization", "Basic eA==")], "", 401),
+            (&format!("POST {npm}"), vec![("authorization", &*bearer); 2], "", 400),
         ] {
             let answer = send(world.address, line, &headers, body).await;
             assert_eq!(answer.status, status, "{line} {headers:?}: {answer:?}");
@@ -517,6 +537,26 @@ async fn a_refusal_reaches_python_clients_in_status_line_and_body() {
         assert!(answer.body.contains("File already exists: caf\u{e9} \u{2713} "), "{answer:?}");
     }
     server.abort();
+}
+
+/// Rule O25: not from many addresses either; signatures are work.
+#[tokio::test]
+async fn one_issuers_name_cannot_be_tried_without_end() {
+    on_both(async |store| {
+        let world = World::start(store).await;
+        let payload = json!({ "iss": world.issuer.url }).to_string();
+        let token = format!("x.{}.x", URL_SAFE_NO_PAD.encode(payload));
+        let mut tries = 0;
+        while refused(world.authenticate(&token, Scope::Pypi).await).0 != Kind::TooMany {
+            tries += 1;
+            assert!(tries < 5_000, "nobody stops this");
+        }
+        assert!(tries >= 1_000, "the runs of a large organisation pass: {tries}");
+        let good = world.authenticate(&world.token("run"), Scope::Pypi).await;
+        assert_eq!(refused(good).0, Kind::TooMany);
+        world.assert_nothing_opened().await;
+    })
+    .await;
 }
 
 /// Rule O25.

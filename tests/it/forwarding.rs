@@ -593,6 +593,27 @@ async fn a_worker_without_its_lease_sends_nothing_and_writes_nothing() {
     .await;
 }
 
+/// Rule R1: each write that a lease permits asks for its fence.
+#[tokio::test]
+async fn a_lease_that_was_taken_over_changes_nothing_about_its_job() {
+    on_both(|store: Store| async move {
+        let world = World::start(store.clone()).await;
+        world.approved_npm("1.0.0").await;
+        let old = lease(&world, "slow").await.unwrap();
+        world.pass(SignedDuration::from_mins(2));
+        let young = lease(&world, "quick").await.unwrap();
+        let (now, later) = (world.now(), world.now() + SignedDuration::from_hours(1));
+        let mut tx = store.begin().await.unwrap();
+        assert!(!tx.keep_lease(&old, later).await.unwrap());
+        assert!(!tx.postpone_job(&old, later, "later").await.unwrap());
+        assert!(!tx.finish_job(&old, "done", now).await.unwrap());
+        assert!(tx.keep_lease(&young, later).await.unwrap());
+        assert!(tx.finish_job(&young, "done", now).await.unwrap());
+        assert!(!tx.keep_lease(&young, later).await.unwrap(), "a job that is over has no lease");
+    })
+    .await;
+}
+
 /// Rule R1: the answer came after the lease was gone; what it said is not written.
 #[tokio::test]
 async fn an_answer_that_comes_after_the_lease_is_not_recorded() {

@@ -255,7 +255,10 @@ fn bad_headers(bench: &Bench) -> Vec<(&'static str, String)> {
 fn bad_payloads(bench: &Bench) -> Vec<(&'static str, String)> {
     let payload = bench.claims().to_string();
     let pay = |bytes: &[u8]| bench.server.rsa.sign(PLAIN_HEADER, bytes);
+    // Nothing is wrong with the rest of these, so that it is the bound that refuses them.
+    let with = |member: String| pay(payload.replacen('{', &format!("{{{member},"), 1).as_bytes());
     vec![
+        ("T04 17 KiB, signed", with(format!(r#""x":"{}""#, "a".repeat(13 * 1024)))),
         (
             "T13 repository_id twice",
             pay(payload.replacen('{', r#"{"repository_id":"1","#, 1).as_bytes()),
@@ -265,7 +268,7 @@ fn bad_payloads(bench: &Bench) -> Vec<(&'static str, String)> {
             "T14 depth 1000",
             pay(format!(r#"{{"a":{}{}}}"#, "[".repeat(1000), "]".repeat(1000)).as_bytes()),
         ),
-        ("T14 depth 9", pay(format!(r#"{{"a":{}{}}}"#, "[".repeat(8), "]".repeat(8)).as_bytes())),
+        ("T14 depth 9", with(format!(r#""a":{}{}"#, "[".repeat(8), "]".repeat(8)))),
         ("T14 array", pay(format!("[{payload}]").as_bytes())),
         ("T14 UTF-8", pay(b"{\"iss\":\"\xff\"}")),
         ("T14 BOM", pay(format!("\u{feff}{payload}").as_bytes())),
@@ -530,6 +533,22 @@ async fn genuine_claims_are_matched_to_the_publisher_by_identity() {
     for (row, changes, expected) in rows {
         assert_eq!(bench.judge(&rule(), &bench.token(&changes)).await, expected, "{row}");
     }
+}
+
+/// Rules O14, O16: another owner is one whatever names moved along, and `sub` is not asked.
+#[tokio::test]
+async fn an_owner_is_known_by_id_alone_and_nothing_by_sub() {
+    let bench = Bench::start().await;
+    let moved = json!("evil/hello-wire/.github/workflows/release.yml@refs/tags/v1.0.0");
+    let transferred = bench.token(&[
+        ("repository_owner_id", json!("78")),
+        ("repository", json!("evil/hello-wire")),
+        ("workflow_ref", moved.clone()),
+        ("job_workflow_ref", moved),
+    ]);
+    assert_eq!(bench.judge(&rule(), &transferred).await, Verdict::Alarm);
+    let odd = bench.token(&[("sub", json!("project_path:evil/tools:ref:x"))]);
+    assert_eq!(bench.judge(&rule(), &odd).await, Verdict::Matched(vec![]));
 }
 
 /// Rules O19 to O22: rows T34, T36, T37.
@@ -1073,6 +1092,14 @@ async fn discovery_names_the_configured_issuer_and_a_key_host_of_its_own() {
         assert_eq!(bench.fetches(), (1, 0), "{row}");
     }
     assert_eq!(elsewhere.keys_count(), 0);
+    let bench = Bench::start().await;
+    let with_user = bench.server.url.replacen("://", "://user@", 1);
+    bench.server.answer_discovery(Answer::Json(json!({
+        "issuer": bench.server.url, "jwks_uri": format!("{with_user}/jwks"),
+    })));
+    let error = keys_error(bench.verify(&bench.token(&[])).await);
+    assert!(matches!(error, KeysError::Host { .. }), "a user in the address: {error}");
+    assert_eq!(bench.fetches(), (1, 0));
 
     // The same address is fine once somebody configured it.
     let bench = Bench::start().await;

@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
 
 use crate::support::database::{on_both, sqlite};
+use crate::support::gateway::{TestGateway, WHEEL};
 use crate::support::setup;
 use crate::support::site::{Answered, Browser, Site};
 
@@ -335,6 +336,26 @@ async fn owners_invite_once_and_take_invitations_back() {
     assert!(again.text.contains(&start), "{}", again.text);
     assert_eq!(owner.post_form(&format!("/people/{person}/leave"), &[]).await.status, 303);
     assert!(!owner.get("/people", HTML).await.text.contains("Jun Watanabe"));
+}
+
+/// Rule S7.
+#[tokio::test]
+async fn a_held_file_is_downloaded_and_never_shown_or_run() {
+    let gateway = TestGateway::start().await;
+    let release = gateway.stage("one").await;
+    let place = format!("/releases/{release}/artifacts/{WHEEL}");
+    let answer = gateway.owner.clone().get(&place, HTML).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    for (name, value) in [
+        ("content-disposition", format!("attachment; filename=\"{WHEEL}\"")),
+        ("content-type", "application/octet-stream".to_owned()),
+        ("content-security-policy", "default-src 'none'; sandbox".to_owned()),
+        ("x-content-type-options", "nosniff".to_owned()),
+    ] {
+        assert_eq!(answer.headers[name], value, "{name}");
+    }
+    let stranger = gateway.site.browser(9).get(&place, HTML).await;
+    assert_eq!(stranger.location(), format!("/login?next={}", place.replace('/', "%2F")));
 }
 
 #[tokio::test]

@@ -226,7 +226,17 @@ async fn an_invitation_enrolls_its_own_person_once() {
             [("Jun Watanabe".into(), 0), ("Mara Lindqvist".into(), 0)]
         );
 
-        browser.enrol(to_mara).await.ok();
+        // Begun by one, finished by a later one of the same person: refused, too.
+        let answer = browser.answer(&format!("/invite/{to_mara}/passkeys"), &json!({})).await;
+        let mut tx = store.begin().await.unwrap();
+        let (now, by) = (site.app.clock.now(), Actor::Person(owner));
+        let anew = people::invite(&mut tx, now, &by, mara.person).await.unwrap();
+        tx.commit().await.unwrap();
+        let base = format!("/invite/{}/passkeys/finish", anew.token.expose_secret());
+        browser.post_json(&base, &answer).await.problem(410, "gone");
+        assert_eq!(people_in(&store).await[2], ("Mara Lindqvist".into(), 0));
+
+        browser.enrol(anew.token.expose_secret()).await.ok();
         let mut second = site.browser(4);
         let begin = format!("/invite/{to_mara}/passkeys/begin");
         second.post_json(&begin, &json!({})).await.problem(410, "gone");

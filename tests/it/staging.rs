@@ -7,11 +7,13 @@ use countersign::pipeline::staging::{Difference, Staged};
 use countersign::pipeline::{Error, Kind, Result};
 use countersign::store::Store;
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::database::on_both;
 use crate::support::setup::count;
-use crate::support::world::{NPM_NAME, PythonFile, Run, World, npm_document, run, sdist, wheel};
+use crate::support::world::{
+    NPM_NAME, PythonFile, Run, World, npm_document, npm_document_of, run, sdist, wheel,
+};
 
 fn conflict(result: Result<Staged>) -> String {
     match result {
@@ -29,6 +31,70 @@ async fn differences(world: &World, release: ReleaseId, file: &str) -> Vec<Diffe
 /// The same wheel built again, differently.
 fn rebuilt(version: &str) -> PythonFile {
     wheel(version, "py3", &[("Keywords", "keywords", "rebuilt")])
+}
+
+fn refused(result: Result<Staged>) -> String {
+    match result {
+        Err(Error::Refused(refusal)) => refusal.message,
+        other => panic!("expected a refusal, received {other:?}"),
+    }
+}
+
+/// Rules N1, N2, N4, N6: the address, the document, the file and our configuration agree.
+#[tokio::test]
+async fn an_npm_document_that_contradicts_its_file_or_address_is_not_staged() {
+    on_both(|store: Store| async move {
+        let world = World::start(store).await;
+        let before = world.stock().await;
+        let of = |name: &str, config: Value| {
+            let package = json!({ "name": name, "version": "1.0.0", "publishConfig": config });
+            npm_document_of(package, b"module")
+        };
+        let claiming = |member: &str, value: Value| {
+            let mut document = npm_document("1.0.0", b"module");
+            document["versions"]["1.0.0"][member] = value;
+            document
+        };
+        let dist = npm_document("1.0.0", b"another")["versions"]["1.0.0"]["dist"].clone();
+        for (document, words) in [
+            (of("another-name", json!({})), "the document's name to be that of the URL"),
+            (of(NPM_NAME, json!({ "registry": "https://other.example" })), "no `publishConfig.reg"),
+            (of(NPM_NAME, json!({ "tag": "next" })), "the dist-tag `next` of `publishConfig`"),
+            (of(NPM_NAME, json!({ "access": "restricted" })), "expected access `public`"),
+            (claiming("scripts", json!({ "postinstall": "x" })), "expected `scripts` to be what"),
+            (claiming("dist", dist), "expected `dist.integrity` of the uploaded bytes"),
+        ] {
+            let message = refused(world.stage_npm(run(1), &document).await);
+            assert!(message.contains(words), "{words}: {message}");
+            assert_eq!(world.stock().await, before, "{words}");
+        }
+        let own = json!({ "registry": world.site.app.config.origin_text(), "tag": "latest" });
+        world.stage_npm(run(1), &of(NPM_NAME, own)).await.unwrap();
+    })
+    .await;
+}
+
+/// Rule P2 and the digests of the form.
+#[tokio::test]
+async fn a_form_that_contradicts_its_file_is_not_staged() {
+    on_both(|store: Store| async move {
+        let world = World::start(store).await;
+        let before = world.stock().await;
+        for (field, value) in [
+            ("requires_dist", "evil"),
+            ("sha256_digest", "00"),
+            ("md5_digest", "00"),
+            ("blake2_256_digest", "00"),
+        ] {
+            let mut file = wheel("1.0.0", "py3", &[]);
+            file.fields.retain(|(name, _)| name != field);
+            file.fields.push((field.to_owned(), value.to_owned()));
+            let message = refused(world.stage_python(run(1), &file).await);
+            assert!(message.contains(&format!("expected `{field}` to be")), "{message}");
+            assert_eq!(world.stock().await, before, "{field}");
+        }
+    })
+    .await;
 }
 
 /// Rule O22: a re-run never replaces staged bytes, before and after the seal.

@@ -306,6 +306,19 @@ async fn a_dist_tag_changed_in_the_manifest_row_sends_nothing() {
     .await;
 }
 
+/// Rule A13: what is sent besides the bytes is made of the file's facts, and is signed as well.
+#[tokio::test]
+async fn facts_changed_in_a_file_row_are_not_sent() {
+    on_both(|store| async move {
+        let desk = approved(store.clone()).await;
+        let sql = "update artifacts set facts = replace(facts, '\"package_json\":{', \
+                   '\"package_json\":{\"scripts\":{\"install\":\"x\"},') where release_id = $1";
+        assert_eq!(tamper(&store, sql, &[desk.release.as_bytes()]).await, 1);
+        forwarder_sends_nothing(&desk).await;
+    })
+    .await;
+}
+
 /// A file more is a release that nobody approved, the files they did approve included.
 #[tokio::test]
 async fn a_file_row_too_many_sends_nothing() {

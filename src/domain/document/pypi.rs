@@ -183,17 +183,21 @@ mod tests {
 
     #[test]
     fn moving_text_between_name_and_value_changes_the_digest() {
-        let digest = |name: &str, value: &str, filename: &str| {
+        let digest_of = |name: &str, value: &str, filename: &str, artifact: &[u8]| {
             let form = PypiForm {
                 fields: vec![(name.to_owned(), value.to_owned())],
                 filename: filename.to_owned(),
             };
-            PublishDocument::Pypi(form).digest(&Sha256::of(b"wheel"))
+            PublishDocument::Pypi(form).digest(&Sha256::of(artifact))
         };
+        let digest =
+            |name: &str, value: &str, filename: &str| digest_of(name, value, filename, b"wheel");
         let expected = digest("ab", "c", "f");
         assert_eq!(digest("ab", "c", "f"), expected);
         assert_ne!(digest("a", "bc", "f"), expected);
         assert_ne!(digest("ab", "cf", ""), expected);
+        assert_ne!(digest("ab", "c", "g"), expected);
+        assert_ne!(digest_of("ab", "c", "f", b"another"), expected);
     }
 
     proptest! {

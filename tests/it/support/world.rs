@@ -293,23 +293,28 @@ fn files(folder: &std::path::Path) -> usize {
 
 /// The publish document that npm makes of a package with one module.
 pub(crate) fn npm_document(version: &str, module: &[u8]) -> Value {
-    let manifest = json!({ "name": NPM_NAME, "version": version });
+    npm_document_of(json!({ "name": NPM_NAME, "version": version }), module)
+}
+
+/// The same with a `package.json` of the caller.
+pub(crate) fn npm_document_of(mut manifest: Value, module: &[u8]) -> Value {
+    let text = |member: &str| manifest[member].as_str().unwrap().to_owned();
+    let (name, version) = (text("name"), text("version"));
     let tarball = build::tgz(&[
         build::file("package/package.json", manifest.to_string().as_bytes()),
         build::file("package/index.js", module),
     ]);
     let integrity = STANDARD.encode(sha2::Sha512::digest(&tarball));
     let shasum = Sha1::from_bytes(sha1::Sha1::digest(&tarball).into()).to_string();
+    manifest["_id"] = json!(format!("{name}@{version}"));
+    manifest["dist"] = json!({
+        "integrity": format!("sha512-{integrity}"), "shasum": shasum, "tarball": "x",
+    });
     json!({
-        "_id": NPM_NAME, "name": NPM_NAME, "dist-tags": { "latest": version },
-        "versions": { version: {
-            "name": NPM_NAME, "version": version, "_id": format!("{NPM_NAME}@{version}"),
-            "dist": {
-                "integrity": format!("sha512-{integrity}"), "shasum": shasum, "tarball": "x",
-            },
-        } },
+        "_id": name, "name": name, "dist-tags": { "latest": version },
+        "versions": { &version: manifest },
         "access": "public",
-        "_attachments": { format!("{NPM_NAME}-{version}.tgz"): {
+        "_attachments": { format!("{name}-{version}.tgz"): {
             "content_type": "application/octet-stream",
             "data": STANDARD.encode(&tarball), "length": tarball.len(),
         } },
