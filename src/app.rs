@@ -1,7 +1,8 @@
 //! What a running installation holds: one value, made once, shared by every request and worker.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
@@ -9,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::domain::assertion::RelyingParty;
+use crate::domain::authorise::Trust;
 use crate::domain::digest::Sha256;
 use crate::domain::log::note::{Signer, Signs};
 use crate::inspect;
@@ -18,6 +20,7 @@ use crate::outbound::{Http, HttpSettings};
 use crate::passkeys::Passkeys;
 use crate::pipeline::ci::{Exchange, IssuerRate};
 use crate::pipeline::forwarding::Progress;
+use crate::pipeline::governance;
 use crate::pipeline::intake::Intake;
 use crate::pipeline::log::Trouble;
 use crate::pipeline::log::notary::{Notary, NotarySettings};
@@ -53,6 +56,8 @@ pub struct App {
     pub genesis: Sha256,
     /// Signs the log's checkpoints and evidence, and knows who keeps them.
     pub notary: Arc<Notary>,
+    /// Digest of the founding document, pinned outside the database (Q18); empty until founded.
+    founding: OnceLock<Sha256>,
     /// What is being sent, and which releases changed.
     pub progress: Progress,
     /// Uploads that may still be taken at once.
@@ -102,6 +107,7 @@ impl App {
             signin::found_instance(&store, config.origin_text(), now).await?
         };
         let genesis = pinned_genesis(&config, &store).await?;
+        let founding = pinned_founding(&config, &store).await?;
         let key = vault_key(&config)?;
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let blobs = Blobs::open(&config.data_dir.join("blobs"), threads)
@@ -123,6 +129,7 @@ impl App {
             sealing: key.sealing_key(),
             reading: key.reading_key().clone(),
             genesis,
+            founding: founding.map_or_else(OnceLock::new, OnceLock::from),
             notary: Arc::clone(&notary),
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(
@@ -166,6 +173,43 @@ async fn pinned_genesis(config: &Config, store: &Store) -> pipeline::Result<Sha2
         Err(error) => return Err(Fault::new(CONTEXT, error).into()),
     }
     Ok(found)
+}
+
+/// Reads the pinned digest of the founding. A founded log without a pin is pinned: either the
+/// installation was founded and stopped before the pin was written, or somebody with access to
+/// the host took the pin away. A log with another founding is not this installation's.
+async fn pinned_founding(config: &Config, store: &Store) -> pipeline::Result<Option<Sha256>> {
+    const CONTEXT: &str = "checking the pinned founding";
+    let governed = governance::governed(&mut store.snapshot().await?).await?;
+    let found = governed.founded().map(|founded| founded.digest);
+    let path = founding_pin(config);
+    let pinned = match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            Some(Sha256::parse_hex(text.trim()).map_err(|error| Fault::new(CONTEXT, error))?)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Fault::new(CONTEXT, error).into()),
+    };
+    match (pinned, found) {
+        (None, Some(found)) => {
+            tracing::warn!(%found, "pinning the founding of this log");
+            write_pin(&path, found).map_err(|error| Fault::new(CONTEXT, error))?;
+        }
+        (Some(pinned), found) if found != Some(pinned) => {
+            let message = format!("the log has another founding than `{}` pins", path.display());
+            return Err(Fault::new(CONTEXT, message).into());
+        }
+        (_, _) => {}
+    }
+    Ok(found)
+}
+
+fn founding_pin(config: &Config) -> PathBuf {
+    config.data_dir.join("founding.sha256")
+}
+
+fn write_pin(path: &Path, digest: Sha256) -> std::io::Result<()> {
+    std::fs::write(path, format!("{digest}\n"))
 }
 
 fn vault_key(config: &Config) -> pipeline::Result<OpeningKey> {
@@ -289,6 +333,18 @@ impl App {
             key: &self.reading,
             genesis: self.genesis,
         }
+    }
+
+    /// What is known of the log from outside the database.
+    pub fn trust(&self) -> Trust {
+        Trust { genesis: self.genesis, founding: self.founding.get().copied() }
+    }
+
+    /// Pins the founding, before anything that it governs happens.
+    pub fn pin_founding(&self, digest: Sha256) -> std::io::Result<()> {
+        write_pin(&founding_pin(&self.config), digest)?;
+        self.founding.get_or_init(|| digest);
+        Ok(())
     }
 
     /// Tells whoever may read the host's log or data folder the code that claims this

@@ -19,6 +19,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::domain::digest::Sha256;
 use crate::domain::ids::UpstreamId;
 use crate::domain::package::Ecosystem;
+use crate::domain::upstream::CredentialPurpose;
 use crate::entropy::{self, EntropyError};
 use crate::keyfile::{self, KeyFileError};
 
@@ -64,30 +65,11 @@ pub enum VaultError {
     Entropy(#[from] EntropyError),
 }
 
-/// What a credential may be used for. The two kinds never open for each other (Q17).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// Sending artifacts.
-    Publish,
-    /// Reading what the registry holds.
-    Read,
-}
-
-impl Purpose {
-    /// The word in the encoding, the database and the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::Read => "read",
-        }
-    }
-}
-
 /// Everything a credential is bound to; sealing and opening must name the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context<'a> {
     /// What it may be used for.
-    pub purpose: Purpose,
+    pub purpose: CredentialPurpose,
     /// The digest of this installation's genesis entry, from configuration (Q18).
     pub genesis: Sha256,
     /// The upstream's row.
@@ -160,10 +142,10 @@ impl SealingKey {
         Ok(Self { publish: key(publish)?, read: key(read)? })
     }
 
-    const fn half(&self, purpose: Purpose) -> &PublicKey {
+    const fn half(&self, purpose: CredentialPurpose) -> &PublicKey {
         match purpose {
-            Purpose::Publish => &self.publish,
-            Purpose::Read => &self.read,
+            CredentialPurpose::Publish => &self.publish,
+            CredentialPurpose::Read => &self.read,
         }
     }
 }
@@ -226,8 +208,8 @@ impl ReadingKey {
     /// Opens a credential that was sealed for reading.
     pub fn open(&self, context: &Context<'_>, sealed: &Sealed) -> Result<SecretString, VaultError> {
         match context.purpose {
-            Purpose::Publish => Err(VaultError::DoesNotOpen),
-            Purpose::Read => open_with(&self.0, context, sealed),
+            CredentialPurpose::Publish => Err(VaultError::DoesNotOpen),
+            CredentialPurpose::Read => open_with(&self.0, context, sealed),
         }
     }
 }
@@ -302,8 +284,8 @@ pub fn open(
     sealed: &Sealed,
 ) -> Result<SecretString, VaultError> {
     match context.purpose {
-        Purpose::Publish => open_with(&key.publish, context, sealed),
-        Purpose::Read => key.read.open(context, sealed),
+        CredentialPurpose::Publish => open_with(&key.publish, context, sealed),
+        CredentialPurpose::Read => key.read.open(context, sealed),
     }
 }
 
@@ -390,7 +372,7 @@ mod tests {
 
     fn context() -> Context<'static> {
         Context {
-            purpose: Purpose::Publish,
+            purpose: CredentialPurpose::Publish,
             genesis: Sha256::of(b"genesis"),
             upstream: UpstreamId::from_uuid(Uuid::from_u128(7)),
             origin: "https://registry.example",
@@ -426,7 +408,7 @@ mod tests {
         let sealed = sealed(&key);
         let right = context();
         let wrong = [
-            Context { purpose: Purpose::Read, ..right },
+            Context { purpose: CredentialPurpose::Read, ..right },
             Context { genesis: Sha256::of(b"another log"), ..right },
             Context { upstream: UpstreamId::from_uuid(Uuid::from_u128(8)), ..right },
             Context { origin: "https://evil.example", ..right },
@@ -484,7 +466,7 @@ mod tests {
     fn the_reading_key_opens_read_credentials_alone() {
         let (_directory, key) = key();
         let (reading, secret) = (key.reading_key(), SecretString::from(SECRET));
-        let to_read = Context { purpose: Purpose::Read, ..context() };
+        let to_read = Context { purpose: CredentialPurpose::Read, ..context() };
         let read = seal(&key.sealing_key(), &to_read, &secret).unwrap();
         assert_eq!(reading.open(&to_read, &read).unwrap().expose_secret(), SECRET);
         assert_eq!(open(&key, &to_read, &read).unwrap().expose_secret(), SECRET);

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::pipeline::forwarding::{self, Forwarder};
 use crate::pipeline::log::notary::Notary;
-use crate::pipeline::{self, signin, staging};
+use crate::pipeline::{self, governance, signin, staging};
 use crate::vault::OpeningKey;
 
 /// Pause between two looks when nothing was due. A decision wakes the forwarder earlier.
@@ -54,16 +54,17 @@ async fn forward(
     stop: &CancellationToken,
 ) {
     let owner = format!("{}-{number}", std::process::id());
-    let forwarder = Forwarder {
-        store: &app.store,
-        blobs: &app.intake.blobs,
-        client: &app.upstreams,
-        key,
-        genesis: app.genesis,
-        notary,
-        progress: &app.progress,
-    };
     while may_work(app, stop) {
+        let forwarder = Forwarder {
+            store: &app.store,
+            blobs: &app.intake.blobs,
+            client: &app.upstreams,
+            key,
+            // Read each time: the installation may be founded while this runs.
+            trust: app.trust(),
+            notary,
+            progress: &app.progress,
+        };
         match forwarding::run_next(&forwarder, &owner, app.clock.now()).await {
             Ok(true) => {}
             Ok(false) => pause(IDLE, stop).await,
@@ -107,6 +108,7 @@ pub async fn sweep_once(app: &App) -> pipeline::Result<()> {
     for release in staging::expire_overdue(&app.store, now).await? {
         app.progress.announce(release);
     }
+    governance::enact_due(&app.store, now).await?;
     signin::sweep(&app.store, now).await?;
     pipeline::ci::sweep(&app.store, now).await
 }

@@ -121,6 +121,7 @@ create table ceremonies (
   session_hash  bytea,                      -- the session it was begun in, if any
   invitation_id bytea    constraint ceremonies_invitation_fk references invitations (id),
   release_id    bytea,
+  proposal_id   bytea,
   nonce         bytea,
   statement     bytea,                      -- the exact bytes being signed
   state         text    not null,          -- the verifier's own state, JSON
@@ -358,6 +359,22 @@ create table attempts (
   message      text
 );
 create index attempts_by_release on attempts (release_id, started_at);
+
+-- Requested changes of people, rules and places. The log decides what becomes of them; a row is what
+-- the pages list, and keeps what carrying the change out needs and the log does not hold (names,
+-- sealed credentials).
+create table proposals (
+  id           bytea    not null constraint proposals_pk primary key,
+  proposed_by  bytea    not null constraint proposals_person_fk references people (id),
+  at           bigint   not null,
+  body         text     not null,          -- the exact proposal
+  details      text     not null,          -- JSON, one item for each change
+  -- mutable
+  state        text     not null constraint proposals_state_known check (state in
+    ('open', 'enacted', 'withdrawn', 'rejected', 'expired', 'stale')),
+  ended_at     bigint
+);
+create index proposals_by_state on proposals (state, at);
 
 -- Answers to API calls that carried an Idempotency-Key, for 24 hours.
 create table idempotency (

@@ -1,22 +1,22 @@
 //! The publish decision: a pure function of the log.
 //!
 //! [`authorise`] replays the entries that govern a release (everything about people, policies,
-//! packages and upstreams, and the release's own entries) and either returns an [`Authorised`]
-//! value or the reason why not. Rows in the database are never asked: what the pages show is
+//! packages and upstreams, folded by [`Governed`], and the release's own entries) and either returns
+//! an [`Authorised`] value or the reason why not. Rows in the database are never asked: what the pages show is
 //! computed by the same replay ([`Standing`]), and the forwarder calls [`authorise`] immediately
 //! before it opens the credential (A2, A11, I4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::assertion::{self, Intent, Purpose, RelyingParty};
-use crate::domain::decision::Decision;
+use crate::domain::assertion::Purpose;
+use crate::domain::decision::{Decision, Discount};
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Event, LogEntry, PackageRecord, UpstreamRecord};
-use crate::domain::ids::{
-    DecisionId, InstanceId, PackageId, PersonId, PolicyId, ReleaseId, UpstreamId,
-};
+use crate::domain::event::{Event, LogEntry, UpstreamRecord};
+use crate::domain::governed::{Governed, Unsound};
+use crate::domain::ids::{DecisionId, InstanceId, PersonId, ReleaseId, UpstreamId};
 use crate::domain::manifest::SealedManifest;
 use crate::domain::policy::Policy;
 use crate::domain::quorum::{QuorumMet, Tally, Verdict, Vote, tally};
@@ -24,13 +24,37 @@ use crate::domain::release::{Hold, State};
 use crate::domain::roster::{ActorIs, CiIdentity, Roster};
 use crate::domain::statement::{Circumstances, Statement};
 
+/// How far the clocks of two replicas may differ. An entry from further ahead was made to end a
+/// delay early.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
 /// Proof that a release may be published now. Only [`authorise`] makes one (I4).
 #[derive(Debug, Clone)]
 pub struct Authorised {
     instance: InstanceId,
     manifest: SealedManifest,
     upstream: UpstreamRecord,
+    credential_sha256: Option<Sha256>,
     quorum: QuorumMet,
+}
+
+/// What is known of the log from outside the database (Q18). A log that somebody made from scratch
+/// has another genesis or another founding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trust {
+    /// Digest of the genesis entry.
+    pub genesis: Sha256,
+    /// Digest of the founding document; `None` until the installation is founded.
+    pub founding: Option<Sha256>,
+}
+
+impl Trust {
+    /// What a log says of itself, for whoever knows it by other means than these pins.
+    pub fn of(log: &[LogEntry]) -> Result<Self, Unsound> {
+        let genesis = log.first().ok_or(Unsound("the log is empty"))?;
+        let founding = Governed::replay(log)?.founded().map(|founded| founded.digest);
+        Ok(Self { genesis: Sha256::of(&genesis.to_bytes()), founding })
+    }
 }
 
 impl Authorised {
@@ -49,6 +73,11 @@ impl Authorised {
         &self.upstream
     }
 
+    /// Digest of the sealed credential that people agreed to use there.
+    pub const fn credential_sha256(&self) -> Option<Sha256> {
+        self.credential_sha256
+    }
+
     /// Whose approvals counted.
     pub const fn quorum(&self) -> &QuorumMet {
         &self.quorum
@@ -62,6 +91,12 @@ pub enum NotAuthorised {
     /// may publish from such a log.
     #[error("the log is not sound: {0}")]
     Unsound(&'static str),
+    /// The log is not the one this installation was told to trust.
+    #[error("this is not the log that was pinned outside the database")]
+    AnotherLog,
+    /// Somebody stopped releases of this package or all of them (A17).
+    #[error("releases are frozen")]
+    Frozen,
     /// The release was never sealed.
     #[error("the release is not sealed")]
     NotSealed,
@@ -95,21 +130,10 @@ pub enum NotAuthorised {
     },
 }
 
-/// Why a recorded decision does not count.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-pub enum Discount {
-    /// The signed statement is not the one this release, person, policy and roster give.
-    #[error("the signed statement is about something else")]
-    Statement,
-    /// The key was not this person's, or did not count yet, when they signed.
-    #[error("the key did not count when it signed")]
-    KeyThen,
-    /// The key or the person is no longer on the roster (A4).
-    #[error("the key no longer counts")]
-    KeyNow,
-    /// The signature does not verify.
-    #[error("the signature does not verify: {0}")]
-    Signature(String),
+impl From<Unsound> for NotAuthorised {
+    fn from(Unsound(why): Unsound) -> Self {
+        Self::Unsound(why)
+    }
 }
 
 /// A decision that does not count, and why.
@@ -152,9 +176,14 @@ pub struct Standing {
     pub hold: Option<Hold>,
     /// Set when the release ended without being published.
     pub ended: Option<State>,
+    /// Releases of this package are stopped.
+    pub frozen: bool,
+    /// Digest of the founding, once enough founders signed what is set up.
+    pub founding: Option<Sha256>,
     origin: String,
     instance: InstanceId,
     destination: Option<UpstreamRecord>,
+    credential_sha256: Option<Sha256>,
 }
 
 impl Standing {
@@ -182,15 +211,29 @@ impl Standing {
 /// entries about other releases may be left out.
 pub fn authorise(
     log: &[LogEntry],
+    trust: Trust,
     release: ReleaseId,
     now: Timestamp,
 ) -> Result<Authorised, NotAuthorised> {
+    let genesis = log.first().ok_or(NotAuthorised::Unsound("the log is empty"))?;
+    if Sha256::of(&genesis.to_bytes()) != trust.genesis {
+        return Err(NotAuthorised::AnotherLog);
+    }
+    if log.iter().any(|entry| entry.at > now + CLOCKS_DIFFER) {
+        return Err(NotAuthorised::Unsound("an entry is from the future"));
+    }
     let standing = standing(log, release, now)?;
+    if standing.founding != trust.founding {
+        return Err(NotAuthorised::AnotherLog);
+    }
     if let Some(state) = standing.ended {
         return Err(NotAuthorised::Ended(state));
     }
     if now >= standing.expires_at {
         return Err(NotAuthorised::Expired(standing.expires_at));
+    }
+    if standing.frozen {
+        return Err(NotAuthorised::Frozen);
     }
     let upstream = standing.destination.ok_or(NotAuthorised::DestinationChanged)?;
     if standing.started_by == ActorIs::Unknown {
@@ -206,6 +249,7 @@ pub fn authorise(
             instance: standing.instance,
             manifest: standing.manifest,
             upstream,
+            credential_sha256: standing.credential_sha256,
             quorum,
         }),
     }
@@ -218,24 +262,13 @@ pub fn standing(
     now: Timestamp,
 ) -> Result<Standing, NotAuthorised> {
     let replay = Replay::run(log, release)?;
+    let governed = &replay.governed;
     let sealed = replay.sealed.as_ref().ok_or(NotAuthorised::NotSealed)?;
-    let roster = replay.roster()?;
-    let package = replay.package(&sealed.manifest)?;
-    let policy = replay.policy(package.policy)?;
+    let roster = governed.roster()?;
+    let package = governed.package(sealed.manifest.manifest().package_id)?;
+    let policy = governed.policy(package.policy)?;
     let started_by = roster.whose(&sealed.started_by);
-
-    let mut votes = Vec::new();
-    let mut discounted = Vec::new();
-    for cast in &replay.decisions {
-        match cast.judge(&replay, sealed, roster) {
-            Ok(vote) => votes.push(vote),
-            Err(why) => discounted.push(Discounted {
-                decision: cast.decision.id,
-                person: cast.decision.person,
-                why,
-            }),
-        }
-    }
+    let (votes, discounted) = replay.votes(sealed, roster);
     let count = |policy: &Policy| {
         let able = roster.able_to_sign(policy.members(), now);
         let mut may_count = able.clone();
@@ -244,7 +277,7 @@ pub fn standing(
         }
         (tally(policy.required(), &may_count, &able, &votes), may_count)
     };
-    let (then, may_count_then) = count(sealed.policy);
+    let (then, may_count_then) = count(&sealed.policy);
     let (today, may_count_today) = count(policy);
     let may_count: BTreeSet<_> = may_count_then.intersection(&may_count_today).copied().collect();
     let approves = |v: &&Vote| v.verdict == Verdict::Approve && may_count.contains(&v.person);
@@ -252,9 +285,9 @@ pub fn standing(
     Ok(Standing {
         manifest: sealed.manifest.clone(),
         expires_at: sealed.expires_at,
-        policy: policy.clone(),
-        sealed_policy: sealed.policy.clone(),
-        roster: roster.clone(),
+        policy: policy.as_ref().clone(),
+        sealed_policy: sealed.policy.as_ref().clone(),
+        roster: roster.as_ref().clone(),
         started_by,
         ci_identity: sealed.started_by.clone(),
         may_count,
@@ -263,10 +296,24 @@ pub fn standing(
         discounted,
         hold: replay.hold.clone(),
         ended: replay.ended,
-        origin: replay.genesis.relying_party.origin().to_owned(),
-        instance: replay.genesis.instance,
-        destination: replay.destination(package, sealed).cloned(),
+        frozen: governed.is_frozen(package.id),
+        founding: governed.founded().map(|founded| founded.digest),
+        origin: governed.relying_party().origin().to_owned(),
+        instance: governed.instance(),
+        destination: destination(governed, package.upstream, sealed),
+        credential_sha256: governed.credential(package.upstream),
     })
+}
+
+/// The upstream, if it still is the one that people were shown.
+fn destination(
+    governed: &Governed,
+    upstream: UpstreamId,
+    sealed: &Sealed,
+) -> Option<UpstreamRecord> {
+    let shown = &sealed.manifest.manifest().destination;
+    let upstream = governed.upstream(upstream)?;
+    (upstream.id == shown.upstream && upstream.url == shown.url).then(|| upstream.clone())
 }
 
 /// Both policies must hold: an objection under either wins, then whichever misses more (A3, Q7).
@@ -285,15 +332,10 @@ fn stricter(then: Tally, today: Tally) -> Tally {
     }
 }
 
-struct Genesis {
-    instance: InstanceId,
-    relying_party: RelyingParty,
-}
-
-struct Sealed<'a> {
+struct Sealed {
     manifest: SealedManifest,
     started_by: CiIdentity,
-    policy: &'a Policy,
+    policy: Arc<Policy>,
     expires_at: Timestamp,
 }
 
@@ -301,84 +343,40 @@ struct Sealed<'a> {
 struct Cast<'a> {
     decision: &'a Decision,
     at: Timestamp,
-    roster: &'a Roster,
-    policy: &'a Policy,
+    roster: Arc<Roster>,
+    policy: Arc<Policy>,
 }
 
 struct Replay<'a> {
-    genesis: Genesis,
-    roster: Option<&'a Roster>,
-    policies: BTreeMap<PolicyId, Vec<&'a Policy>>,
-    packages: BTreeMap<PackageId, &'a PackageRecord>,
-    upstreams: BTreeMap<UpstreamId, &'a UpstreamRecord>,
-    sealed: Option<Sealed<'a>>,
+    governed: Governed,
+    sealed: Option<Sealed>,
     decisions: Vec<Cast<'a>>,
     hold: Option<Hold>,
     ended: Option<State>,
-    last_sequence: u64,
 }
 
 impl<'a> Replay<'a> {
     fn run(log: &'a [LogEntry], release: ReleaseId) -> Result<Self, NotAuthorised> {
         let (first, rest) = log.split_first().ok_or(NotAuthorised::Unsound("the log is empty"))?;
-        let Event::Genesis { instance, origin } = &first.event else {
-            return Err(NotAuthorised::Unsound("the first entry is not genesis"));
-        };
-        let relying_party = RelyingParty::parse(origin)
-            .map_err(|_| NotAuthorised::Unsound("the genesis origin is not an origin"))?;
-        if first.sequence != 0 {
-            return Err(NotAuthorised::Unsound("the first entry is missing"));
-        }
         let mut replay = Self {
-            genesis: Genesis { instance: *instance, relying_party },
-            roster: None,
-            policies: BTreeMap::new(),
-            packages: BTreeMap::new(),
-            upstreams: BTreeMap::new(),
+            governed: Governed::begin(first)?,
             sealed: None,
             decisions: Vec::new(),
             hold: None,
             ended: None,
-            last_sequence: 0,
         };
         for entry in rest {
-            if entry.sequence <= replay.last_sequence {
-                return Err(NotAuthorised::Unsound("entries are out of order"));
-            }
-            replay.last_sequence = entry.sequence;
-            if entry.event.release().is_none_or(|about| about == release) {
+            replay.governed.apply(entry)?;
+            if entry.event.release() == Some(release) {
                 replay.apply(entry)?;
             }
         }
         Ok(replay)
     }
 
+    /// Takes an entry about the release.
     fn apply(&mut self, entry: &'a LogEntry) -> Result<(), NotAuthorised> {
         match &entry.event {
-            Event::Genesis { .. } => {
-                return Err(NotAuthorised::Unsound("there is a second genesis entry"));
-            }
-            Event::RosterRevised { roster, .. } => {
-                let expected = self.roster.map_or(1, |r| r.revision + 1);
-                if roster.revision != expected {
-                    return Err(NotAuthorised::Unsound("a roster revision is missing"));
-                }
-                self.roster = Some(roster);
-            }
-            Event::PolicyRevised { policy, .. } => {
-                let revisions = self.policies.entry(policy.id()).or_default();
-                let expected = u32::try_from(revisions.len() + 1).unwrap_or(u32::MAX);
-                if policy.revision() != expected {
-                    return Err(NotAuthorised::Unsound("a policy revision is missing"));
-                }
-                revisions.push(policy);
-            }
-            Event::UpstreamRevised { upstream, .. } => {
-                self.upstreams.insert(upstream.id, upstream);
-            }
-            Event::PackageRevised { package, .. } => {
-                self.packages.insert(package.id, package);
-            }
             Event::ReleaseSealed { .. } => self.seal(entry)?,
             Event::Decided { decision, .. } => self.cast(entry.at, decision)?,
             Event::ReleaseHeld { by, note, .. } => {
@@ -389,21 +387,8 @@ impl<'a> Replay<'a> {
             Event::ReleaseRejected { .. } => self.ended = Some(State::Rejected),
             Event::ReleaseExpired { .. } => self.ended = Some(State::Expired),
             Event::ReleaseSuperseded { .. } => self.ended = Some(State::Superseded),
-            // What follows says what happened, not what may happen.
-            Event::CredentialSealed { .. }
-            | Event::PublisherRevised { .. }
-            | Event::PublisherRemoved { .. }
-            | Event::ReleaseOpened { .. }
-            | Event::ArtifactStaged { .. }
-            | Event::ReleaseApproved { .. }
-            | Event::ForwardStarted { .. }
-            | Event::ForwardEnded { .. }
-            | Event::ReleaseConfirming { .. }
-            | Event::ReleaseReturned { .. }
-            | Event::ForwardRetried { .. }
-            | Event::ReleasePublished { .. }
-            | Event::ReleasePartlyPublished { .. }
-            | Event::ReleaseFailed { .. } => {}
+            // The others say what happened, not what may happen.
+            _ => {}
         }
         Ok(())
     }
@@ -427,27 +412,23 @@ impl<'a> Replay<'a> {
         let manifest = SealedManifest::from_bytes(manifest.as_bytes().to_vec())
             .map_err(|_| NotAuthorised::Unsound("the sealed manifest does not parse"))?;
         if manifest.manifest().release != *release
-            || manifest.manifest().instance != self.genesis.instance
+            || manifest.manifest().instance != self.governed.instance()
         {
             return Err(NotAuthorised::Unsound("the sealed manifest is of another release"));
         }
-        let in_force = self.package(&manifest)?.policy;
+        let in_force = self.governed.package(manifest.manifest().package_id)?.policy;
         if *policy != in_force {
             return Err(NotAuthorised::Unsound("the release was sealed under a foreign policy"));
         }
-        let policy = self.policy(in_force)?;
+        let policy = Arc::clone(self.governed.policy(in_force)?);
         if policy.revision() != *policy_revision {
             return Err(NotAuthorised::Unsound("the release was sealed under an old policy"));
         }
         if entry.at.checked_add(policy.expiry()).ok() != Some(*expires_at) {
             return Err(NotAuthorised::Unsound("the seal does not expire as its policy says"));
         }
-        self.sealed = Some(Sealed {
-            manifest,
-            started_by: started_by.clone(),
-            policy,
-            expires_at: *expires_at,
-        });
+        let (started_by, expires_at) = (started_by.clone(), *expires_at);
+        self.sealed = Some(Sealed { manifest, started_by, policy, expires_at });
         Ok(())
     }
 
@@ -456,41 +437,24 @@ impl<'a> Replay<'a> {
             .sealed
             .as_ref()
             .ok_or(NotAuthorised::Unsound("a decision came before its release was sealed"))?;
-        let package = self.package(&sealed.manifest)?;
-        let cast =
-            Cast { decision, at, roster: self.roster()?, policy: self.policy(package.policy)? };
-        self.decisions.push(cast);
+        let package = self.governed.package(sealed.manifest.manifest().package_id)?;
+        let policy = Arc::clone(self.governed.policy(package.policy)?);
+        let roster = Arc::clone(self.governed.roster()?);
+        self.decisions.push(Cast { decision, at, roster, policy });
         Ok(())
     }
 
-    fn roster(&self) -> Result<&'a Roster, NotAuthorised> {
-        self.roster.ok_or(NotAuthorised::Unsound("there is no roster"))
-    }
-
-    fn package(&self, sealed: &SealedManifest) -> Result<&'a PackageRecord, NotAuthorised> {
-        self.packages
-            .get(&sealed.manifest().package_id)
-            .copied()
-            .ok_or(NotAuthorised::Unsound("the package of a sealed release is not in the log"))
-    }
-
-    fn policy(&self, id: PolicyId) -> Result<&'a Policy, NotAuthorised> {
-        self.policies
-            .get(&id)
-            .and_then(|revisions| revisions.last())
-            .copied()
-            .ok_or(NotAuthorised::Unsound("a policy in use is not in the log"))
-    }
-
-    /// The upstream, if it still is the one that people were shown.
-    fn destination(
-        &self,
-        package: &PackageRecord,
-        sealed: &Sealed<'_>,
-    ) -> Option<&'a UpstreamRecord> {
-        let shown = &sealed.manifest.manifest().destination;
-        let upstream = self.upstreams.get(&package.upstream).copied()?;
-        (upstream.id == shown.upstream && upstream.url == shown.url).then_some(upstream)
+    /// The decisions that count, and those that do not.
+    fn votes(&self, sealed: &Sealed, roster: &Roster) -> (Vec<Vote>, Vec<Discounted>) {
+        let (mut votes, mut discounted) = (Vec::new(), Vec::new());
+        for cast in &self.decisions {
+            let Decision { id, person, .. } = *cast.decision;
+            match cast.judge(&self.governed, sealed, roster) {
+                Ok(vote) => votes.push(vote),
+                Err(why) => discounted.push(Discounted { decision: id, person, why }),
+            }
+        }
+        (votes, discounted)
     }
 }
 
@@ -498,18 +462,18 @@ impl Cast<'_> {
     /// Whether the decision counts, and as what.
     fn judge(
         &self,
-        replay: &Replay<'_>,
-        sealed: &Sealed<'_>,
+        governed: &Governed,
+        sealed: &Sealed,
         roster_now: &Roster,
     ) -> Result<Vote, Discount> {
         let decision = self.decision;
         let signed =
             Statement::from_bytes(decision.statement.as_bytes()).ok_or(Discount::Statement)?;
         let circumstances = Circumstances {
-            origin: replay.genesis.relying_party.origin(),
+            origin: governed.relying_party().origin(),
             manifest: &sealed.manifest,
-            policy: self.policy,
-            roster: self.roster,
+            policy: &self.policy,
+            roster: &self.roster,
             not_after: sealed.expires_at,
         };
         let expected =
@@ -517,37 +481,15 @@ impl Cast<'_> {
         if expected.to_bytes() != decision.statement.as_bytes() || self.at >= sealed.expires_at {
             return Err(Discount::Statement);
         }
-        let credential = decision.assertion.credential_id();
-        let (person, key) = self.roster.key(credential).ok_or(Discount::KeyThen)?;
-        let counted_then = person.id == decision.person
-            && person.role.may_sign()
-            && self.policy.members().contains(&person.id)
-            && key.counts_from <= self.at;
-        if !counted_then {
+        if !self.policy.members().contains(&decision.person) {
             return Err(Discount::KeyThen);
         }
-        let (person_now, key_now) = roster_now.key(credential).ok_or(Discount::KeyNow)?;
-        if person_now.id != person.id || key_now.public_key != key.public_key {
-            return Err(Discount::KeyNow);
-        }
-        let intent = Intent {
-            purpose: match decision.verdict {
-                Verdict::Approve => Purpose::Approve,
-                Verdict::Reject => Purpose::Reject,
-            },
-            statement: Sha256::of(decision.statement.as_bytes()),
+        let purpose = match decision.verdict {
+            Verdict::Approve => Purpose::Approve,
+            Verdict::Reject => Purpose::Reject,
         };
-        let (relying_party, assertion) = (&replay.genesis.relying_party, &decision.assertion);
-        // The counter was compared when the decision was recorded; a replay has none to compare.
-        assertion::verify(
-            relying_party,
-            &key.public_key,
-            &intent,
-            &decision.nonce,
-            assertion,
-            None,
-        )
-        .map_err(|refusal| Discount::Signature(refusal.to_string()))?;
+        let then = (self.roster.as_ref(), self.at);
+        decision.verify(governed.relying_party(), purpose, then, roster_now)?;
         Ok(Vote { person: decision.person, verdict: decision.verdict })
     }
 }

@@ -1,10 +1,13 @@
 //! A recorded decision: one person, one verdict, one statement, one assertion.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::assertion::{Assertion, Nonce};
+use crate::domain::assertion::{self, Assertion, Intent, Nonce, Purpose, RelyingParty};
+use crate::domain::digest::Sha256;
 use crate::domain::ids::{DecisionId, PersonId};
 use crate::domain::quorum::Verdict;
+use crate::domain::roster::Roster;
 
 /// A decision with everything needed to verify it again, by us or by anybody.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,4 +24,58 @@ pub struct Decision {
     pub nonce: Nonce,
     /// What the authenticator returned.
     pub assertion: Assertion,
+}
+
+/// Why a recorded decision does not count.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum Discount {
+    /// The signed statement is not the one this subject, person, policy and roster give.
+    #[error("the signed statement is about something else")]
+    Statement,
+    /// The key was not this person's, or did not count yet, when they signed.
+    #[error("the key did not count when it signed")]
+    KeyThen,
+    /// The key or the person is no longer on the roster (A4).
+    #[error("the key no longer counts")]
+    KeyNow,
+    /// The signature does not verify.
+    #[error("the signature does not verify: {0}")]
+    Signature(String),
+}
+
+impl Decision {
+    /// Verifies the signature over the recorded statement by a key that was this person's and
+    /// counted when they signed, and is still theirs. What the statement says is the caller's to
+    /// compare.
+    pub fn verify(
+        &self,
+        relying_party: &RelyingParty,
+        purpose: Purpose,
+        (then, signed_at): (&Roster, Timestamp),
+        now: &Roster,
+    ) -> Result<(), Discount> {
+        let credential = self.assertion.credential_id();
+        let (person, key) = then.key(credential).ok_or(Discount::KeyThen)?;
+        let counted_then =
+            person.id == self.person && person.role.may_sign() && key.counts_from <= signed_at;
+        if !counted_then {
+            return Err(Discount::KeyThen);
+        }
+        let (person_now, key_now) = now.key(credential).ok_or(Discount::KeyNow)?;
+        if person_now.id != person.id || key_now.public_key != key.public_key {
+            return Err(Discount::KeyNow);
+        }
+        let intent = Intent { purpose, statement: Sha256::of(self.statement.as_bytes()) };
+        // The counter was compared when the decision was recorded; a replay has none to compare.
+        assertion::verify(
+            relying_party,
+            &key.public_key,
+            &intent,
+            &self.nonce,
+            &self.assertion,
+            None,
+        )
+        .map_err(|refusal| Discount::Signature(refusal.to_string()))?;
+        Ok(())
+    }
 }

@@ -3,19 +3,27 @@
 //! An entry is serialised once, when it is appended, in the transaction of the change it records
 //! (I7). Entries carry digests, public keys and pseudonymous ids; names live in the database.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::assertion::CredentialId;
 use crate::domain::decision::Decision;
 use crate::domain::digest::Sha256;
+use crate::domain::founding::Founding;
 use crate::domain::ids::{
-    AttemptId, InstanceId, PackageId, PersonId, PolicyId, PublisherId, ReleaseId, UpstreamId,
+    AttemptId, InstanceId, PackageId, PersonId, PolicyId, ProposalId, PublisherId, ReleaseId,
+    UpstreamId,
 };
 use crate::domain::log::Leaf;
 use crate::domain::manifest::Access;
 use crate::domain::package::Ecosystem;
 use crate::domain::policy::Policy;
+use crate::domain::proposal::Proposal;
+use crate::domain::recovery::RecoverySignature;
 use crate::domain::roster::{CiIdentity, Roster};
+use crate::domain::upstream::CredentialPurpose;
 
 /// Who made something happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +85,31 @@ pub struct UpstreamRecord {
     pub allow_private: bool,
 }
 
+/// A publisher as the publish decision needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublisherRecord {
+    /// Names it.
+    pub id: PublisherId,
+    /// What it may stage.
+    pub packages: BTreeSet<PackageId>,
+    /// Digest of its issuer, rule and packages.
+    pub rule_sha256: Sha256,
+}
+
+/// How a proposal ended without taking effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProposalEnd {
+    /// Whoever proposed it took it back.
+    Withdrawn,
+    /// Somebody objected.
+    Rejected,
+    /// Not enough people signed in time.
+    Expired,
+    /// It does not fit any more.
+    Stale,
+}
+
 /// What happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -113,6 +146,8 @@ pub enum Event {
     CredentialSealed {
         /// For which upstream.
         upstream: UpstreamId,
+        /// Sending or reading.
+        purpose: CredentialPurpose,
         /// Digest of the sealed bytes.
         sealed_sha256: Sha256,
         /// Who sealed it.
@@ -127,10 +162,8 @@ pub enum Event {
     },
     /// A publisher was added or changed.
     PublisherRevised {
-        /// Names it.
-        publisher: PublisherId,
-        /// Digest of its rule and packages.
-        rule_sha256: Sha256,
+        /// The whole record.
+        publisher: PublisherRecord,
         /// Who changed it.
         by: Actor,
     },
@@ -140,6 +173,54 @@ pub enum Event {
         publisher: PublisherId,
         /// Who removed it.
         by: Actor,
+    },
+    /// What is set up is put before the founders.
+    FoundingProposed {
+        /// The whole document.
+        founding: Box<Founding>,
+        /// Who put it before them.
+        by: PersonId,
+    },
+    /// A founder signed. The last one needed founds the installation.
+    FoundingSigned {
+        /// The whole signature.
+        decision: Decision,
+    },
+    /// A change is proposed.
+    Proposed {
+        /// The whole proposal.
+        proposal: Proposal,
+    },
+    /// A person approved or rejected a proposal.
+    ProposalDecided {
+        /// Which.
+        proposal: ProposalId,
+        /// The whole decision.
+        decision: Decision,
+    },
+    /// The offline recovery key signed a proposal.
+    ProposalRecovered {
+        /// Which.
+        proposal: ProposalId,
+        /// Its signature.
+        signature: RecoverySignature,
+    },
+    /// A proposal took effect.
+    ProposalEnacted {
+        /// Which.
+        proposal: ProposalId,
+    },
+    /// A proposal ended without taking effect.
+    ProposalEnded {
+        /// Which.
+        proposal: ProposalId,
+        /// How.
+        how: ProposalEnd,
+    },
+    /// A key's counter went backwards; it does not count any more (W9).
+    KeySuspended {
+        /// Which key.
+        credential_id: CredentialId,
     },
     /// The first file of a release arrived.
     ReleaseOpened {
@@ -303,6 +384,14 @@ impl Event {
             Self::PackageRevised { .. } => "package_revised",
             Self::PublisherRevised { .. } => "publisher_revised",
             Self::PublisherRemoved { .. } => "publisher_removed",
+            Self::FoundingProposed { .. } => "founding_proposed",
+            Self::FoundingSigned { .. } => "founding_signed",
+            Self::Proposed { .. } => "proposed",
+            Self::ProposalDecided { .. } => "proposal_decided",
+            Self::ProposalRecovered { .. } => "proposal_recovered",
+            Self::ProposalEnacted { .. } => "proposal_enacted",
+            Self::ProposalEnded { .. } => "proposal_ended",
+            Self::KeySuspended { .. } => "key_suspended",
             Self::ReleaseOpened { .. } => "release_opened",
             Self::ArtifactStaged { .. } => "artifact_staged",
             Self::ReleaseSealed { .. } => "release_sealed",
@@ -334,7 +423,15 @@ impl Event {
             | Self::CredentialSealed { .. }
             | Self::PackageRevised { .. }
             | Self::PublisherRevised { .. }
-            | Self::PublisherRemoved { .. } => None,
+            | Self::PublisherRemoved { .. }
+            | Self::FoundingProposed { .. }
+            | Self::FoundingSigned { .. }
+            | Self::Proposed { .. }
+            | Self::ProposalDecided { .. }
+            | Self::ProposalRecovered { .. }
+            | Self::ProposalEnacted { .. }
+            | Self::ProposalEnded { .. }
+            | Self::KeySuspended { .. } => None,
             Self::ReleaseOpened { release, .. }
             | Self::ArtifactStaged { release, .. }
             | Self::ReleaseSealed { release, .. }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::assertion::CredentialId;
-use crate::domain::authorise::{Authorised, NotAuthorised, authorise};
+use crate::domain::authorise::{Authorised, NotAuthorised, Trust, authorise};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, LogEntry};
 use crate::domain::ids::{PersonId, ReleaseId};
@@ -252,7 +252,11 @@ fn authorised(
         if *about != release {
             continue;
         }
-        let decided = authorise(&entries[..index], release, entry.at);
+        // The checkpoint says which log this is, so what the log says of itself is taken.
+        let log = &entries[..index];
+        let decided = Trust::of(log)
+            .map_err(NotAuthorised::from)
+            .and_then(|trust| authorise(log, trust, release, entry.at));
         let sequence = entry.sequence;
         last = Some(decided.map_err(|why| Unproven::NotAuthorised { sequence, why })?);
         first.get_or_insert(entry.at);

@@ -56,6 +56,9 @@ pub mod kind {
     /// A recorded approval or rejection.
     #[derive(Debug)]
     pub enum Decision {}
+    /// A requested change of people, rules or places.
+    #[derive(Debug)]
+    pub enum Proposal {}
     /// A unit of background work.
     #[derive(Debug)]
     pub enum Job {}
@@ -92,6 +95,8 @@ pub type ReleaseId = Id<kind::Release>;
 pub type ArtifactId = Id<kind::Artifact>;
 /// Names a decision.
 pub type DecisionId = Id<kind::Decision>;
+/// Names a proposal.
+pub type ProposalId = Id<kind::Proposal>;
 /// Names a job.
 pub type JobId = Id<kind::Job>;
 /// Names a forward attempt.

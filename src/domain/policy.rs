@@ -166,6 +166,15 @@ impl Policy {
         self.triggering_actor_counts
     }
 
+    /// True when nobody can release under this policy who could not under `other`: as many or
+    /// more of the same or fewer people, no later, and no more of them counting.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.required >= other.required
+            && self.members.is_subset(&other.members)
+            && self.expiry_secs <= other.expiry_secs
+            && (other.triggering_actor_counts || !self.triggering_actor_counts)
+    }
+
     /// The rule in one English sentence.
     pub fn sentence(&self) -> String {
         let actor = if self.triggering_actor_counts {

@@ -16,6 +16,26 @@ use crate::domain::digest::{Sha1, Sha256, Sha512};
 use crate::domain::ids::UpstreamId;
 use crate::domain::package::{Ecosystem, excerpt};
 
+/// What a credential may be used for. The two kinds never open for each other (Q17).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialPurpose {
+    /// Sending artifacts.
+    Publish,
+    /// Reading what the registry holds.
+    Read,
+}
+
+impl CredentialPurpose {
+    /// The word in the encoding, the database and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Read => "read",
+        }
+    }
+}
+
 /// Longest name of an upstream, in characters: it has to fit on one line of a page.
 const NAME_MAX: usize = 80;
 /// Longest address, in bytes: what proxies and logs still carry whole.

@@ -8,10 +8,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::domain::assertion::{Intent, Nonce, Purpose};
+use crate::domain::assertion::Purpose;
 use crate::domain::authorise::{Standing, standing};
-use crate::domain::decision::Decision;
-use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, LogEntry};
 use crate::domain::ids::{CeremonyId, PersonId, ReleaseId};
 use crate::domain::quorum::{Tally, Verdict};
@@ -19,28 +17,16 @@ use crate::domain::release::State;
 use crate::domain::roster::ActorIs;
 use crate::domain::statement::{REASON_MAX, Statement};
 use crate::entropy;
-use crate::passkeys::{AssertState, Passkeys, PresentedAssertion, StoredPasskey};
-use crate::pipeline::signin::suspend_on_alarm;
+use crate::passkeys::Passkeys;
+use crate::pipeline::signature::{self, Signer, Subject};
 use crate::pipeline::{Error, Fault, Kind, Refusal, Result, again, refuse};
 use crate::store::releases::ReleaseRecord;
-use crate::store::signin::{Ceremony, CeremonyPurpose, PasskeyRecord};
+use crate::store::signin::{Ceremony, CeremonyPurpose};
 use crate::store::{Store, Tx};
-
-/// How long a person has between "Approve with passkey" and the touch (W3), in seconds.
-const CEREMONY_SECS: i64 = 120;
 
 /// What somebody hears who would end a hold without having seen it.
 pub(super) const HELD_MEANWHILE: &str =
     "somebody put the release on hold since you opened the page; load it again and read why";
-
-/// A person acting in a session.
-#[derive(Debug, Clone)]
-pub struct Signer {
-    /// Who.
-    pub person: PersonId,
-    /// The session the ceremony is bound to.
-    pub session: Sha256,
-}
 
 /// Why a person cannot decide about a release now, for the page and for refusals.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,35 +81,16 @@ async fn begin_once(
     let standing = standing_of(&log, release, now)?;
     let voted = tx.verdict_of(release, signer.person).await?.is_some();
     may_decide(&record, &standing, signer.person, verdict, (voted, now)).map_err(forbidden)?;
-    let statement = standing.statement(signer.person, verdict, reason).to_bytes();
-    let intent = intent(verdict, &statement);
-    let nonce = Nonce::from_bytes(entropy::bytes()?);
-    let mut keys = Vec::new();
-    for key in tx.passkeys_of(signer.person).await? {
-        if key.counts_from <= now {
-            keys.push(stored(&key)?);
-        }
-    }
-    let (options, state) = passkeys
-        .begin_assert(signer.person, &keys, intent, nonce)
-        .map_err(|error| Fault::new("beginning a ceremony", error))?;
-    let ceremony = Ceremony {
-        id: entropy::id(now)?,
-        purpose: purpose(verdict),
-        person: Some(signer.person),
-        session: Some(signer.session),
-        invitation: None,
+    let subject = Subject {
+        ceremony: purpose(verdict),
+        purpose: signed_for(verdict),
         release: Some(release),
-        nonce: Some(nonce),
-        statement: Some(statement),
-        state: serde_json::to_string(&state)
-            .map_err(|error| Fault::new("storing a ceremony", error))?,
-        created_at: now,
-        expires_at: now + jiff::SignedDuration::from_secs(CEREMONY_SECS),
+        proposal: None,
+        statement: standing.statement(signer.person, verdict, reason).to_bytes(),
     };
-    tx.insert_ceremony(&ceremony).await?;
+    let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
     tx.commit().await?;
-    Ok((ceremony.id, options))
+    Ok(begun)
 }
 
 /// What a finished ceremony came to.
@@ -207,24 +174,15 @@ async fn decide(
             "what you would sign changed while the prompt was open; read it again",
         );
     }
-    let (key, accepted) =
-        verify(tx, passkeys, ceremony, credential, intent(verdict, &statement), now).await?;
-
-    let decision = Decision {
-        id: entropy::id(now)?,
-        person,
-        verdict,
-        statement: String::from_utf8_lossy(&statement).into_owned(),
-        nonce: *accepted.nonce(),
-        assertion: accepted.assertion().clone(),
-    };
-    let (from, to) = (key.counter, accepted.stored().counter());
-    let advanced = serde_json::to_string(accepted.stored())
-        .map_err(|error| Fault::new("storing a passkey", error))?;
-    if !tx.advance_counter(key.id, from, to, &advanced, now).await? {
-        return refuse(Kind::Conflict, "the passkey was used elsewhere meanwhile; start again");
-    }
-    tx.insert_decision(id, &decision, key.id, reason.as_deref(), now).await?;
+    let (decision, key) = signature::finish(
+        tx,
+        passkeys,
+        (ceremony, credential),
+        (signed_for(verdict), verdict),
+        now,
+    )
+    .await?;
+    tx.insert_decision(id, &decision, key, reason.as_deref(), now).await?;
     tx.append(now, Event::Decided { release: id, decision }).await?;
     if hold.is_some() {
         end_hold(tx, id, person, now).await?;
@@ -271,33 +229,6 @@ async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
     Ok(to)
 }
 
-async fn verify(
-    tx: &mut Tx,
-    passkeys: &Passkeys,
-    ceremony: &Ceremony,
-    credential: &serde_json::Value,
-    intent: Intent,
-    now: Timestamp,
-) -> Result<(PasskeyRecord, crate::passkeys::AcceptedAssertion)> {
-    let state: AssertState = serde_json::from_str(&ceremony.state)
-        .map_err(|error| Fault::new("reading a stored ceremony", error))?;
-    let presented = PresentedAssertion::parse(credential)
-        .map_err(|refusal| Refusal::new(Kind::BadInput, refusal.to_string()))?;
-    let Some(key) = tx.usable_passkey_locked(presented.credential_id()).await? else {
-        return refuse(Kind::Forbidden, "this passkey is not enrolled here");
-    };
-    if Some(key.person) != ceremony.person || key.counts_from > now {
-        return refuse(Kind::Forbidden, "this passkey is not yours or does not count");
-    }
-    match passkeys.finish_assert(&state, &intent, &stored(&key)?, &presented) {
-        Ok(accepted) => Ok((key, accepted)),
-        Err(refusal) => {
-            suspend_on_alarm(tx, &key, &refusal, now).await?;
-            refuse(Kind::Forbidden, refusal.to_string())
-        }
-    }
-}
-
 /// Whether `person` may cast `verdict` now.
 pub fn may_decide(
     record: &ReleaseRecord,
@@ -341,12 +272,6 @@ pub fn may_decide(
         return Err(CannotDecide::StartedIt);
     }
     Ok(())
-}
-
-/// The verifier's own form of a passkey.
-fn stored(key: &PasskeyRecord) -> Result<StoredPasskey> {
-    serde_json::from_str(&key.stored)
-        .map_err(|error| Fault::new("reading a stored passkey", error).into())
 }
 
 /// What a person says about a release, without the white space around it.
@@ -412,10 +337,10 @@ const fn purpose(verdict: Verdict) -> CeremonyPurpose {
     }
 }
 
-fn intent(verdict: Verdict, statement: &[u8]) -> Intent {
-    let purpose = match verdict {
+/// What the challenge of a decision says it is for.
+const fn signed_for(verdict: Verdict) -> Purpose {
+    match verdict {
         Verdict::Approve => Purpose::Approve,
         Verdict::Reject => Purpose::Reject,
-    };
-    Intent { purpose, statement: Sha256::of(statement) }
+    }
 }

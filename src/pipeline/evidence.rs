@@ -113,6 +113,7 @@ async fn revealed(tx: &mut Tx, log: &[LogEntry]) -> Result<BTreeMap<PersonId, St
         tx.people().await?.into_iter().map(|person| (person.id, person.name)).collect();
     let on_roster = |entry: &LogEntry| match &entry.event {
         Event::RosterRevised { roster, .. } => roster.people.iter().map(|p| p.id).collect(),
+        Event::Proposed { proposal } => proposal.subjects().into_iter().collect(),
         _ => Vec::new(),
     };
     let known: BTreeSet<PersonId> = log.iter().flat_map(on_roster).collect();

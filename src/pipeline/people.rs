@@ -10,11 +10,13 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Actor, Event};
-use crate::domain::ids::{InvitationId, PasskeyId, PersonId};
+use crate::domain::ids::{InvitationId, PasskeyId, PersonId, ProposalId};
 use crate::domain::package::excerpt;
+use crate::domain::proposal::Change;
 use crate::domain::roster::{CiIdentity, Role, Roster};
 use crate::entropy;
 use crate::passkeys::StoredPasskey;
+use crate::pipeline::governance::{Details, Entered, Wanted, enter};
 use crate::pipeline::{Fault, Kind, Result, refuse, transaction};
 use crate::store::people::NewInvitation;
 use crate::store::signin::PasskeyRecord;
@@ -113,18 +115,20 @@ pub async fn add_person(
     by: &Actor,
     name: &str,
     role: Role,
-) -> Result<PersonId> {
+) -> Result<Entered<PersonId>> {
     require_owner(tx, by).await?;
     let name = parse_name(name)?;
-    let id = entropy::id(now)?;
-    if !tx.insert_person(id, &name, role, now).await? {
+    if tx.person_named(&name).await?.is_some() {
         return refuse(
             Kind::Conflict,
             format!("expected a name that nobody has yet, received `{}`", excerpt(&name)),
         );
     }
-    revise_roster(tx, now, by.clone()).await?;
-    Ok(id)
+    let person = entropy::id(now)?;
+    let change = Change::AddPerson { person, role };
+    let wanted = vec![Wanted { change, details: Details::Person { name } }];
+    let proposal = enter(tx, by, wanted, now).await?;
+    Ok(Entered { value: person, proposal })
 }
 
 /// Invites a person who has not joined yet; earlier invitations of theirs end. Owners and the host
@@ -182,7 +186,7 @@ pub async fn link_ci_identity(
     identity: CiIdentity,
     actor_name: &str,
     owner: IdentityOwner,
-) -> Result<()> {
+) -> Result<Option<ProposalId>> {
     let person = match owner {
         IdentityOwner::Bot => None,
         IdentityOwner::Person(person) => Some(standing_person(tx, person).await?),
@@ -205,23 +209,18 @@ pub async fn link_ci_identity(
             ),
         );
     }
-    let linked = LinkedIdentity {
-        identity,
-        actor_name: excerpt(actor_name),
-        person: person.map(|person| person.id),
-        linked_at: now,
-    };
-    if !tx.link_ci_identity(&linked).await? {
+    if tx.ci_identities().await?.iter().any(|known| known.identity == identity) {
         return refuse(
             Kind::Conflict,
             format!(
                 "expected a CI identity that is not settled yet, received `{}`",
-                excerpt(&linked.identity.actor_id)
+                excerpt(&identity.actor_id)
             ),
         );
     }
-    revise_roster(tx, now, by.clone()).await?;
-    Ok(())
+    let change = Change::LinkIdentity { identity, person: person.map(|person| person.id) };
+    let details = Details::Identity { actor_name: excerpt(actor_name) };
+    enter(tx, by, vec![Wanted { change, details }], now).await
 }
 
 /// Forgets whose a CI identity is, so that nothing it started can be approved until it is settled
@@ -231,16 +230,16 @@ pub async fn unlink_ci_identity(
     now: Timestamp,
     by: &Actor,
     identity: &CiIdentity,
-) -> Result<()> {
+) -> Result<Option<ProposalId>> {
     require_owner(tx, by).await?;
-    if !tx.unlink_ci_identity(identity).await? {
+    if !tx.ci_identities().await?.iter().any(|known| known.identity == *identity) {
         return refuse(
             Kind::NotFound,
             format!("expected a settled CI identity, received `{}`", excerpt(&identity.actor_id)),
         );
     }
-    revise_roster(tx, now, by.clone()).await?;
-    Ok(())
+    let change = Change::UnlinkIdentity { identity: identity.clone() };
+    enter(tx, by, vec![Wanted::plain(change)], now).await
 }
 
 /// Gives a person another role. Owners and the host may; the last owner stays one.
@@ -250,33 +249,43 @@ pub async fn change_role(
     by: &Actor,
     person: PersonId,
     role: Role,
-) -> Result<()> {
+) -> Result<Option<ProposalId>> {
     tx.lock_log().await?;
     require_owner(tx, by).await?;
     let before = standing_person(tx, person).await?;
     if role != Role::Owner {
         another_owner_stays(tx, &before).await?;
     }
-    if tx.set_role(person, role).await? {
-        revise_roster(tx, now, by.clone()).await?;
+    if before.role == role {
+        return Ok(None);
     }
-    Ok(())
+    enter(tx, by, vec![Wanted::plain(Change::ChangeRole { person, role })], now).await
 }
 
 /// Removes a person: their sessions, invitations, passkeys and CI identities end with it, so
-/// their signatures stop counting (A4). Owners and the host may; the last owner stays.
-pub async fn leave(tx: &mut Tx, now: Timestamp, by: &Actor, person: PersonId) -> Result<()> {
+/// their signatures stop counting (A4). Owners, the host and the person may; the last owner stays.
+pub async fn leave(
+    tx: &mut Tx,
+    now: Timestamp,
+    by: &Actor,
+    person: PersonId,
+) -> Result<Option<ProposalId>> {
     tx.lock_log().await?;
-    require_owner(tx, by).await?;
+    if *by != Actor::Person(person) {
+        require_owner(tx, by).await?;
+    }
     let before = standing_person(tx, person).await?;
     another_owner_stays(tx, &before).await?;
-    tx.mark_left(person, now).await?;
-    tx.end_sessions_of(person).await?;
-    tx.revoke_invitations_of(person, now).await?;
-    tx.revoke_passkeys_of(person, now).await?;
-    tx.unlink_ci_identities_of(person).await?;
-    revise_roster(tx, now, by.clone()).await?;
-    Ok(())
+    enter(tx, by, vec![Wanted::plain(Change::RemovePerson { person })], now).await
+}
+
+/// What adding somebody came to.
+#[derive(Debug)]
+pub enum Added {
+    /// They are there, and this invites them.
+    Invited(Invited),
+    /// It is proposed; they are invited once it took effect.
+    Proposed(ProposalId),
 }
 
 /// Adds a person and invites them, in a transaction of its own.
@@ -286,11 +295,15 @@ pub async fn add_and_invite(
     by: Actor,
     name: String,
     role: Role,
-) -> Result<Invited> {
+) -> Result<Added> {
     transaction(store, move |tx| {
         Box::pin(async move {
-            let person = add_person(tx, now, &by, &name, role).await?;
-            invite(tx, now, &by, person).await
+            match add_person(tx, now, &by, &name, role).await? {
+                Entered { proposal: Some(proposal), .. } => Ok(Added::Proposed(proposal)),
+                Entered { value: person, .. } => {
+                    invite(tx, now, &by, person).await.map(Added::Invited)
+                }
+            }
         })
     })
     .await

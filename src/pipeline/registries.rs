@@ -5,8 +5,8 @@ use secrecy::SecretString;
 
 use crate::domain::digest::Sha256;
 use crate::domain::package::{PackageName, Version};
-use crate::domain::upstream::{Observation, Upstream};
-use crate::pipeline::setup::{Purpose, credential_context, credential_origin};
+use crate::domain::upstream::{CredentialPurpose, Observation, Upstream};
+use crate::pipeline::setup::{credential_context, credential_origin};
 use crate::pipeline::{Fault, Result};
 use crate::store::Store;
 use crate::upstream::{Client, Conditions, Passthrough, ReadFault, Reading};
@@ -55,8 +55,8 @@ impl Registries<'_> {
     async fn credential(&self, upstream: &Upstream) -> Result<Option<SecretString>> {
         let mut tx = self.store.snapshot().await?;
         let Some(sealed) = tx.read_credential(upstream.id()).await? else { return Ok(None) };
-        let origin = credential_origin(upstream, Purpose::Read);
-        let context = credential_context(self.genesis, upstream, &origin, Purpose::Read);
+        let origin = credential_origin(upstream, CredentialPurpose::Read);
+        let context = credential_context(self.genesis, upstream, &origin, CredentialPurpose::Read);
         self.key
             .open(&context, &Sealed::from_bytes(sealed))
             .map(Some)

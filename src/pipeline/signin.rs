@@ -11,15 +11,17 @@ use serde::{Deserialize, Serialize};
 use crate::domain;
 use crate::domain::assertion::{Intent, Nonce, Purpose};
 use crate::domain::digest::Sha256;
-use crate::domain::event::Actor;
-use crate::domain::ids::{CeremonyId, InvitationId, PasskeyId, PersonId};
+use crate::domain::event::{Actor, Event};
+use crate::domain::ids::{CeremonyId, InvitationId, PasskeyId, PersonId, ProposalId};
 use crate::domain::package::excerpt;
-use crate::domain::roster::Role;
+use crate::domain::proposal::Change;
+use crate::domain::roster::{NEVER, Role, RosterKey};
 use crate::entropy;
 use crate::passkeys::{
     ASSERT_LIFETIME, AssertState, ENROL_LIFETIME, EnrolState, NewPasskey, PasskeyFault,
     PasskeyRefusal, Passkeys, PresentedAssertion,
 };
+use crate::pipeline::governance::{self, Wanted, enter, governed_alone};
 use crate::pipeline::people::{
     Invited, add_person, invite, open_invitation, revise_roster, token_hash, verifier_form,
 };
@@ -133,6 +135,8 @@ pub struct Started {
     pub person: PersonId,
     /// The page asked for before signing in: a path on this site, checked.
     pub next: Option<String>,
+    /// The proposal that the change became.
+    pub proposal: Option<ProposalId>,
 }
 
 /// A ceremony's state in the database, with the one text that the page sent at the beginning.
@@ -210,7 +214,7 @@ pub async fn claim(store: &Store, code: &str, name: String, now: Timestamp) -> R
             if tx.use_claim_code(&hash, now).await? {
                 // A refused name rolls the claim back, and the code can be used again.
                 let person = add_person(tx, now, &Actor::Host, &name, Role::Owner).await?;
-                let invited = invite(tx, now, &Actor::Host, person).await?;
+                let invited = invite(tx, now, &Actor::Host, person.value).await?;
                 return Ok(Claim::Accepted(invited));
             }
             let tries = tx.count_claim_try().await?.unwrap_or(0);
@@ -269,8 +273,10 @@ pub async fn finish_enrol(
                 return refuse(Kind::Conflict, "expected somebody who has not joined yet");
             }
             insert_key(tx, person, &key, key_name, now).await?;
-            revise_roster(tx, now, Actor::Person(person)).await?;
-            start_session(tx, person, None, now).await
+            let inviter = invitation.invited_by;
+            let started = start_session(tx, person, None, now).await?;
+            let proposal = enter_key(tx, inviter, person, &key, now).await?;
+            Ok(Started { proposal, ..started })
         })
     })
     .await
@@ -318,9 +324,10 @@ pub async fn finish_add_key(
         Box::pin(async move {
             let person = still_live(tx, &session, now).await?.person;
             insert_key(tx, person, &key, key_name, now).await?;
-            revise_roster(tx, now, Actor::Person(person)).await?;
+            let proposal = enter_key(tx, Some(person), person, &key, now).await?;
             tx.end_sessions_of(person).await?;
-            start_session(tx, person, None, now).await
+            let started = start_session(tx, person, None, now).await?;
+            Ok(Started { proposal, ..started })
         })
     })
     .await
@@ -339,21 +346,34 @@ pub async fn remove_key(
         Box::pin(async move {
             tx.lock_log().await?;
             let person = still_live(tx, &session, now).await?.person;
-            if !tx.revoke_passkey(person, key, now).await? {
+            let kept = tx.kept_passkeys_of(person).await?;
+            let Some(leaving) = kept.iter().find(|kept| kept.id == key) else {
                 return refuse(
                     Kind::NotFound,
                     format!("expected one of your keys, received `{key}`"),
                 );
+            };
+            if leaving.counts_from == NEVER {
+                return refuse(
+                    Kind::Conflict,
+                    "this key waits for a proposal, take that back instead",
+                );
             }
-            if tx.passkeys_of(person).await?.is_empty() {
+            let mut others = tx.passkeys_of(person).await?;
+            others.retain(|kept| kept.id != key && kept.counts_from < NEVER);
+            if others.is_empty() {
                 return refuse(
                     Kind::Conflict,
                     "your only key cannot be removed, add another first",
                 );
             }
-            revise_roster(tx, now, Actor::Person(person)).await?;
+            let credential_id = leaving.credential_id.clone();
+            let change = Change::RevokeKey { person, credential_id };
+            let by = Actor::Person(person);
+            let proposal = enter(tx, &by, vec![Wanted::plain(change)], now).await?;
             tx.end_sessions_of(person).await?;
-            start_session(tx, person, None, now).await
+            let started = start_session(tx, person, None, now).await?;
+            Ok(Started { proposal, ..started })
         })
     })
     .await
@@ -380,6 +400,7 @@ pub async fn begin_sign_in(
         session: None,
         invitation: None,
         release: None,
+        proposal: None,
         nonce: Some(nonce),
         statement: Some(statement),
         state: kept.to_json()?,
@@ -496,7 +517,7 @@ pub async fn suspend_on_alarm(
     tracing::error!(passkey = %key.id, person = %key.person, %refusal, "passkey alarm");
     if matches!(refusal, PasskeyRefusal::Counter { .. }) && tx.suspend_passkey(key.id, now).await? {
         tx.end_sessions_of(key.person).await?;
-        revise_roster(tx, now, Actor::Gateway).await?;
+        suspended(tx, key, now).await?;
     }
     Ok(())
 }
@@ -548,6 +569,7 @@ impl KeyOwner {
             session: self.session,
             invitation: self.invitation,
             release: None,
+            proposal: None,
             nonce: None,
             statement: None,
             state: Kept { text: key_name, state }.to_json()?,
@@ -624,6 +646,51 @@ async fn insert_key(
     Err(not_accepted(Kind::Conflict, &PasskeyRefusal::AlreadyEnrolled))
 }
 
+/// Puts a new key on the roster: at once before the founding, as a proposal after it. Whoever
+/// invited its owner proposes it; for the first people of a set-up file an owner does.
+async fn enter_key(
+    tx: &mut Tx,
+    by: Option<PersonId>,
+    person: PersonId,
+    key: &NewPasskey,
+    now: Timestamp,
+) -> Result<Option<ProposalId>> {
+    let before = governed_alone(tx).await?;
+    if before.founded().is_none() {
+        revise_roster(tx, now, Actor::Person(person)).await?;
+        return Ok(None);
+    }
+    // Until the proposal takes effect the key signs its owner in and decides nothing.
+    let credential_id = key.stored.credential_id().clone();
+    tx.let_credential_count(&credential_id, NEVER).await?;
+    let roster = before.roster().map_err(|error| Fault::new("reading the roster", error))?;
+    let owners = || roster.people.iter().filter(|person| person.role == Role::Owner);
+    let stands = |by: &PersonId| *by == person || owners().any(|owner| owner.id == *by);
+    let by = by.filter(stands).or_else(|| owners().next().map(|owner| owner.id)).unwrap_or(person);
+    let public_key = key.stored.key().clone();
+    let key = RosterKey { credential_id, public_key, counts_from: now };
+    let wanted = vec![Wanted::plain(Change::AddKey { person, key })];
+    enter(tx, &Actor::Person(by), wanted, now).await
+}
+
+/// Takes a suspended key off the roster.
+async fn suspended(tx: &mut Tx, key: &PasskeyRecord, now: Timestamp) -> Result<()> {
+    let before = governed_alone(tx).await?;
+    if before.founded().is_none() {
+        revise_roster(tx, now, Actor::Gateway).await?;
+        return Ok(());
+    }
+    let credential_id = key.credential_id.clone();
+    if before.roster().is_ok_and(|roster| roster.key(&credential_id).is_none()) {
+        // It waits for its proposal, and counts for nothing yet.
+        return Ok(());
+    }
+    let after = governance::append(tx, now, Event::KeySuspended { credential_id }).await?;
+    let roster = after.roster().map_err(|error| Fault::new("reading the roster", error))?;
+    tx.insert_roster(roster, now).await?;
+    Ok(())
+}
+
 async fn start_session(
     tx: &mut Tx,
     person: PersonId,
@@ -638,7 +705,7 @@ async fn start_session(
         expires_at: now + SESSION_LIFETIME,
     };
     tx.insert_session(&session, SESSIONS_MAX - 1, now).await?;
-    Ok(Started { token, person, next })
+    Ok(Started { token, person, next, proposal: None })
 }
 
 /// The session as it is in this transaction; one that ended since the request began is refused.

@@ -237,6 +237,19 @@ impl Tx {
         bodies.iter().map(|body| sound(LogEntry::from_bytes(body), "log_entries", "body")).collect()
     }
 
+    /// Every entry that is about no release, in order: what governs this installation.
+    pub async fn log_of_governance(&mut self) -> Result<Vec<LogEntry>, StoreError> {
+        let bodies: Vec<Vec<u8>> = on!(self, c, {
+            sqlx::query_scalar(
+                "-- log: entries about people, rules and places
+                select body from log_entries where release_id is null order by sequence",
+            )
+            .fetch_all(c)
+            .await?
+        });
+        bodies.iter().map(|body| sound(LogEntry::from_bytes(body), "log_entries", "body")).collect()
+    }
+
     /// The entries about one release, newest last, for "what happened so far".
     pub async fn release_history(
         &mut self,

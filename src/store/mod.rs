@@ -61,6 +61,7 @@ pub mod instance;
 pub mod jobs;
 pub mod log;
 pub mod people;
+pub mod proposals;
 pub mod releases;
 pub mod setup;
 pub mod signin;

@@ -550,19 +550,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Puts a package under another policy.
-    pub async fn set_package_policy(
-        &mut self,
-        id: PackageId,
-        policy: PolicyId,
-    ) -> Result<(), StoreError> {
+    /// Puts a package under another policy or upstream.
+    pub async fn set_package(&mut self, package: &PackageRecord) -> Result<(), StoreError> {
         on!(self, c, {
             sqlx::query(
-                "-- setup: put a package under a policy
-                update packages set policy_id = $2 where id = $1",
+                "-- setup: put a package under a policy and an upstream
+                update packages set policy_id = $2, upstream_id = $3, access = $4 where id = $1",
             )
-            .bind(id.as_bytes().to_vec())
-            .bind(policy.as_bytes().to_vec())
+            .bind(package.id.as_bytes().to_vec())
+            .bind(package.policy.as_bytes().to_vec())
+            .bind(package.upstream.as_bytes().to_vec())
+            .bind(package.access.map(Access::as_str))
             .execute(c)
             .await?;
         });

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::assertion::{CoseKey, CredentialId, Nonce};
 use crate::domain::digest::Sha256;
-use crate::domain::ids::{CeremonyId, InvitationId, PasskeyId, PersonId, ReleaseId};
+use crate::domain::ids::{CeremonyId, InvitationId, PasskeyId, PersonId, ProposalId, ReleaseId};
 use crate::domain::roster::Role;
 use crate::store::{StoreError, Tx, micros, sound, timestamp, timestamp_opt};
 
@@ -125,6 +125,8 @@ pub enum CeremonyPurpose {
     Approve,
     /// Objecting to a release.
     Reject,
+    /// Signing the founding, or deciding about a proposal.
+    Governance,
 }
 
 impl CeremonyPurpose {
@@ -136,6 +138,7 @@ impl CeremonyPurpose {
             Self::SignIn => "sign-in",
             Self::Approve => "approve",
             Self::Reject => "reject",
+            Self::Governance => "governance",
         }
     }
 }
@@ -155,6 +158,8 @@ pub struct Ceremony {
     pub invitation: Option<InvitationId>,
     /// The release it is about.
     pub release: Option<ReleaseId>,
+    /// The proposal it is about.
+    pub proposal: Option<ProposalId>,
     /// Part of the challenge.
     pub nonce: Option<Nonce>,
     /// The exact bytes to be signed.
@@ -248,6 +253,7 @@ row! {
         session_hash: Option<Vec<u8>>,
         invitation_id: Option<Vec<u8>>,
         release_id: Option<Vec<u8>>,
+        proposal_id: Option<Vec<u8>>,
         nonce: Option<Vec<u8>>,
         statement: Option<Vec<u8>>,
         state: String,
@@ -278,6 +284,7 @@ impl CeremonyRow {
                 InvitationId::from_slice,
             )?,
             release: parse(self.release_id.as_ref(), "release_id", ReleaseId::from_slice)?,
+            proposal: parse(self.proposal_id.as_ref(), "proposal_id", ProposalId::from_slice)?,
             nonce: parse(self.nonce.as_ref(), "nonce", Nonce::from_slice)?,
             statement: self.statement,
             state: self.state,
@@ -496,6 +503,45 @@ impl Tx {
         Ok(revoked == 1)
     }
 
+    /// Revokes the passkey of a credential, whose ever it is.
+    pub async fn revoke_credential(
+        &mut self,
+        credential_id: &CredentialId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- passkeys: revoke one by its credential
+                update passkeys set revoked_at = $2
+                where credential_id = $1 and revoked_at is null",
+            )
+            .bind(credential_id.as_bytes().to_vec())
+            .bind(micros(now))
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// Lets the passkey of a credential count from a time on.
+    pub async fn let_credential_count(
+        &mut self,
+        credential_id: &CredentialId,
+        from: Timestamp,
+    ) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- passkeys: say from when one counts
+                update passkeys set counts_from = $2 where credential_id = $1",
+            )
+            .bind(credential_id.as_bytes().to_vec())
+            .bind(micros(from))
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
     /// Revokes every passkey of a person.
     pub async fn revoke_passkeys_of(
         &mut self,
@@ -702,8 +748,8 @@ impl Tx {
             sqlx::query(
                 "-- ceremonies: begin one
                 insert into ceremonies (id, purpose, person_id, session_hash, invitation_id,
-                  release_id, nonce, statement, state, created_at, expires_at)
-                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                  release_id, proposal_id, nonce, statement, state, created_at, expires_at)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             )
             .bind(ceremony.id.as_bytes().to_vec())
             .bind(ceremony.purpose.as_str())
@@ -711,6 +757,7 @@ impl Tx {
             .bind(session)
             .bind(invitation)
             .bind(ceremony.release.map(|id| id.as_bytes().to_vec()))
+            .bind(ceremony.proposal.map(|id| id.as_bytes().to_vec()))
             .bind(ceremony.nonce.map(|nonce| nonce.as_bytes().to_vec()))
             .bind(ceremony.statement.clone())
             .bind(&ceremony.state)
@@ -749,7 +796,8 @@ impl Tx {
             sqlx::query_as(
                 "-- ceremonies: consume one
                 delete from ceremonies where id = $1
-                returning id, purpose, person_id, session_hash, invitation_id, release_id, nonce,
+                returning id, purpose, person_id, session_hash, invitation_id, release_id,
+                  proposal_id, nonce,
                   statement, state, created_at, expires_at",
             )
             .bind(id.as_bytes().to_vec())

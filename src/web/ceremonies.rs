@@ -22,6 +22,7 @@ use crate::web::extract::{
     MaybeSignedIn, Now, OpenForm, OpenJson, Path, ProtectedForm, ProtectedJson, SignedIn,
     ended_cookie, session_cookie,
 };
+use crate::web::pages::visit::see_change;
 use crate::web::rate::{self, AddressRate};
 use crate::web::routes::Routes;
 
@@ -190,7 +191,8 @@ async fn finish_add_key(
     let session = &signed_in.session;
     let started =
         signin::finish_add_key(&app.store, &app.passkeys, session, finish.into(), now).await?;
-    Ok(started_json(&app, &started, "/me/keys"))
+    let place = started.proposal.map(|proposal| format!("/proposals/{proposal}"));
+    Ok(started_json(&app, &started, place.as_deref().unwrap_or("/me/keys")))
 }
 
 async fn remove_key(
@@ -205,7 +207,7 @@ async fn remove_key(
     };
     let started = signin::remove_key(&app.store, &signed_in.session, key, now).await?;
     let cookie = [(header::SET_COOKIE, session_cookie(&app, &started.token))];
-    Ok((cookie, Redirect::to("/me/keys")).into_response())
+    Ok((cookie, see_change(started.proposal, "/me/keys")).into_response())
 }
 
 async fn sign_out(

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use countersign::domain::assertion::{Assertion, Nonce, Purpose};
-use countersign::domain::authorise::{Discount, NotAuthorised, standing};
+use countersign::domain::authorise::{NotAuthorised, standing};
+use countersign::domain::decision::Discount;
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::{Actor, Event, LogEntry, SealedBecause};
 use countersign::domain::ids::{Id, PersonId, ReleaseId};

@@ -310,11 +310,17 @@ async fn one_refused_file_makes_a_partial_release_and_a_person_sends_the_rest() 
 
         let vera = world.person("Vera Oduya").await;
         let mara = world.person("Mara Lindqvist").await;
-        let by_viewer = forwarding::retry(world.store(), vera, release, world.now()).await;
+        let by_viewer =
+            forwarding::retry(world.store(), world.site.app.trust(), vera, release, world.now())
+                .await;
         assert!(matches!(by_viewer, Err(Error::Refused(r)) if r.kind == Kind::Forbidden));
         assert_eq!(world.record(release).await.state, State::Partial);
-        forwarding::retry(world.store(), mara, release, world.now()).await.unwrap();
-        let twice = forwarding::retry(world.store(), mara, release, world.now()).await;
+        forwarding::retry(world.store(), world.site.app.trust(), mara, release, world.now())
+            .await
+            .unwrap();
+        let twice =
+            forwarding::retry(world.store(), world.site.app.trust(), mara, release, world.now())
+                .await;
         assert!(matches!(twice, Err(Error::Refused(r)) if r.kind == Kind::Conflict));
         world.forward().await;
         published_once(&world, release).await;
@@ -338,6 +344,7 @@ async fn another_try_needs_approvals_that_still_count_and_the_version_to_itself(
         let mara = world.person("Mara Lindqvist").await;
         let refused = async |release| match forwarding::retry(
             world.store(),
+            world.site.app.trust(),
             mara,
             release,
             world.now(),

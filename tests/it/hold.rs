@@ -64,7 +64,11 @@ impl World {
     async fn is_authorised(&self) -> Result<(), NotAuthorised> {
         let mut tx = self.gateway.site.app.store.snapshot().await.unwrap();
         let log = tx.log_for_release(self.id()).await.unwrap();
-        authorise(&log, self.id(), self.gateway.site.app.clock.now()).map(|_| ())
+        {
+            let app = &self.gateway.site.app;
+            authorise(&log, app.trust(), self.id(), app.clock.now())
+        }
+        .map(|_| ())
     }
 }
 

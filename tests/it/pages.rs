@@ -9,6 +9,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::support::database::{on_both, sqlite};
 use crate::support::gateway::{TestGateway, WHEEL};
+use crate::support::setup;
 use crate::support::site::{Answered, Browser, Site};
 
 const HTML: &str = "text/html";
@@ -59,7 +60,7 @@ async fn invited(site: &Site, by: &str, name: &str, role: Role, seed: u8) -> Bro
     drop(tx);
     let (store, now) = (&site.app.store, site.app.clock.now());
     let invited = people::add_and_invite(store, now, Actor::Person(by), name.to_owned(), role);
-    let token = invited.await.unwrap().token.expose_secret().to_owned();
+    let token = setup::invited(invited.await.unwrap()).token.expose_secret().to_owned();
     let mut browser = site.browser(seed);
     browser.enrol(&token).await.ok();
     browser.read_csrf().await;

@@ -11,8 +11,9 @@ use countersign::domain::package::{Ecosystem, PackageName};
 use countersign::domain::policy::{EXPIRY_DEFAULT, PolicyDraft};
 use countersign::domain::publisher::PublisherConfig;
 use countersign::domain::roster::Role;
+use countersign::domain::upstream::CredentialPurpose;
 use countersign::pipeline::setup::{
-    self, Credential, NewCredential, PackageDraft, PublisherDraft, Purpose, UpstreamDraft,
+    self, Credential, NewCredential, PackageDraft, PublisherDraft, UpstreamDraft,
 };
 use countersign::pipeline::{Error, Kind};
 use countersign::store::Store;
@@ -131,8 +132,8 @@ async fn a_credential_is_kept_sealed_to_its_use() {
             let context = setup::credential_context(genesis, upstream, &origin, purpose);
             vault::open(&key, &context, &sealed)
         };
-        assert_eq!(open(Purpose::Publish).unwrap().expose_secret(), "npm_canary");
-        assert!(open(Purpose::Read).is_err(), "a publish credential never reads");
+        assert_eq!(open(CredentialPurpose::Publish).unwrap().expose_secret(), "npm_canary");
+        assert!(open(CredentialPurpose::Read).is_err(), "a publish credential never reads");
     })
     .await;
 }
@@ -315,7 +316,7 @@ async fn only_joined_owners_and_the_host_change_anything() {
             .chain([Actor::Gateway, Actor::Publisher(publisher.id())])
         {
             let credential = Credential::parse(&"secret".into()).unwrap();
-            let purpose = Purpose::Publish;
+            let purpose = CredentialPurpose::Publish;
             let new = NewCredential { upstream: upstream[0].upstream.id(), purpose, credential };
             let package_draft = PackageDraft {
                 name: name(Ecosystem::Npm, "new"),
@@ -329,21 +330,27 @@ async fn only_joined_owners_and_the_host_change_anything() {
                 rule: publisher.rule().clone(),
                 packages: [package.id].into(),
             };
-            let (store, by) = (&store, || by.clone());
+            let (store, sealing, by) = (&store, &key.sealing_key(), || by.clone());
             let issuer = issuer_config("x", "https://x.example");
             let draft = policy_draft("x", 1, &[mara]);
             let packages = [package.id].into();
             let results = [
                 setup::add_issuer(store, by(), issuer, at(1)).await.map(drop),
-                setup::add_upstream(store, by(), upstream_draft("x"), at(1)).await.map(drop),
-                setup::seal_credential(store, &key.sealing_key(), by(), new, at(1)).await,
+                setup::add_upstream(store, sealing, by(), (upstream_draft("x"), None), at(1))
+                    .await
+                    .map(drop),
+                setup::seal_credential(store, sealing, by(), new, at(1)).await.map(drop),
                 setup::add_policy(store, by(), draft.clone(), at(1)).await.map(drop),
                 setup::revise_policy(store, by(), package.policy, draft, at(1)).await.map(drop),
                 setup::add_package(store, by(), package_draft, at(1)).await.map(drop),
-                setup::set_package_policy(store, by(), package.id, package.policy, at(1)).await,
+                setup::set_package_policy(store, by(), package.id, package.policy, at(1))
+                    .await
+                    .map(drop),
                 setup::add_publisher(store, by(), publisher_draft, at(1)).await.map(drop),
-                setup::set_publisher_packages(store, by(), publisher.id(), packages, at(1)).await,
-                setup::remove_publisher(store, by(), publisher.id(), at(1)).await,
+                setup::set_publisher_packages(store, by(), publisher.id(), packages, at(1))
+                    .await
+                    .map(drop),
+                setup::remove_publisher(store, by(), publisher.id(), at(1)).await.map(drop),
             ];
             for (i, result) in results.into_iter().enumerate() {
                 assert_eq!(refused(result).0, Kind::Forbidden, "{i}");
@@ -368,7 +375,7 @@ async fn a_policy_needs_people_who_can_sign_and_names_those_who_cannot_yet() {
         let of = |name: &str| people.iter().find(|known| known.name == name).unwrap().id;
         let (ines, mara, vera) = (of("Ines Duarte"), of("Mara Lindqvist"), of("Vera Oduya"));
         let draft = policy_draft("Both", 2, &[ines, mara]);
-        let saved = setup::add_policy(&store, Actor::Host, draft, at(1)).await.unwrap();
+        let saved = setup::add_policy(&store, Actor::Host, draft, at(1)).await.unwrap().value;
         assert_eq!(saved.not_joined, ["Ines Duarte", "Mara Lindqvist"]);
         assert!(saved.notice().unwrap().contains("Mara Lindqvist"));
         // Whoever joined and has no key left cannot sign; nobody is waiting for them.
@@ -405,7 +412,8 @@ async fn a_revised_policy_keeps_its_history_and_its_packages() {
         let ines = row.members[0].id;
         let draft = policy_draft("Just Ines", 1, &[ines]);
         let id = row.policy.id();
-        let saved = setup::revise_policy(&store, Actor::Host, id, draft, at(9)).await.unwrap();
+        let saved =
+            setup::revise_policy(&store, Actor::Host, id, draft, at(9)).await.unwrap().value;
         assert_eq!((saved.id, saved.revision), (id, 2));
         let page = setup::overview::policy(&store, id, at(9)).await.unwrap();
         let history: Vec<_> =
@@ -426,7 +434,7 @@ async fn packages_move_between_policies_and_contradictions_are_refused() {
         let (wire, pypi) = (rows[0].package.clone(), rows[3].package.clone());
         let ines = store.snapshot().await.unwrap().person_named("Ines Duarte").await.unwrap();
         let draft = policy_draft("One", 1, &[ines.unwrap().id]);
-        let one = setup::add_policy(&store, Actor::Host, draft, at(1)).await.unwrap().id;
+        let one = setup::add_policy(&store, Actor::Host, draft, at(1)).await.unwrap().value.id;
         setup::set_package_policy(&store, Actor::Host, wire.id, one, at(2)).await.unwrap();
         let page = setup::overview::package(&store, wire.id).await.unwrap();
         assert_eq!(page.policy.id(), one);
@@ -522,7 +530,8 @@ async fn publishers_have_a_rule_of_their_own_and_may_be_removed() {
 #[tokio::test]
 async fn issuers_and_registries_have_names_of_their_own() {
     on_both(async |store| {
-        apply_text(&store, &vault_key(), &text(ISSUER), at(0)).await.unwrap();
+        let key = vault_key();
+        apply_text(&store, &key, &text(ISSUER), at(0)).await.unwrap();
         let add = async |name, url| {
             refused(setup::add_issuer(&store, Actor::Host, issuer_config(name, url), at(1)).await)
         };
@@ -533,8 +542,9 @@ async fn issuers_and_registries_have_names_of_their_own() {
         assert_eq!(kind, Kind::Conflict);
         assert!(message.contains("received `https://ci.example`"), "{message}");
         assert_eq!(add("other", "http://other.example").await.0, Kind::BadInput);
-        let again = setup::add_upstream(&store, Actor::Host, upstream_draft("Local npm"), at(1));
-        assert_eq!(refused(again.await).0, Kind::Conflict);
+        let (by, same) = (Actor::Host, (upstream_draft("Local npm"), None));
+        let again = setup::add_upstream(&store, &key.sealing_key(), by, same, at(1)).await;
+        assert_eq!(refused(again).0, Kind::Conflict);
         assert_eq!(setup::overview::issuers(&store).await.unwrap().len(), 1);
         assert_eq!(setup::overview::upstreams(&store).await.unwrap().len(), 2);
     })

@@ -68,6 +68,7 @@ fn ceremony(purpose: CeremonyPurpose, begun: i64) -> Ceremony {
         session: None,
         invitation: None,
         release: None,
+        proposal: None,
         nonce: None,
         statement: None,
         state: "{}".to_owned(),

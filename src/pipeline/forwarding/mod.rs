@@ -21,8 +21,7 @@ use self::plan::{FileNow, Judged, Plan};
 use self::sending::After;
 use crate::blobs::Blobs;
 use crate::domain::artifact::ArtifactKind;
-use crate::domain::authorise::{NotAuthorised, authorise};
-use crate::domain::digest::Sha256;
+use crate::domain::authorise::{NotAuthorised, Trust, authorise};
 use crate::domain::event::Event;
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::manifest::SealedManifest;
@@ -59,8 +58,8 @@ pub struct Forwarder<'a> {
     pub client: &'a Client,
     /// Opens publish credentials; only the publisher role has it (I8).
     pub key: &'a OpeningKey,
-    /// Pins the installation that credentials were sealed for (Q18).
-    pub genesis: Sha256,
+    /// What is pinned of the log outside the database; credentials were sealed for its genesis (Q18).
+    pub trust: Trust,
     /// Has what the log says witnessed before anything is sent.
     pub notary: &'a Notary,
     /// Told about every visible change.
@@ -188,7 +187,13 @@ pub async fn step(forwarder: &Forwarder<'_>, lease: &Lease, now: Timestamp) -> R
 
 /// Asks for another try at a release that the registry has not or only partly. What it holds is not
 /// sent again, and the approvals have to count still.
-pub async fn retry(store: &Store, by: PersonId, id: ReleaseId, now: Timestamp) -> Result<()> {
+pub async fn retry(
+    store: &Store,
+    trust: Trust,
+    by: PersonId,
+    id: ReleaseId,
+    now: Timestamp,
+) -> Result<()> {
     transaction(store, move |tx| {
         Box::pin(async move {
             let person = tx.person(by).await?;
@@ -204,7 +209,7 @@ pub async fn retry(store: &Store, by: PersonId, id: ReleaseId, now: Timestamp) -
                 return refuse(Kind::Conflict, message);
             }
             let log = tx.log_for_release(id).await?;
-            if let Err(why) = authorise(&log, id, now) {
+            if let Err(why) = authorise(&log, trust, id, now) {
                 return refuse(Kind::Conflict, format!("it cannot be published any more: {why}"));
             }
             match tx.move_release(id, record.state, State::Forwarding, None, now).await {
@@ -334,7 +339,7 @@ impl Worker<'_> {
             store: self.forwarder.store,
             client: self.forwarder.client,
             key: self.forwarder.key.reading_key(),
-            genesis: self.forwarder.genesis,
+            genesis: self.forwarder.trust.genesis,
         };
         registries.read_back(&work.upstream.upstream, &work.package, &work.version).await
     }

@@ -11,14 +11,15 @@ use tokio::time::Instant;
 
 use super::{LEASE, Next, PAUSE_MAX, Sent, Work, Worker, chain, cut, pause};
 use crate::domain::authorise::{Authorised, NotAuthorised, authorise};
+use crate::domain::digest::Sha256;
 use crate::domain::document::{File, NpmParts, PublishDocument};
 use crate::domain::event::Event;
 use crate::domain::ids::AttemptId;
 use crate::domain::release::State;
-use crate::domain::upstream::Outcome;
+use crate::domain::upstream::{CredentialPurpose, Outcome};
 use crate::entropy;
 use crate::pipeline::log::notary::Witnessed;
-use crate::pipeline::setup::{Purpose, credential_context, credential_origin};
+use crate::pipeline::setup::{credential_context, credential_origin};
 use crate::pipeline::{Error, Fault, Result, again};
 use crate::store::releases::ArtifactRecord;
 use crate::upstream::{SendFault, Sending};
@@ -70,7 +71,10 @@ impl Worker<'_> {
             Begun::Sending(attempt, authorised) => (attempt, authorised),
             Begun::LostLease => return Ok(After::Stop(Next::LostLease)),
             // It may go on at any time; whoever ends the hold has the job looked at again at once.
-            Begun::Stopped(why @ NotAuthorised::Held(_)) => {
+            // Which log is pinned says nothing about the release.
+            Begun::Stopped(
+                why @ (NotAuthorised::Held(_) | NotAuthorised::Frozen | NotAuthorised::AnotherLog),
+            ) => {
                 return Ok(After::Stop(Next::Later(PAUSE_MAX, why.to_string())));
             }
             Begun::Stopped(why) => return Ok(After::Stop(Next::Stopped(why))),
@@ -140,7 +144,7 @@ impl Worker<'_> {
             // Nothing may come between what is read here and the entry that says that we began.
             tx.lock_log().await?;
             let log = notary.alarm(replay.to_the_end(&mut tx).await)?;
-            let authorised = match authorise(&log, release, now) {
+            let authorised = match authorise(&log, self.forwarder.trust, release, now) {
                 Ok(authorised) => authorised,
                 Err(why) => return Ok(Begun::Stopped(why)),
             };
@@ -207,9 +211,12 @@ impl Worker<'_> {
         }
         let mut tx = self.forwarder.store.snapshot().await?;
         let Some(sealed) = tx.publish_credential(upstream.id()).await? else { return Ok(None) };
-        let origin = credential_origin(upstream, Purpose::Publish);
-        let genesis = self.forwarder.genesis;
-        let context = credential_context(genesis, upstream, &origin, Purpose::Publish);
+        if authorised.credential_sha256() != Some(Sha256::of(&sealed)) {
+            return Err(Fault::new(CONTEXT, "the credential's row is not what the log says").into());
+        }
+        let origin = credential_origin(upstream, CredentialPurpose::Publish);
+        let genesis = self.forwarder.trust.genesis;
+        let context = credential_context(genesis, upstream, &origin, CredentialPurpose::Publish);
         vault::open(self.forwarder.key, &context, &Sealed::from_bytes(sealed))
             .map(Some)
             .map_err(|error| Fault::new(CONTEXT, error).into())

@@ -18,10 +18,11 @@ use crate::domain::package::{Ecosystem, PackageName, excerpt};
 use crate::domain::policy::PolicyDraft;
 use crate::domain::publisher::PublisherConfig;
 use crate::domain::roster::{CiIdentity, Role};
+use crate::domain::upstream::CredentialPurpose;
 use crate::pipeline::people::{self, IdentityOwner};
 use crate::pipeline::{Error, Kind, Refusal, Result, refuse, signin, transaction};
 use crate::store::{Store, Tx};
-use crate::vault::{Purpose, SealingKey};
+use crate::vault::SealingKey;
 
 /// A set-up file with the credentials of its upstreams, in the upstreams' order.
 #[derive(Debug)]
@@ -162,7 +163,7 @@ async fn apply_people(
     }
     for (i, entry) in file.person.iter().enumerate() {
         let id = people::add_person(tx, now, &Actor::Host, &entry.name, entry.role).await;
-        let id = at(format_args!("person[{i}].name"), id)?;
+        let id = at(format_args!("person[{i}].name"), id)?.value;
         names.people.insert(entry.name.clone(), id);
         for (j, identity) in entry.ci_identities.iter().enumerate() {
             let key = format!("person[{i}].ci_identities[{j}]");
@@ -187,7 +188,7 @@ async fn link(
     let identity = CiIdentity { issuer: url.clone(), actor_id: entry.actor_id.clone() };
     let linked =
         people::link_ci_identity(tx, now, &Actor::Host, identity, &entry.actor_id, owner).await;
-    at(format_args!("{key}.actor_id"), linked)
+    at(format_args!("{key}.actor_id"), linked).map(drop)
 }
 
 async fn apply_upstreams(
@@ -212,7 +213,9 @@ async fn apply_upstreams(
         let id = at(format_args!("upstream[{i}]"), id)?;
         names.upstreams.insert(entry.name.clone(), id);
         let UpstreamCredentials { publish, read } = credentials.next().unwrap_or_default();
-        for (purpose, credential) in [(Purpose::Publish, publish), (Purpose::Read, read)] {
+        for (purpose, credential) in
+            [(CredentialPurpose::Publish, publish), (CredentialPurpose::Read, read)]
+        {
             let Some(credential) = credential else {
                 continue;
             };
@@ -243,7 +246,7 @@ async fn apply_rules(
         };
         let saved = insert_policy(tx, &Actor::Host, None, draft, now).await;
         let saved = at(format_args!("policy[{i}]"), saved)?;
-        names.policies.insert(entry.name.clone(), saved.id);
+        names.policies.insert(entry.name.clone(), saved.value.id);
     }
     for (i, entry) in file.package.iter().enumerate() {
         let name = PackageName::parse(entry.ecosystem, &entry.name).map_err(super::bad_input);
@@ -258,7 +261,7 @@ async fn apply_rules(
             access: entry.access,
         };
         let id = insert_package(tx, &Actor::Host, draft, now).await;
-        names.packages.insert(key, at(format_args!("package[{i}]"), id)?);
+        names.packages.insert(key, at(format_args!("package[{i}]"), id)?.value);
     }
     for (i, entry) in file.publisher.iter().enumerate() {
         let draft = publisher_draft(names, i, entry)?;

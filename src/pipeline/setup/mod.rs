@@ -12,25 +12,25 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
 
 use super::{Error, Fault, Kind, Refusal, Result, refuse, transaction};
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Actor, Event};
-use crate::domain::ids::{IssuerId, PackageId, PolicyId, PublisherId, UpstreamId};
+use crate::domain::event::{Actor, UpstreamRecord};
+use crate::domain::ids::{IssuerId, PackageId, PolicyId, ProposalId, PublisherId, UpstreamId};
 use crate::domain::issuer::{Issuer, IssuerConfig};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
 use crate::domain::policy::{Policy, PolicyDraft, PolicyRefusal};
+use crate::domain::proposal::Change;
 use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::roster::Role;
-use crate::domain::upstream::{Upstream, UpstreamFields};
+use crate::domain::upstream::{CredentialPurpose, Upstream, UpstreamFields};
 use crate::entropy;
+use crate::pipeline::governance::carry_out::{publisher_record, taken};
+use crate::pipeline::governance::{Details, Entered, Wanted, enter};
 use crate::store::setup::{StoredPackage, StoredUpstream};
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Store, Tx};
 use crate::vault::{self, Context, SealingKey};
-
-pub use crate::vault::Purpose;
 
 /// Longest credential in bytes: OIDC tokens used as passwords stay below 8 KiB.
 pub const CREDENTIAL_MAX_BYTES: usize = 16 * 1024;
@@ -147,15 +147,27 @@ pub async fn add_issuer(
         .await
 }
 
-/// Adds a registry, without credentials.
+/// Adds a registry, with the credential that it is published to with if there is one.
 pub async fn add_upstream(
     store: &Store,
+    key: &SealingKey,
     by: Actor,
-    draft: UpstreamDraft,
+    (draft, credential): (UpstreamDraft, Option<Credential>),
     now: Timestamp,
-) -> Result<UpstreamId> {
+) -> Result<Entered<UpstreamId>> {
+    let key = key.clone();
     transaction(store, move |tx| {
-        Box::pin(async move { insert_upstream(tx, &by, draft, now).await })
+        Box::pin(async move {
+            require_owner(tx, &by).await?;
+            let (upstream, wanted) = upstream_of(draft, now)?;
+            let mut wanted = vec![wanted];
+            if let Some(credential) = credential {
+                let purpose = CredentialPurpose::Publish;
+                wanted.push(sealed(tx, &key, &upstream, (purpose, &credential)).await?);
+            }
+            let proposal = enter(tx, &by, wanted, now).await?;
+            Ok(Entered { value: upstream.id(), proposal })
+        })
     })
     .await
 }
@@ -166,7 +178,7 @@ pub struct NewCredential {
     /// For which registry.
     pub upstream: UpstreamId,
     /// Sending or reading; neither opens for the other (Q17).
-    pub purpose: Purpose,
+    pub purpose: CredentialPurpose,
     /// The secret.
     pub credential: Credential,
 }
@@ -178,7 +190,7 @@ pub async fn seal_credential(
     by: Actor,
     new: NewCredential,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Option<ProposalId>> {
     let key = key.clone();
     transaction(store, move |tx| {
         Box::pin(async move { insert_credential(tx, &key, &by, &new, now).await })
@@ -192,7 +204,7 @@ pub async fn add_policy(
     by: Actor,
     draft: PolicyDraft,
     now: Timestamp,
-) -> Result<PolicySaved> {
+) -> Result<Entered<PolicySaved>> {
     transaction(store, move |tx| {
         Box::pin(async move { insert_policy(tx, &by, None, draft, now).await })
     })
@@ -207,7 +219,7 @@ pub async fn revise_policy(
     id: PolicyId,
     draft: PolicyDraft,
     now: Timestamp,
-) -> Result<PolicySaved> {
+) -> Result<Entered<PolicySaved>> {
     transaction(store, move |tx| {
         Box::pin(async move { insert_policy(tx, &by, Some(id), draft, now).await })
     })
@@ -220,7 +232,7 @@ pub async fn add_package(
     by: Actor,
     draft: PackageDraft,
     now: Timestamp,
-) -> Result<PackageId> {
+) -> Result<Entered<PackageId>> {
     transaction(store, move |tx| Box::pin(async move { insert_package(tx, &by, draft, now).await }))
         .await
 }
@@ -232,20 +244,18 @@ pub async fn set_package_policy(
     package: PackageId,
     policy: PolicyId,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Option<ProposalId>> {
     transaction(store, move |tx| {
         Box::pin(async move {
             require_owner(tx, &by).await?;
             let mut stored = known_package(tx, package).await?;
             known_policy(tx, policy).await?;
             if stored.policy == policy {
-                return Ok(());
+                return Ok(None);
             }
             stored.policy = policy;
-            tx.set_package_policy(package, policy).await?;
             let package = stored.record();
-            tx.append(now, Event::PackageRevised { package, by }).await?;
-            Ok(())
+            enter(tx, &by, vec![Wanted::plain(Change::SetPackage { package })], now).await
         })
     })
     .await
@@ -257,7 +267,7 @@ pub async fn add_publisher(
     by: Actor,
     draft: PublisherDraft,
     now: Timestamp,
-) -> Result<PublisherId> {
+) -> Result<Entered<PublisherId>> {
     transaction(store, move |tx| {
         Box::pin(async move { insert_publisher(tx, &by, draft, now).await })
     })
@@ -271,7 +281,7 @@ pub async fn set_publisher_packages(
     id: PublisherId,
     packages: BTreeSet<PackageId>,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Option<ProposalId>> {
     transaction(store, move |tx| {
         Box::pin(async move {
             require_owner(tx, &by).await?;
@@ -279,12 +289,11 @@ pub async fn set_publisher_packages(
                 return refuse(Kind::NotFound, "expected a publisher that was not removed");
             };
             check_packages(tx, &packages).await?;
-            tx.set_publisher_packages(id, &packages).await?;
             let before = stored.publisher;
             let rule = before.rule().clone();
             let publisher = Publisher::parse(id, before.name(), before.issuer(), rule, packages)
                 .map_err(bad_input)?;
-            append_publisher(tx, &by, &publisher, now).await
+            enter(tx, &by, vec![publisher_change(&publisher)], now).await
         })
     })
     .await
@@ -296,15 +305,15 @@ pub async fn remove_publisher(
     by: Actor,
     id: PublisherId,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Option<ProposalId>> {
     transaction(store, move |tx| {
         Box::pin(async move {
             require_owner(tx, &by).await?;
-            if !tx.remove_publisher(id, now).await? {
+            if tx.publisher(id).await?.is_none() {
                 return refuse(Kind::NotFound, "expected a publisher that was not removed");
             }
-            tx.append(now, Event::PublisherRemoved { publisher: id, by }).await?;
-            Ok(())
+            enter(tx, &by, vec![Wanted::plain(Change::RemovePublisher { publisher: id })], now)
+                .await
         })
     })
     .await
@@ -315,7 +324,7 @@ pub fn credential_context<'a>(
     genesis: Sha256,
     upstream: &Upstream,
     origin: &'a str,
-    purpose: Purpose,
+    purpose: CredentialPurpose,
 ) -> Context<'a> {
     Context {
         purpose,
@@ -328,26 +337,15 @@ pub fn credential_context<'a>(
 }
 
 /// The origin that a credential of this upstream may be sent to.
-pub fn credential_origin(upstream: &Upstream, purpose: Purpose) -> String {
+pub fn credential_origin(upstream: &Upstream, purpose: CredentialPurpose) -> String {
     match purpose {
-        Purpose::Publish => upstream.publish_origin(),
-        Purpose::Read => upstream.read_origin(),
+        CredentialPurpose::Publish => upstream.publish_origin(),
+        CredentialPurpose::Read => upstream.read_origin(),
     }
 }
 
 fn bad_input(error: impl std::fmt::Display) -> Error {
     Refusal::new(Kind::BadInput, error.to_string()).into()
-}
-
-/// A uniqueness rule's no, as the refusal it means. The constraint is named by PostgreSQL and the
-/// column by SQLite; both contain the column's name.
-fn taken(error: StoreError, meaning: &[(&str, String)]) -> Error {
-    if let StoreError::Conflict(name) = &error
-        && let Some((_, message)) = meaning.iter().find(|(part, _)| name.contains(part))
-    {
-        return Refusal::new(Kind::Conflict, message.clone()).into();
-    }
-    error.into()
 }
 
 async fn require_owner(tx: &mut Tx, by: &Actor) -> Result<()> {
@@ -386,6 +384,13 @@ async fn insert_upstream(
     now: Timestamp,
 ) -> Result<UpstreamId> {
     require_owner(tx, by).await?;
+    let (upstream, wanted) = upstream_of(draft, now)?;
+    enter(tx, by, vec![wanted], now).await?;
+    Ok(upstream.id())
+}
+
+/// A draft as an upstream, and the change that adds it.
+fn upstream_of(draft: UpstreamDraft, now: Timestamp) -> Result<(Upstream, Wanted)> {
     let fields = UpstreamFields {
         id: entropy::id(now)?,
         name: &draft.name,
@@ -396,16 +401,15 @@ async fn insert_upstream(
     };
     let upstream = Upstream::parse(fields).map_err(bad_input)?;
     let username = parse_username(draft.kind, draft.username)?;
-    tx.add_upstream(&upstream, &username, now).await.map_err(|error| {
-        let received = excerpt(upstream.name());
-        let name = format!("expected a registry name that is not in use, received `{received}`");
-        taken(error, &[("name", name)])
-    })?;
-    let id = upstream.id();
-    let stored =
-        StoredUpstream { upstream, username, can_publish: false, can_read: false, sealed_at: None };
-    tx.append(now, Event::UpstreamRevised { upstream: stored.record(), by: by.clone() }).await?;
-    Ok(id)
+    let record = UpstreamRecord {
+        id: upstream.id(),
+        kind: upstream.kind(),
+        url: upstream.url().to_string(),
+        simple_url: upstream.simple_url().map(ToString::to_string),
+        allow_private: upstream.allow_private(),
+    };
+    let details = Details::Upstream { name: upstream.name().to_owned(), username };
+    Ok((upstream, Wanted { change: Change::SetUpstream { upstream: record }, details }))
 }
 
 fn parse_username(kind: Ecosystem, username: Option<String>) -> Result<String> {
@@ -441,26 +445,32 @@ async fn insert_credential(
     by: &Actor,
     new: &NewCredential,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Option<ProposalId>> {
     require_owner(tx, by).await?;
-    let (id, purpose) = (new.upstream, new.purpose);
-    let upstream = known_upstream(tx, id).await?.upstream;
+    let upstream = known_upstream(tx, new.upstream).await?.upstream;
+    let wanted = sealed(tx, key, &upstream, (new.purpose, &new.credential)).await?;
+    enter(tx, by, vec![wanted], now).await
+}
+
+/// The change that puts a sealed credential in place of the one before.
+async fn sealed(
+    tx: &mut Tx,
+    key: &SealingKey,
+    upstream: &Upstream,
+    (purpose, credential): (CredentialPurpose, &Credential),
+) -> Result<Wanted> {
     let genesis = tx
         .genesis_sha256()
         .await?
-        .ok_or_else(|| Fault::new("sealing a credential", "the installation was not founded"))?;
-    let origin = credential_origin(&upstream, purpose);
-    let context = credential_context(genesis, &upstream, &origin, purpose);
-    let sealed = vault::seal(key, &context, &new.credential.0)
+        .ok_or_else(|| Fault::new("sealing a credential", "the log is empty"))?;
+    let origin = credential_origin(upstream, purpose);
+    let context = credential_context(genesis, upstream, &origin, purpose);
+    let sealed = vault::seal(key, &context, &credential.0)
         .map_err(|error| Fault::new("sealing a credential", error))?;
-    match purpose {
-        Purpose::Publish => tx.set_publish_credential(id, sealed.as_bytes(), now).await?,
-        Purpose::Read => tx.set_read_credential(id, sealed.as_bytes(), now).await?,
-    }
-    let sealed_sha256 = Sha256::of(sealed.as_bytes());
-    let event = Event::CredentialSealed { upstream: id, sealed_sha256, by: by.clone() };
-    tx.append(now, event).await?;
-    Ok(())
+    let sealed = sealed.as_bytes().to_vec();
+    let sealed_sha256 = Sha256::of(&sealed);
+    let change = Change::SetCredential { upstream: upstream.id(), purpose, sealed_sha256 };
+    Ok(Wanted { change, details: Details::Credential { sealed } })
 }
 
 /// Saves the first revision of a new policy, or the next one of `id`.
@@ -470,7 +480,7 @@ async fn insert_policy(
     id: Option<PolicyId>,
     draft: PolicyDraft,
     now: Timestamp,
-) -> Result<PolicySaved> {
+) -> Result<Entered<PolicySaved>> {
     require_owner(tx, by).await?;
     let (id, revision) = match id {
         None => (entropy::id(now)?, 1),
@@ -478,14 +488,8 @@ async fn insert_policy(
     };
     let policy = Policy::parse(id, revision, draft).map_err(bad_input)?;
     let not_joined = check_members(tx, &policy).await?;
-    tx.put_policy(&policy, now).await.map_err(|error| {
-        let received = excerpt(policy.name());
-        let name = format!("expected a policy name that is not in use, received `{received}`");
-        let raced = "expected the revision in force, but somebody changed the policy just now";
-        taken(error, &[("policy_revisions", raced.to_owned()), ("name", name)])
-    })?;
-    tx.append(now, Event::PolicyRevised { policy, by: by.clone() }).await?;
-    Ok(PolicySaved { id, revision, not_joined })
+    let proposal = enter(tx, by, vec![Wanted::plain(Change::SetPolicy { policy })], now).await?;
+    Ok(Entered { value: PolicySaved { id, revision, not_joined }, proposal })
 }
 
 /// No policy is saved that nobody can satisfy (Q8). People who were invited count, and are named
@@ -534,7 +538,7 @@ async fn insert_package(
     by: &Actor,
     draft: PackageDraft,
     now: Timestamp,
-) -> Result<PackageId> {
+) -> Result<Entered<PackageId>> {
     require_owner(tx, by).await?;
     let ecosystem = draft.name.ecosystem();
     let upstream = known_upstream(tx, draft.upstream).await?.upstream;
@@ -555,12 +559,9 @@ async fn insert_package(
         policy: draft.policy,
         access: draft.access,
     };
-    tx.add_package(&package, now)
-        .await
-        .map_err(|error| taken(error, &[("packages", registered(&package.name))]))?;
-    let record = package.record();
-    tx.append(now, Event::PackageRevised { package: record, by: by.clone() }).await?;
-    Ok(package.id)
+    let change = Change::SetPackage { package: package.record() };
+    let proposal = enter(tx, by, vec![Wanted::plain(change)], now).await?;
+    Ok(Entered { value: package.id, proposal })
 }
 
 fn registered(name: &PackageName) -> String {
@@ -588,7 +589,7 @@ async fn insert_publisher(
     by: &Actor,
     draft: PublisherDraft,
     now: Timestamp,
-) -> Result<PublisherId> {
+) -> Result<Entered<PublisherId>> {
     require_owner(tx, by).await?;
     let issuers = tx.issuers().await?;
     let Some(issuer) = issuers.iter().find(|issuer| issuer.id() == draft.issuer) else {
@@ -621,32 +622,18 @@ async fn insert_publisher(
     let id = entropy::id(now)?;
     let publisher = Publisher::parse(id, &draft.name, draft.issuer, draft.rule, draft.packages)
         .map_err(bad_input)?;
-    tx.add_publisher(&publisher, now).await?;
-    append_publisher(tx, by, &publisher, now).await?;
-    Ok(id)
+    let proposal = enter(tx, by, vec![publisher_change(&publisher)], now).await?;
+    Ok(Entered { value: id, proposal })
 }
 
-async fn append_publisher(
-    tx: &mut Tx,
-    by: &Actor,
-    publisher: &Publisher,
-    now: Timestamp,
-) -> Result<()> {
-    #[derive(Serialize)]
-    struct Recorded<'a> {
-        issuer: IssuerId,
-        rule: &'a Rule,
-        packages: &'a BTreeSet<PackageId>,
-    }
-    let recorded = Recorded {
+/// The change that lets a publisher stage its packages.
+fn publisher_change(publisher: &Publisher) -> Wanted {
+    let details = Details::Publisher {
+        name: publisher.name().to_owned(),
         issuer: publisher.issuer(),
-        rule: publisher.rule(),
-        packages: publisher.packages(),
+        rule: Box::new(publisher.rule().clone()),
     };
-    let rule_sha256 = Sha256::of(&crate::domain::canonical(&recorded));
-    let event = Event::PublisherRevised { publisher: publisher.id(), rule_sha256, by: by.clone() };
-    tx.append(now, event).await?;
-    Ok(())
+    Wanted { change: Change::SetPublisher { publisher: publisher_record(publisher) }, details }
 }
 
 async fn check_packages(tx: &mut Tx, packages: &BTreeSet<PackageId>) -> Result<()> {

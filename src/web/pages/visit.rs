@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::layout;
 use crate::app::App;
 use crate::domain::event::Actor;
-use crate::domain::ids::Id;
+use crate::domain::ids::{Id, ProposalId};
 use crate::domain::roster::Role;
 use crate::pipeline::{Error, Kind, Refusal};
 use crate::web::error::{WebError, sentence};
@@ -173,6 +173,14 @@ pub fn listed(message: Option<&str>, fields: &[&str]) -> Vec<FormError> {
 pub fn id<K>(text: &str) -> Result<Id<K>, WebError> {
     text.parse()
         .map_err(|_| Refusal::new(Kind::NotFound, "there is nothing at this address").into())
+}
+
+/// To the proposal that a change became, or to where it was made.
+pub fn see_change(proposal: Option<ProposalId>, place: &str) -> Response {
+    match proposal {
+        Some(proposal) => see(&format!("/proposals/{proposal}")),
+        None => see(place),
+    }
 }
 
 /// To the thing that was made.

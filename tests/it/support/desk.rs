@@ -10,15 +10,16 @@ use countersign::domain::policy::{EXPIRY_DEFAULT, PolicyDraft};
 use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
-use countersign::pipeline::approval::{self, Decided, Signer};
+use countersign::pipeline::approval::{self, Decided};
 use countersign::pipeline::people::{self, IdentityOwner};
+use countersign::pipeline::signature::Signer;
 use countersign::pipeline::{Error, Kind, Result, setup};
 use countersign::store::{Store, Tx};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use crate::support::authenticator::Authenticator;
-use crate::support::setup::count;
+use crate::support::setup::{count, invited};
 use crate::support::world::{World, npm_document, run};
 
 /// A world with a sealed release that a bot started.
@@ -96,8 +97,8 @@ impl Desk {
         let mara = Person::new(world.person("Mara Lindqvist").await, &world.mara.authenticator);
         let (by, name) = (Actor::Person(ines.id()), "Jun Watanabe".to_owned());
         let role = Role::Maintainer;
-        let invited = people::add_and_invite(world.store(), world.now(), by, name, role).await;
-        let invited = invited.unwrap();
+        let added = people::add_and_invite(world.store(), world.now(), by, name, role).await;
+        let invited = invited(added.unwrap());
         let mut browser = world.site.browser(3);
         browser.enrol(invited.token.expose_secret()).await.ok();
         let people = [ines, mara, Person::new(invited.person, &browser.authenticator)];

@@ -114,7 +114,7 @@ impl TestGateway {
             blobs: &app.intake.blobs,
             client: &app.upstreams,
             key: &key,
-            genesis: app.genesis,
+            trust: app.trust(),
             notary: &self.site.notary,
             progress: &app.progress,
         };

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign::domain::artifact::ArtifactKind;
 use countersign::domain::assertion::{CoseKey, CredentialId, Intent, Nonce, Purpose};
 use countersign::domain::authorise::{
-    Authorised, Discount, NotAuthorised, Standing, authorise, standing,
+    Authorised, NotAuthorised, Standing, Trust, authorise, standing,
 };
-use countersign::domain::decision::Decision;
+use countersign::domain::decision::{Decision, Discount};
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::{
     Actor, Event, LogEntry, PackageRecord, SealedBecause, UpstreamRecord,
@@ -60,6 +60,8 @@ pub(crate) struct History {
     pub(crate) seal: Option<Seal>,
     /// Names the installation.
     pub(crate) instance: InstanceId,
+    /// What is pinned of its founding.
+    pub(crate) founding: Option<Sha256>,
     authenticators: Vec<Authenticator>,
     ids: u128,
 }
@@ -119,6 +121,7 @@ impl History {
             upstream,
             seal: None,
             instance,
+            founding: None,
             authenticators: Vec::new(),
             ids,
         };
@@ -376,16 +379,37 @@ impl History {
 
     /// Signs.
     pub(crate) fn sign(&mut self, signing: &Signing) -> Decision {
-        let statement = signing.statement.to_bytes();
-        let intent = Intent { purpose: signing.purpose, statement: Sha256::of(&statement) };
+        let (who, statement) = ((signing.person, signing.verdict), signing.statement.to_bytes());
+        self.sign_with(&signing.key, who, signing.purpose, statement)
+    }
+
+    /// Somebody signs any bytes, with their first key.
+    pub(crate) fn sign_bytes(
+        &mut self,
+        who: (PersonId, Verdict),
+        purpose: Purpose,
+        statement: Vec<u8>,
+    ) -> Decision {
+        self.sign_with(&self.key_of(who.0), who, purpose, statement)
+    }
+
+    /// A key signs any bytes.
+    pub(crate) fn sign_with(
+        &mut self,
+        key: &CredentialId,
+        (person, verdict): (PersonId, Verdict),
+        purpose: Purpose,
+        statement: Vec<u8>,
+    ) -> Decision {
+        let intent = Intent { purpose, statement: Sha256::of(&statement) };
         let id = self.id();
         let nonce = Nonce::from_bytes(*Sha256::of(id.to_string().as_bytes()).as_bytes());
-        let holds = |key: &&mut Authenticator| key.id == signing.key.as_bytes();
+        let holds = |held: &&mut Authenticator| held.id == key.as_bytes();
         let key = self.authenticators.iter_mut().find(holds).expect("a key made here");
         Decision {
             id,
-            person: signing.person,
-            verdict: signing.verdict,
+            person,
+            verdict,
             statement: String::from_utf8(statement).unwrap(),
             nonce,
             assertion: key.sign(&intent, &nonce),
@@ -418,7 +442,9 @@ impl History {
 impl History {
     /// Whether a release may go out now.
     pub(crate) fn authorise(&self, release: ReleaseId) -> Result<Authorised, NotAuthorised> {
-        authorise(&self.entries, release, self.now)
+        let genesis = self.entries.first().map(LogEntry::to_bytes).unwrap_or_default();
+        let trust = Trust { genesis: Sha256::of(&genesis), founding: self.founding };
+        authorise(&self.entries, trust, release, self.now)
     }
 
     /// Whose approvals authorise it now, or why it is not.

@@ -11,6 +11,7 @@ use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
+use crate::support::setup;
 use crate::support::site::{Answered, Browser};
 use crate::support::world::{NPM_NAME, READ, World, npm_document, run, sdist};
 
@@ -192,7 +193,8 @@ fn accept(route: &str) -> &'static str {
 
 async fn invite(world: &World, name: &str, role: Role) -> Invited {
     let by = Actor::Person(world.person("Ines Duarte").await);
-    people::add_and_invite(world.store(), world.now(), by, name.to_owned(), role).await.unwrap()
+    let (store, name) = (world.store(), name.to_owned());
+    setup::invited(people::add_and_invite(store, world.now(), by, name, role).await.unwrap())
 }
 
 async fn npm_token(world: &World, ci: &mut Browser) -> String {

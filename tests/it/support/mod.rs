@@ -5,6 +5,7 @@ pub(crate) mod database;
 pub(crate) mod desk;
 pub(crate) mod faults;
 pub(crate) mod gateway;
+pub(crate) mod governing;
 pub(crate) mod history;
 pub(crate) mod house;
 pub(crate) mod http;

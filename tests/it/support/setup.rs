@@ -1,12 +1,22 @@
 //! A set-up file for tests, and what counts rows.
 
 use countersign::pipeline::Error;
+use countersign::pipeline::people::{Added, Invited};
 use countersign::pipeline::setup::Credential;
 use countersign::pipeline::setup::apply::{Invite, ReadySetup, UpstreamCredentials, apply};
 use countersign::pipeline::setup::file::SetupFile;
 use countersign::store::{Store, Tx};
 use countersign::vault::{self, OpeningKey};
 use jiff::Timestamp;
+
+/// The invitation of somebody who was added at once, as before the founding.
+#[track_caller]
+pub(crate) fn invited(added: Added) -> Invited {
+    match added {
+        Added::Invited(invited) => invited,
+        Added::Proposed(proposal) => panic!("proposed as {proposal}"),
+    }
+}
 
 /// Where the installations of these tests are.
 pub(crate) const ORIGIN: &str = "http://localhost:8080";

@@ -142,7 +142,7 @@ impl World {
             blobs: &app.intake.blobs,
             client: &app.upstreams,
             key: &self.key,
-            genesis: app.genesis,
+            trust: app.trust(),
             notary: &self.site.notary,
             progress: &app.progress,
         }

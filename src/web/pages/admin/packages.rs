@@ -22,7 +22,7 @@ use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::releases::decided_row;
-use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, see};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, see_change};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -285,7 +285,7 @@ async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Field
         setup::add_package(&visit.app.store, visit.actor(), draft, visit.now).await
     };
     match saved.await {
-        Ok(id) => Ok(see(&format!("/packages/{id}"))),
+        Ok(added) => Ok(see_change(added.proposal, &format!("/packages/{}", added.value))),
         Err(error) => form(&visit, &fields, Some(correctable(error)?)).await,
     }
 }

@@ -8,18 +8,22 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::domain::ids::{PersonId, ReleaseId};
+use crate::domain::ids::{PersonId, ProposalId, ReleaseId};
 use crate::domain::issuer::Issuer;
 use crate::domain::package::excerpt;
 use crate::domain::roster::{CiIdentity, Role};
-use crate::pipeline::people::{self, IdentityOwner, Invited, LinkedIdentity, PersonOverview};
+use crate::pipeline::people::{
+    self, Added, IdentityOwner, Invited, LinkedIdentity, PersonOverview,
+};
 use crate::pipeline::setup::overview;
 use crate::pipeline::{Error, Kind, Refusal, refuse, transaction};
 use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::access::role_means;
-use crate::web::pages::visit::{ByOwner, BySigner, Fields, Visit, correctable, id, listed, see};
+use crate::web::pages::visit::{
+    ByOwner, BySigner, Fields, Visit, correctable, id, listed, see, see_change,
+};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -167,7 +171,8 @@ async fn invite(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fi
         people::add_and_invite(&visit.app.store, visit.now, visit.actor(), name, role).await
     };
     match made.await {
-        Ok(invited) => handed_over(&visit, fields.text("name"), &invited).await,
+        Ok(Added::Invited(invited)) => handed_over(&visit, fields.text("name"), &invited).await,
+        Ok(Added::Proposed(proposal)) => Ok(see_change(Some(proposal), "/people")),
         Err(error) => {
             let message = correctable(error)?;
             invite_page(&visit, &fields, Some(&message), None).await
@@ -216,11 +221,11 @@ async fn change_role(
 ) -> Answer {
     let (now, by, person) = (visit.now, visit.actor(), id(&person)?);
     let role = parse_role(fields.text("role"))?;
-    transaction(&visit.app.store, move |tx| {
+    let proposal = transaction(&visit.app.store, move |tx| {
         Box::pin(async move { people::change_role(tx, now, &by, person, role).await })
     })
     .await?;
-    Ok(see("/people"))
+    Ok(see_change(proposal, "/people"))
 }
 
 async fn leave(
@@ -229,11 +234,11 @@ async fn leave(
     ProtectedForm(_): ProtectedForm<Fields>,
 ) -> Answer {
     let (now, by, person) = (visit.now, visit.actor(), id(&person)?);
-    transaction(&visit.app.store, move |tx| {
+    let proposal = transaction(&visit.app.store, move |tx| {
         Box::pin(async move { people::leave(tx, now, &by, person).await })
     })
     .await?;
-    Ok(see("/people"))
+    Ok(see_change(proposal, "/people"))
 }
 
 /// What a release's page knows about the account; it only fills the form in.
@@ -327,10 +332,13 @@ async fn link_identity(
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
     match link(&visit, &suggested, &fields).await {
-        Ok(()) => Ok(see(&match suggested.release() {
-            Some(release) => format!("/releases/{release}"),
-            None => "/people".to_owned(),
-        })),
+        Ok(proposal) => {
+            let place = match suggested.release() {
+                Some(release) => format!("/releases/{release}"),
+                None => "/people".to_owned(),
+            };
+            Ok(see_change(proposal, &place))
+        }
         Err(error) => {
             let message = correctable(error)?;
             identity_page(&visit, &suggested, &fields, Some(&message)).await
@@ -338,7 +346,11 @@ async fn link_identity(
     }
 }
 
-async fn link(visit: &Visit, suggested: &Suggested, fields: &Fields) -> Result<(), Error> {
+async fn link(
+    visit: &Visit,
+    suggested: &Suggested,
+    fields: &Fields,
+) -> Result<Option<ProposalId>, Error> {
     let issuers = overview::issuers(&visit.app.store).await?;
     let Some(issuer) = find_issuer(&issuers, fields.text("issuer")) else {
         return refuse(Kind::BadInput, "expected an issuer that is configured here");

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::domain::ids::PolicyId;
 use crate::domain::package::excerpt;
 use crate::domain::policy::{EXPIRY_DEFAULT, Policy, PolicyDraft};
+use crate::pipeline::governance::Entered;
 use crate::pipeline::people::{self, PersonOverview};
 use crate::pipeline::setup::overview::{self, PolicyMember, PolicyOverview};
 use crate::pipeline::setup::{self, PolicySaved};
@@ -17,7 +18,7 @@ use crate::pipeline::{Error, Kind, refuse};
 use crate::web::display::{When, count, span};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see_change};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -237,7 +238,11 @@ fn draft(fields: &Fields) -> Result<PolicyDraft, Error> {
     })
 }
 
-async fn save(visit: &Visit, id: Option<PolicyId>, fields: &Fields) -> Result<PolicySaved, Error> {
+async fn save(
+    visit: &Visit,
+    id: Option<PolicyId>,
+    fields: &Fields,
+) -> Result<Entered<PolicySaved>, Error> {
     let (store, by, draft) = (&visit.app.store, visit.actor(), draft(fields)?);
     match id {
         None => setup::add_policy(store, by, draft, visit.now).await,
@@ -247,7 +252,7 @@ async fn save(visit: &Visit, id: Option<PolicyId>, fields: &Fields) -> Result<Po
 
 async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     match save(&visit, None, &fields).await {
-        Ok(saved) => Ok(see(&format!("/policies/{}", saved.id))),
+        Ok(saved) => Ok(see_change(saved.proposal, &format!("/policies/{}", saved.value.id))),
         Err(error) => form(&visit, None, &fields, Some(&correctable(error)?)).await,
     }
 }
@@ -259,7 +264,7 @@ async fn revise(
 ) -> Answer {
     let id: PolicyId = id(&policy)?;
     match save(&visit, Some(id), &fields).await {
-        Ok(_) => Ok(see(&format!("/policies/{id}"))),
+        Ok(saved) => Ok(see_change(saved.proposal, &format!("/policies/{id}"))),
         Err(error) => {
             let message = correctable(error)?;
             let known: Result<_, WebError> =

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::domain::claims::Scalar;
-use crate::domain::ids::PackageId;
+use crate::domain::ids::{PackageId, ProposalId};
 use crate::domain::issuer::{Issuer, Preset};
 use crate::domain::package::{Ecosystem, excerpt};
 use crate::domain::publisher::github::{GITHUB_EVENTS, GitHubConfig};
@@ -21,7 +21,7 @@ use crate::pipeline::setup::{self, PublisherDraft};
 use crate::pipeline::{Error, Kind, Refusal, refuse};
 use crate::web::display::{When, visible};
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see_change};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -266,7 +266,7 @@ async fn add(
 ) -> Answer {
     let package = id(&package)?;
     match save(&visit, package, &fields).await {
-        Ok(()) => Ok(see(&format!("/packages/{package}"))),
+        Ok(proposal) => Ok(see_change(proposal, &format!("/packages/{package}"))),
         Err(error) => {
             let message = correctable(error)?;
             form(&visit, package, fields.text("issuer"), &fields, Some(&message)).await
@@ -274,7 +274,11 @@ async fn add(
     }
 }
 
-async fn save(visit: &Visit, package: PackageId, fields: &Fields) -> Result<(), Error> {
+async fn save(
+    visit: &Visit,
+    package: PackageId,
+    fields: &Fields,
+) -> Result<Option<ProposalId>, Error> {
     let issuers = overview::issuers(&visit.app.store).await?;
     let wanted = fields.text("issuer");
     let Some(issuer) = issuers.iter().find(|issuer| issuer.id().to_string() == wanted) else {
@@ -296,8 +300,8 @@ async fn save(visit: &Visit, package: PackageId, fields: &Fields) -> Result<(), 
     let rule = config.rule().map_err(|error| Refusal::new(Kind::BadInput, error.to_string()))?;
     let packages = BTreeSet::from([package]);
     let draft = PublisherDraft { name: config.name, issuer: issuer.id(), rule, packages };
-    setup::add_publisher(&visit.app.store, visit.actor(), draft, visit.now).await?;
-    Ok(())
+    let added = setup::add_publisher(&visit.app.store, visit.actor(), draft, visit.now).await?;
+    Ok(added.proposal)
 }
 
 fn github_config(fields: &Fields) -> Result<GitHubConfig, Error> {
@@ -371,6 +375,7 @@ async fn remove(
     ProtectedForm(_): ProtectedForm<Fields>,
 ) -> Answer {
     let package: PackageId = id(&package)?;
-    setup::remove_publisher(&visit.app.store, visit.actor(), id(&publisher)?, visit.now).await?;
-    Ok(see(&format!("/packages/{package}")))
+    let (store, publisher) = (&visit.app.store, id(&publisher)?);
+    let proposal = setup::remove_publisher(store, visit.actor(), publisher, visit.now).await?;
+    Ok(see_change(proposal, &format!("/packages/{package}")))
 }

@@ -6,15 +6,16 @@ use axum::http::StatusCode;
 use secrecy::SecretString;
 
 use crate::app::App;
-use crate::domain::ids::UpstreamId;
+use crate::domain::ids::{ProposalId, UpstreamId};
 use crate::domain::issuer::{Issuer, IssuerConfig, Preset};
 use crate::domain::package::{Ecosystem, excerpt};
+use crate::domain::upstream::CredentialPurpose;
 use crate::pipeline::setup::overview::{self, UpstreamOverview};
-use crate::pipeline::setup::{self, Credential, NewCredential, Purpose, UpstreamDraft};
+use crate::pipeline::setup::{self, Credential, NewCredential, UpstreamDraft};
 use crate::pipeline::{Error, Kind, Refusal};
 use crate::web::display::{When, count};
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see, see_change};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -128,14 +129,13 @@ async fn form(visit: &Visit, fields: &Fields, message: Option<&str>) -> Answer {
 
 async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     match save(&visit, &fields).await {
-        Ok(()) => Ok(see("/registries")),
+        Ok(proposal) => Ok(see_change(proposal, "/registries")),
         Err(error) => form(&visit, &fields, Some(&correctable(error)?)).await,
     }
 }
 
-/// Adds the registry, then seals its credential, which is bound to the registry's id. What could be
-/// refused about the credential is refused before either.
-async fn save(visit: &Visit, fields: &Fields) -> Result<(), Error> {
+/// Adds the registry with its credential.
+async fn save(visit: &Visit, fields: &Fields) -> Result<Option<ProposalId>, Error> {
     let credential = match fields.optional("credential") {
         Some(text) => Some(Credential::parse(&SecretString::from(text))?),
         None => None,
@@ -152,15 +152,18 @@ async fn save(visit: &Visit, fields: &Fields) -> Result<(), Error> {
         allow_private: fields.ticked("allow_private"),
         username: fields.optional("username"),
     };
-    let id = setup::add_upstream(&visit.app.store, visit.actor(), draft, visit.now).await?;
-    match credential {
-        Some(credential) => seal(visit, id, credential).await,
-        None => Ok(()),
-    }
+    let (app, new) = (&visit.app, (draft, credential));
+    let added =
+        setup::add_upstream(&app.store, &app.sealing, visit.actor(), new, visit.now).await?;
+    Ok(added.proposal)
 }
 
-async fn seal(visit: &Visit, upstream: UpstreamId, credential: Credential) -> Result<(), Error> {
-    let new = NewCredential { upstream, purpose: Purpose::Publish, credential };
+async fn seal(
+    visit: &Visit,
+    upstream: UpstreamId,
+    credential: Credential,
+) -> Result<Option<ProposalId>, Error> {
+    let new = NewCredential { upstream, purpose: CredentialPurpose::Publish, credential };
     let app = &visit.app;
     setup::seal_credential(&app.store, &app.sealing, visit.actor(), new, visit.now).await
 }
@@ -171,8 +174,8 @@ async fn replace_credential(
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
     let credential = Credential::parse(&SecretString::from(fields.text("credential")))?;
-    seal(&visit, id(&upstream)?, credential).await?;
-    Ok(see("/registries"))
+    let proposal = seal(&visit, id(&upstream)?, credential).await?;
+    Ok(see_change(proposal, "/registries"))
 }
 
 async fn new_issuer_form(ByOwner(visit): ByOwner) -> Answer {

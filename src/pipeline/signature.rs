@@ -1,0 +1,193 @@
+//! A signature: one WebAuthn exchange over one statement, from the browser's prompt to a decision
+//! with everything needed to verify it again.
+//!
+//! What a statement says, and whether this person may sign it, is the caller's: `approval` for
+//! releases, `governance` for everything else.
+
+use jiff::Timestamp;
+
+use crate::domain::assertion::{Intent, Nonce, Purpose};
+use crate::domain::decision::Decision;
+use crate::domain::digest::Sha256;
+use crate::domain::ids::{CeremonyId, PasskeyId, PersonId, ProposalId, ReleaseId};
+use crate::domain::quorum::Verdict;
+use crate::entropy;
+use crate::passkeys::{AssertState, Passkeys, PresentedAssertion, StoredPasskey};
+use crate::pipeline::signin::suspend_on_alarm;
+use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
+use crate::store::Tx;
+use crate::store::signin::{Ceremony, CeremonyPurpose, PasskeyRecord};
+
+/// What somebody hears whose ceremony cannot be finished.
+pub(super) const OVER: &str = "this ceremony is over or belongs to another session; start again";
+
+/// How long a person has between "Approve with passkey" and the touch (W3), in seconds.
+const CEREMONY_SECS: i64 = 120;
+
+/// A person acting in a session.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    /// Who.
+    pub person: PersonId,
+    /// The session the ceremony is bound to.
+    pub session: Sha256,
+}
+
+/// What is about to be signed.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    /// What the row says the ceremony is for.
+    pub(super) ceremony: CeremonyPurpose,
+    /// What the challenge says it is for.
+    pub(super) purpose: Purpose,
+    /// The release it is about.
+    pub(super) release: Option<ReleaseId>,
+    /// The proposal it is about.
+    pub(super) proposal: Option<ProposalId>,
+    /// The exact bytes.
+    pub(super) statement: Vec<u8>,
+}
+
+impl Subject {
+    /// A statement about a proposal, or about the founding.
+    pub(super) const fn governance(proposal: Option<ProposalId>, statement: Vec<u8>) -> Self {
+        Self {
+            ceremony: CeremonyPurpose::Governance,
+            purpose: Purpose::Governance,
+            release: None,
+            proposal,
+            statement,
+        }
+    }
+}
+
+/// Begins an exchange. Returns its id and the options for the browser.
+pub(super) async fn begin(
+    tx: &mut Tx,
+    passkeys: &Passkeys,
+    signer: &Signer,
+    subject: Subject,
+    now: Timestamp,
+) -> Result<(CeremonyId, serde_json::Value)> {
+    let statement = Sha256::of(&subject.statement);
+    let intent = Intent { purpose: subject.purpose, statement };
+    let nonce = Nonce::from_bytes(entropy::bytes()?);
+    let mut keys = Vec::new();
+    for key in tx.passkeys_of(signer.person).await? {
+        if key.counts_from <= now {
+            keys.push(stored(&key)?);
+        }
+    }
+    let (options, state) = passkeys
+        .begin_assert(signer.person, &keys, intent, nonce)
+        .map_err(|error| Fault::new("beginning a ceremony", error))?;
+    let ceremony = Ceremony {
+        id: entropy::id(now)?,
+        purpose: subject.ceremony,
+        person: Some(signer.person),
+        session: Some(signer.session),
+        invitation: None,
+        release: subject.release,
+        proposal: subject.proposal,
+        nonce: Some(nonce),
+        statement: Some(subject.statement),
+        state: serde_json::to_string(&state)
+            .map_err(|error| Fault::new("storing a ceremony", error))?,
+        created_at: now,
+        expires_at: now + jiff::SignedDuration::from_secs(CEREMONY_SECS),
+    };
+    tx.insert_ceremony(&ceremony).await?;
+    Ok((ceremony.id, options))
+}
+
+/// Takes a ceremony of governance from its row: `None` when it is over, or was begun by somebody
+/// else, in another session or about something else. It is used up in any case (W3).
+pub(super) async fn take(
+    tx: &mut Tx,
+    signer: &Signer,
+    (ceremony, about): (CeremonyId, Option<ProposalId>),
+    now: Timestamp,
+) -> Result<Option<Ceremony>> {
+    let taken = tx.take_ceremony(ceremony, CeremonyPurpose::Governance, now).await?;
+    Ok(taken.filter(|taken| {
+        taken.person == Some(signer.person)
+            && taken.session == Some(signer.session)
+            && taken.proposal == about
+            && taken.expires_at > now
+    }))
+}
+
+/// Commits what a ceremony came to, a refusal too: that uses it up, and may have suspended a key.
+pub(super) async fn keep<T>(tx: Tx, result: Result<T>) -> Result<T> {
+    match &result {
+        Ok(_) | Err(Error::Refused(_)) => tx.commit().await?,
+        Err(Error::Fault(_)) => {}
+    }
+    result
+}
+
+/// Verifies the browser's answer to a ceremony that was taken from its row, moves the key's counter
+/// on and makes the decision. Nothing is written on the way to a refusal, except that a key whose
+/// counter went backwards is suspended.
+pub(super) async fn finish(
+    tx: &mut Tx,
+    passkeys: &Passkeys,
+    (ceremony, credential): (&Ceremony, &serde_json::Value),
+    (purpose, verdict): (Purpose, Verdict),
+    now: Timestamp,
+) -> Result<(Decision, PasskeyId)> {
+    let statement = ceremony.statement.clone().unwrap_or_default();
+    let Some(person) = ceremony.person else {
+        return Err(Fault::new("finishing a signature", "the ceremony has no person").into());
+    };
+    let intent = Intent { purpose, statement: Sha256::of(&statement) };
+    let (key, accepted) = verify(tx, passkeys, ceremony, credential, intent, now).await?;
+    let decision = Decision {
+        id: entropy::id(now)?,
+        person,
+        verdict,
+        statement: String::from_utf8_lossy(&statement).into_owned(),
+        nonce: *accepted.nonce(),
+        assertion: accepted.assertion().clone(),
+    };
+    let (from, to) = (key.counter, accepted.stored().counter());
+    let advanced = serde_json::to_string(accepted.stored())
+        .map_err(|error| Fault::new("storing a passkey", error))?;
+    if !tx.advance_counter(key.id, from, to, &advanced, now).await? {
+        return refuse(Kind::Conflict, "the passkey was used elsewhere meanwhile; start again");
+    }
+    Ok((decision, key.id))
+}
+
+async fn verify(
+    tx: &mut Tx,
+    passkeys: &Passkeys,
+    ceremony: &Ceremony,
+    credential: &serde_json::Value,
+    intent: Intent,
+    now: Timestamp,
+) -> Result<(PasskeyRecord, crate::passkeys::AcceptedAssertion)> {
+    let state: AssertState = serde_json::from_str(&ceremony.state)
+        .map_err(|error| Fault::new("reading a stored ceremony", error))?;
+    let presented = PresentedAssertion::parse(credential)
+        .map_err(|refusal| Refusal::new(Kind::BadInput, refusal.to_string()))?;
+    let Some(key) = tx.usable_passkey_locked(presented.credential_id()).await? else {
+        return refuse(Kind::Forbidden, "this passkey is not enrolled here");
+    };
+    if Some(key.person) != ceremony.person || key.counts_from > now {
+        return refuse(Kind::Forbidden, "this passkey is not yours or does not count");
+    }
+    match passkeys.finish_assert(&state, &intent, &stored(&key)?, &presented) {
+        Ok(accepted) => Ok((key, accepted)),
+        Err(refusal) => {
+            suspend_on_alarm(tx, &key, &refusal, now).await?;
+            refuse(Kind::Forbidden, refusal.to_string())
+        }
+    }
+}
+
+/// The verifier's own form of a passkey.
+fn stored(key: &PasskeyRecord) -> Result<StoredPasskey> {
+    serde_json::from_str(&key.stored)
+        .map_err(|error| Fault::new("reading a stored passkey", error).into())
+}
