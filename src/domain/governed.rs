@@ -612,8 +612,8 @@ impl Governed {
         let counts = |cast: &&Cast| {
             roster.key(&cast.credential_id).is_some_and(|(person, _)| person.id == cast.person)
         };
-        let mut votes = open.votes.iter().filter(counts);
-        let objection = votes.clone().find(|cast| {
+        let votes: Vec<Cast> = open.votes.iter().filter(counts).cloned().collect();
+        let objection = votes.iter().find(|cast| {
             cast.verdict == Verdict::Reject && standing.may_object.contains(&cast.person)
         });
         if let Some(cast) = objection {
@@ -626,7 +626,7 @@ impl Governed {
             return Ok(ProposalState::Stale(why));
         }
         if standing.takes == Takes::OneSignature && open.recovered_at.is_none() {
-            let signed = votes.any(|cast| standing.may_count.contains(&cast.person));
+            let signed = votes.iter().any(|cast| standing.may_count.contains(&cast.person));
             return Ok(if signed {
                 ProposalState::Ready
             } else {
@@ -635,7 +635,7 @@ impl Governed {
         }
         let signed_at = match open.recovered_at {
             Some(at) => at,
-            None => match self.quorum_at(open, standing, votes.cloned().collect(), now) {
+            None => match self.quorum_at(open, standing, &votes, now) {
                 Ok(at) => at,
                 Err(missing) => return Ok(ProposalState::Pending { missing }),
             },
@@ -655,7 +655,7 @@ impl Governed {
         &self,
         open: &Open,
         standing: &ProposalStanding,
-        votes: Vec<Cast>,
+        votes: &[Cast],
         now: Timestamp,
     ) -> Result<Timestamp, u32> {
         let mut complete_at = open.proposed_at;
@@ -669,7 +669,7 @@ impl Governed {
             let mut so_far = Vec::new();
             let mut met_at = None;
             let mut missing = policy.required();
-            for cast in &votes {
+            for cast in votes {
                 so_far.push(Vote { person: cast.person, verdict: cast.verdict });
                 match tally(policy.required(), &able, &BTreeSet::new(), &so_far) {
                     Tally::Met(_) => {

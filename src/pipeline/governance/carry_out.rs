@@ -195,12 +195,13 @@ pub(super) async fn carry_out(
             if Sha256::of(&sealed) != *sealed_sha256 {
                 return Err(not_what_was_signed());
             }
-            Ok(match purpose {
+            match purpose {
                 CredentialPurpose::Publish => {
-                    tx.set_publish_credential(*upstream, &sealed, now).await?
+                    tx.set_publish_credential(*upstream, &sealed, now).await?;
                 }
                 CredentialPurpose::Read => tx.set_read_credential(*upstream, &sealed, now).await?,
-            })
+            }
+            Ok(())
         }
         (Change::SetPackage { package }, _) => put_package(tx, package, now).await,
         (Change::SetPublisher { publisher }, Details::Publisher { name, issuer, rule }) => {

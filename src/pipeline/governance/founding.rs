@@ -191,11 +191,11 @@ pub async fn finish(
 ) -> Result<Option<Sha256>> {
     again(|| async {
         let mut tx = store.begin().await?;
-        let signed = match signature::take(&mut tx, signer, (ceremony, None), now).await? {
+        let result = match signature::take(&mut tx, signer, (ceremony, None), now).await? {
             Some(taken) => sign(&mut tx, passkeys, (&taken, &credential), signer.person, now).await,
             None => refuse(Kind::Gone, signature::OVER),
         };
-        signature::keep(tx, signed).await
+        signature::keep(tx, result).await
     })
     .await
 }
