@@ -509,6 +509,8 @@ mod tests {
         let opened = open(&key, &context(), &sealed).unwrap();
         let printed = format!("{key:?} {sealed:?} {opened:?}");
         assert!(!printed.contains(private) && !printed.contains(SECRET), "{printed}");
+        let keys = format!("{key:?} {:?}", key.reading_key());
+        assert_eq!(keys, "OpeningKey(secret) ReadingKey(secret)");
     }
 
     #[test]

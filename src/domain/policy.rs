@@ -227,6 +227,11 @@ mod tests {
         let mut short = draft(1, 1);
         short.expiry = SignedDuration::from_mins(59);
         assert!(matches!(parse(short), Err(PolicyRefusal::Expiry(0))));
+        let mut long = draft(1, 1);
+        long.expiry = EXPIRY_MAX;
+        assert!(parse(long.clone()).is_ok());
+        long.expiry += SignedDuration::from_secs(1);
+        assert!(matches!(parse(long), Err(PolicyRefusal::Expiry(336))));
         let mut unnamed = draft(1, 1);
         unnamed.name = "  ".to_owned();
         assert!(matches!(parse(unnamed), Err(PolicyRefusal::Name(_))));

@@ -330,3 +330,16 @@ impl Resolve for Filter {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule K4: whoever prints the headers of a request prints no credential.
+    #[test]
+    fn a_credential_in_a_header_does_not_print() {
+        for value in [authorization("Bearer", "npm_canary"), basic("__token__", "pypi-canary")] {
+            assert_eq!(format!("{:?}", value.unwrap()), "Sensitive");
+        }
+    }
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use countersign::domain::event::{Actor, Event};
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::release::State;
+use countersign::entropy;
 use countersign::pipeline::forwarding::{self, LEASE};
 use countersign::pipeline::{Error, Kind, people};
 use countersign::store::Store;
@@ -18,6 +19,7 @@ use serde_json::json;
 
 use crate::support::database::on_both;
 use crate::support::faults::{Fault, Listener, Seen};
+use crate::support::setup::count;
 use crate::support::world::{NPM_NAME, PUBLISH, READ, World, npm_document, run, sdist, wheel};
 
 /// Requests that came to their announced end and could have stored something.
@@ -610,6 +612,37 @@ async fn a_lease_that_was_taken_over_changes_nothing_about_its_job() {
         assert!(tx.keep_lease(&young, later).await.unwrap());
         assert!(tx.finish_job(&young, "done", now).await.unwrap());
         assert!(!tx.keep_lease(&young, later).await.unwrap(), "a job that is over has no lease");
+    })
+    .await;
+}
+
+/// Rule R1: a worker that lost its lease does not even say what went wrong.
+#[tokio::test]
+async fn a_worker_without_its_lease_leaves_no_words() {
+    on_both(|store: Store| async move {
+        let world = World::start(store).await;
+        let release = world.approved_npm("1.0.0").await;
+        let old = lease(&world, "slow").await.unwrap();
+        world.pass(SignedDuration::from_mins(2));
+        lease(&world, "quick").await.unwrap();
+        world.npm.fail_next_read(Fault::answer(503, "", false));
+        forwarding::step(&world.forwarder(), &old, world.now()).await.unwrap();
+        assert_eq!(world.record(release).await.message, None);
+    })
+    .await;
+}
+
+/// Rule R2.
+#[tokio::test]
+async fn a_release_has_one_job_at_a_time() {
+    on_both(|store: Store| async move {
+        let world = World::start(store.clone()).await;
+        let release = world.approved_npm("1.0.0").await;
+        let mut tx = store.begin().await.unwrap();
+        let now = world.now();
+        tx.queue_job(entropy::id(now).unwrap(), release, now, now).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(count(&store, "jobs").await, 1);
     })
     .await;
 }

@@ -333,6 +333,31 @@ async fn a_replay_reads_bodies_only_and_notices_what_was_hidden_or_replaced() {
     .await;
 }
 
+/// Rule K5: a replay is of the tree that was signed, up to the head there is.
+#[tokio::test]
+async fn a_replay_fits_the_signed_root_and_the_head() {
+    on_both(|store: Store| async move {
+        found(&store).await;
+        grow(&store, 20).await;
+        let signed = head(&store).await;
+        let place = || "the signed checkpoint".to_owned();
+        let mut tx = store.snapshot().await.unwrap();
+        let forked = TreeHead { root: Sha256::of(b"another"), ..signed };
+        let result = broken(replay(&mut tx, &forked, release(3)).await);
+        assert_eq!(result, Broken::Forked { size: signed.size, place: place() });
+        let longer = TreeHead { size: signed.size + 1, ..signed };
+        let result = broken(replay(&mut tx, &longer, release(3)).await);
+        let (found, held) = (signed.size, longer.size);
+        assert_eq!(result, Broken::RolledBack { found, held, place: place() });
+        drop(tx);
+        grow(&store, 279).await;
+        tamper(&store, "update log_head set next_sequence = 297").await;
+        let mut tx = store.snapshot().await.unwrap();
+        assert_eq!(broken(replay(&mut tx, &signed, release(3)).await), Broken::Head);
+    })
+    .await;
+}
+
 /// Another log of the same installation's tables, sound in itself.
 async fn another_log(entries: u64) -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();

@@ -97,6 +97,19 @@ async fn a_form_that_contradicts_its_file_is_not_staged() {
     .await;
 }
 
+/// Rules O22, P9: another run adds nothing to a release, not even while it is open.
+#[tokio::test]
+async fn a_file_of_another_run_joins_no_release() {
+    on_both(|store: Store| async move {
+        let world = World::start(store).await;
+        world.stage_python(run(1), &wheel("1.0.0", "py3", &[])).await.unwrap();
+        let before = world.stock().await;
+        conflict(world.stage_python(run(2), &sdist("1.0.0", &[])).await);
+        assert_eq!(world.stock().await, before);
+    })
+    .await;
+}
+
 /// Rule O22: a re-run never replaces staged bytes, before and after the seal.
 #[tokio::test]
 async fn a_run_that_is_started_again_never_replaces_staged_bytes() {

@@ -156,6 +156,11 @@ fn there_is_exactly_one_tarball_and_nothing_unknown_beside_it() {
     let text = document().to_string().replace("@octo/a-1.0.0.tgz", "../../x.tgz");
     let refused = split(text.as_bytes(), &[9]).unwrap().0.check().unwrap_err();
     assert!(matches!(refused, EnvelopeRefusal::Mismatch { place: "the attachment's name", .. }));
+    let mut foreign = document();
+    foreign["_attachments"]["@octo/b-1.0.0.sigstore"] =
+        json!({"content_type": "x", "data": "1", "length": 1});
+    let refused = check(&foreign).unwrap_err();
+    assert!(matches!(refused, EnvelopeRefusal::Mismatch { place: "the attachment's name", .. }));
 }
 
 /// Row N06.
@@ -234,6 +239,14 @@ fn sizes_are_bounded_while_bytes_arrive() {
     let mut document = document();
     document["_attachments"]["@octo/a-1.0.0.sigstore"] =
         json!({"content_type": "x", "data": "123456", "length": 6});
+    let text = document.to_string();
+    let limits = Limits { document_bytes: 20, ..Limits::default() };
+    let mut splitter = Splitter::new(&limits);
+    let refused = text.as_bytes().chunks(4).find_map(|p| splitter.push(p, &mut Vec::new()).err());
+    assert_eq!(refused, Some(EnvelopeRefusal::DocumentTooLarge { limit: 20 }));
+    let mut splitter = Splitter::new(&Limits { json_depth: 2, ..Limits::default() });
+    let refused = splitter.push(b"[[[[[", &mut Vec::new()).unwrap_err();
+    assert_eq!(refused, EnvelopeRefusal::Json(JsonRefusal::TooDeep { limit: 4 }));
     let limits = Limits { provenance_bytes: 5, ..Limits::default() };
     let mut splitter = Splitter::new(&limits);
     splitter.push(document.to_string().as_bytes(), &mut Vec::new()).unwrap();

@@ -122,6 +122,27 @@ fn a10_a13_a14_a15_sizes_are_bounded() {
     assert!(matches!(name_refusal(&[file(&deep, b"")]), NameRefusal::TooDeep { .. }));
 }
 
+/// Row A15: what stands beside the files is bounded as well, each by itself and together.
+#[test]
+fn a15_names_and_extension_headers_are_bounded_in_all() {
+    let named = [pax(&[("path", "p/a")]), file("x", b""), pax(&[("path", "p/b")]), file("y", b"")];
+    let limits = Limits { pax_bytes: 8, ..Limits::default() };
+    assert!(matches!(
+        refused_with(&tgz(&named), &limits),
+        Refusal::Limit(LimitRefusal::EntryBytes { limit: 8, .. })
+    ));
+    let limits = Limits { pax_total_bytes: 20, ..Limits::default() };
+    assert_eq!(
+        refused_with(&tgz(&named), &limits),
+        Refusal::Tar(TarRefusal::PaxBytes { limit: 20 })
+    );
+    let limits = Limits { names_total_bytes: 5, ..Limits::default() };
+    assert_eq!(
+        refused_with(&tgz(&named), &limits),
+        Refusal::Name(NameRefusal::TooManyBytes { limit: 5 })
+    );
+}
+
 #[test]
 fn a16_a22_unsafe_names_are_refused() {
     assert!(matches!(name_refusal(&[file("/etc/x", b"")]), NameRefusal::Absolute { .. }));
@@ -149,6 +170,8 @@ fn a21_bytes_hidden_behind_a_nul_are_refused() {
             other => panic!("{other:?}"),
         }
     }
+    let tail = header_with(b"p/a", b'0', 0, |block| block[505] = b'x');
+    assert!(matches!(tar_refusal(&[tail]), TarRefusal::Hidden { field: "header", .. }));
     let nul = entry("././@LongLink", b'L', b"p/a\0b\0");
     assert!(matches!(name_refusal(&[nul, file("x", b"")]), NameRefusal::Control { .. }));
 }
@@ -220,14 +243,14 @@ fn a32_a36_extension_headers_have_one_meaning() {
         "99 path=p/a\n",
         "11 path=p/a",
         "-11 path=p/a\n",
-        "011 path=p/a\n",
+        "013 path=p/a\n",
         " 11 path=p/a\n",
         "11 pathXp/a\n",
         "x path=p/a\n",
         "0 \n",
         "11path=p/a\n",
-        "7 path=\n",
-        "13 path=p/a\0b\n",
+        "8 path=\n",
+        "14 path=p/a\0b\n",
         "8 size=\n",
         "10 size=-1\n",
         "11 size=1e3\n",

@@ -214,9 +214,12 @@ fn p10_the_form_may_not_differ_from_the_file_where_it_decides() {
         form.retain(|(name, _)| name != field);
         assert_eq!(compare_form(&form, &facts).refused[0].field, field, "left out");
     }
-    for (field, value) in
-        [("requires_dist", "evil"), ("provides_extra", "x"), ("name", "hello-wire")]
-    {
+    for (field, value) in [
+        ("requires_dist", "evil"),
+        ("provides_extra", "x"),
+        ("name", "hello-wire"),
+        ("description", "Hello"),
+    ] {
         let mut form = form();
         form.push((field.to_owned(), value.to_owned()));
         assert_eq!(compare_form(&form, &facts).refused[0].field, field, "added");

@@ -83,6 +83,9 @@ fn z01_z04_bytes_around_the_archive_are_refused() {
     commented[at] = 22;
     commented.extend(last);
     assert!(matches!(zip_refusal(&commented), ZipRefusal::CentralDirectory { .. }));
+    let mut without_its_comment = good.clone();
+    without_its_comment[at] = 1;
+    assert_eq!(zip_refusal(&without_its_comment), ZipRefusal::NoEndRecord);
     for bytes in [&b""[..], b"PK\x05\x06", b"<html></html>", &[0; 100]] {
         assert_eq!(zip_refusal(bytes), ZipRefusal::NoEndRecord);
     }
@@ -182,6 +185,13 @@ fn z15_z18_extra_fields_that_change_an_entry_are_refused() {
     for malformed in [&b"\x55"[..], b"\x55\x54\x09\0x", b"\x55\x54\0\0\x01"] {
         assert!(matches!(extra(malformed), ZipRefusal::Extra { field: 0, .. }));
     }
+    // In one of the two records is enough.
+    let (plain, file) = (stored("a", b"x"), stored("a", b"x"));
+    let changed = Zipped { extra: b"\x75\x70\x01\0x".to_vec(), ..file };
+    for (local, central) in [(&plain, &changed), (&changed, &plain)] {
+        let refusal = zip_refusal(&joined(&local.local(), &central.central(0), 1));
+        assert!(matches!(refusal, ZipRefusal::Extra { field: 0x7075, .. }));
+    }
     // Z16, Z17: a ZIP64 end record and locator in front of the end record.
     let file = stored("a", b"x");
     let zip64 = [&b"PK\x06\x06"[..], &[0; 52], b"PK\x06\x07", &[0; 16]].concat();
@@ -234,6 +244,34 @@ fn z24_z25_contents_are_checked_and_bounded() {
         read(&bomb, &limits),
         Err(Failure::Refused(Refusal::Limit(LimitRefusal::Unpacked { .. })))
     ));
+}
+
+/// Rows Z24, Z25: each entry and their number, and no more of a content than it is said to have.
+#[test]
+fn entries_are_bounded_one_by_one() {
+    let refused = |bytes: &[u8], limits: &Limits| match read(bytes, limits) {
+        Err(Failure::Refused(Refusal::Limit(refusal))) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let two = zip(&[stored("a", b"12345"), stored("b", b"")]);
+    let small = Limits { entry_bytes: 4, ..Limits::default() };
+    assert!(matches!(refused(&two, &small), LimitRefusal::EntryBytes { limit: 4, size: 5, .. }));
+    let few = Limits { entries: 1, ..Limits::default() };
+    assert_eq!(refused(&two, &few), LimitRefusal::Entries { limit: 1 });
+    let mut archive = Archive::open(Cursor::new(&two[..]), &Limits::default()).unwrap();
+    let entry = archive.entries()[0].clone();
+    let failure = archive.content(&entry, 4).unwrap_err();
+    let refusal = failure.refusal();
+    assert!(matches!(refusal, Some(Refusal::Limit(LimitRefusal::EntryBytes { limit: 4, .. }))));
+    let longer = Zipped { size: 10, ..deflated("a", &vec![7; 1 << 20]) };
+    let longer = zip(&[longer]);
+    let mut archive = Archive::open(Cursor::new(&longer[..]), &Limits::default()).unwrap();
+    let (entry, mut given) = (archive.entries()[0].clone(), 0);
+    let copied = archive.copy(&entry, |piece| {
+        given += piece.len();
+        Ok(())
+    });
+    assert!(copied.is_err() && given <= 10, "{given} bytes were given out");
 }
 
 #[test]
