@@ -118,8 +118,6 @@ class Replay:
 
     def apply(self, kind, event, at):
         expect(kind != "genesis", "there is a second genesis entry")
-        # What a proposal changed is not replayed here: say so rather than judge by the rules before it.
-        expect(kind not in ("proposal_enacted", "key_suspended"), "governance changed the rules; use the gateway's verifier")
         if kind == "roster_revised":
             expected = self.roster["revision"] + 1 if self.roster else 1
             expect(event["roster"]["revision"] == expected, "a roster revision is missing")

@@ -170,7 +170,9 @@ fn a_decision_recorded_when_the_release_had_expired_does_not_count() {
         log.now = asked;
         log
     };
-    let last = recorded_at(expires_at - SignedDuration::from_nanos(1));
+    let in_time = expires_at - SignedDuration::from_nanos(1);
+    let mut last = recorded_at(in_time);
+    last.now = in_time;
     assert_eq!(last.verdict(), by([ines, mara]));
     assert_eq!(the_discount(&recorded_at(expires_at), mara), Discount::Statement);
 }
