@@ -72,6 +72,7 @@ fn a_founder_signs_what_is_set_up_and_nothing_else() {
 /// Decision D5, rules A7, A17, Q20: one row for each change and direction.
 #[test]
 fn what_a_change_takes_follows_from_what_it_changes() {
+    use Takes::{OneSignature, Quorum, QuorumAndDelay};
     let (mut log, [olga, jun, ines, _]) = History::founded();
     let (key, own) = (log.new_key(log.now), log.key_of(olga));
     let (theirs, person) = (log.key_of(jun), log.id());
@@ -93,7 +94,6 @@ fn what_a_change_takes_follows_from_what_it_changes() {
     let scope = Scope::Package(package.id);
     let sealed_sha256 = Sha256::of(b"sealed");
     let new_policy = Policy::parse(log.id(), 1, log.draft()).unwrap();
-    use Takes::{OneSignature, Quorum, QuorumAndDelay};
     let table = [
         (Change::AddPerson { person, role: Role::Viewer }, QuorumAndDelay),
         (Change::ChangeRole { person: jun, role: Role::Viewer }, Quorum),
@@ -111,7 +111,7 @@ fn what_a_change_takes_follows_from_what_it_changes() {
         (policy(&log, |policy| policy.required = 3), Quorum),
         (policy(&log, |policy| policy.required = 1), QuorumAndDelay),
         (policy(&log, |policy| policy.triggering_actor_counts = true), QuorumAndDelay),
-        (policy(&log, |policy| policy.expiry = policy.expiry * 2), QuorumAndDelay),
+        (policy(&log, |policy| policy.expiry *= 2), QuorumAndDelay),
         (policy(&log, |policy| policy.members.retain(|member| *member != ines)), Quorum),
         (Change::SetPolicy { policy: new_policy }, Quorum),
         (Change::SetUpstream { upstream: new_upstream }, Quorum),
@@ -368,6 +368,7 @@ fn last_decision(log: &mut History) -> &mut Decision {
 /// publishing from that log.
 #[test]
 fn a_release_does_not_go_out_by_an_altered_proposal() {
+    type Edit = fn(&mut History, ProposalId, PersonId);
     let (mut log, [olga, jun, ines, dana]) = History::founded();
     log.seal(bot());
     log.approve(jun);
@@ -379,7 +380,6 @@ fn a_release_does_not_go_out_by_an_altered_proposal() {
     let proposed = *log.positions("proposed").last().unwrap();
     let Event::Proposed { proposal } = log.entries[proposed].event.clone() else { unreachable!() };
 
-    type Edit = fn(&mut History, ProposalId, PersonId);
     let edits: [(&str, Edit); 8] = [
         ("k lowered further", |log, id, _| {
             altered(log, id, |change| {
@@ -470,11 +470,11 @@ fn an_expired_or_stale_proposal_takes_no_effect() {
 
     log.enact(first);
     let state = log.standing_of(second).state;
-    let stale = Inapplicable::Revision {
+    let revision = Inapplicable::Revision {
         expected: log.policy().revision() + 2,
         received: log.policy().revision() + 1,
     };
-    assert_eq!(state, ProposalState::Stale(stale));
+    assert_eq!(state, ProposalState::Stale(revision));
     log.enact(second);
     assert_eq!(unsound(&log), "a proposal took effect without what it takes");
 }
