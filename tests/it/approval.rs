@@ -19,6 +19,7 @@ use countersign::store::signin::CEREMONIES_OPEN_MAX;
 use countersign::store::{Store, Tx};
 use jiff::SignedDuration;
 use reqwest::Method;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::support::authenticator::{Authenticator, BE, BS, UP, UV};
@@ -457,8 +458,17 @@ async fn a_viewer_and_somebody_the_policy_does_not_name_begin_nothing() {
             signer: Signer { person: vera, ..ines.signer.clone() },
             key: ines.key.clone(),
         };
-        for verdict in [Approve, Reject] {
-            let begun = desk.begin(&vera, desk.release, verdict).await;
+        let (by, now) = (Actor::Person(ines.id()), desk.world.now());
+        let name = "Dana Ortiz".to_owned();
+        let invited =
+            people::add_and_invite(&store, now, by, name, Role::Maintainer).await.unwrap();
+        let mut browser = desk.world.site.browser(5);
+        browser.enrol(invited.token.expose_secret()).await.ok();
+        let dana = Signer { person: invited.person, ..ines.signer.clone() };
+        let dana = Person { signer: dana, key: browser.authenticator.clone() };
+        for (who, verdict) in [(&vera, Approve), (&vera, Reject), (&dana, Approve), (&dana, Reject)]
+        {
+            let begun = desk.begin(who, desk.release, verdict).await;
             assert_eq!(refused(begun), Kind::Forbidden, "{verdict:?}");
         }
         assert_eq!(count(&store, "ceremonies").await, 0);

@@ -1,6 +1,7 @@
 //! Source distributions: rows P14, P27, P29, A29 and rule P8.
 
 use countersign::domain::artifact::Filename;
+use countersign::inspect::failure::LimitRefusal;
 use countersign::inspect::pypi::{PypiRefusal, compare_form, read_sdist};
 use countersign::inspect::tar::TarRefusal;
 use countersign::inspect::{Failure, Limits, Refusal};
@@ -62,6 +63,11 @@ fn p29_pkg_info_is_present_and_names_this_release() {
         let refused = refusal(&[file(&format!("{top}/PKG-INFO"), info)]);
         assert!(matches!(refused, Refusal::Pypi(PypiRefusal::Mismatch { place: "PKG-INFO", .. })));
     }
+    let small = Limits { metadata_bytes: 10, ..Limits::default() };
+    let whole = tgz(&[file(&format!("{top}/PKG-INFO"), PKG_INFO)]);
+    let failure = read_sdist(&whole[..], &Filename::parse(NAME).unwrap(), &small).unwrap_err();
+    let bounded = failure.refusal();
+    assert!(matches!(bounded, Some(Refusal::Limit(LimitRefusal::EntryBytes { limit: 10, .. }))));
     let two = refusal(&[file(&format!("{top}/PKG-INFO"), PKG_INFO), file("x-1/a", b"")]);
     assert!(matches!(two, Refusal::Tar(TarRefusal::TopDirectory { .. })));
 }
