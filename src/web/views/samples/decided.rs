@@ -217,10 +217,11 @@ pub(super) fn superseded(words: Words) -> ReleasePage {
 }
 
 pub(super) fn evidence(words: Words) -> EvidencePage {
+    const DIGEST: &str = "4be190c75c1b6f9f7b2a4ddc9e3f0a68d2c47be9105f3a7d8e64b1c90f27e2a4";
     let approval = |who: &str, id: &str, at: &str, note: Option<&str>| HistoryItem {
         icon: "badge-check",
         who: words.show(who),
-        what: format!("({id}) approved with key Ydx3-2vXgU0"),
+        what: format!("({id}) approved with key Ydx3-2vXgU0pQmRk8aWc1nYfTz5LhJ0sVbXe7iGoDtA"),
         note: note.map(|note| words.show(note)),
         when: when(at),
     };
@@ -231,21 +232,33 @@ pub(super) fn evidence(words: Words) -> EvidencePage {
             Fact::code("Published to", "https://upload.registry.example/legacy/"),
             Fact::code("Sending began", "2026-11-22T16:02:11.123456Z"),
             Fact::words("Outcome", "published"),
+            Fact::code("Manifest", format!("sha256:{DIGEST}")),
             Fact::code("Log", "releases.aurora.example/log"),
             Fact::words("Entries", "20852"),
         ],
         approvals: vec![
-            approval("Mara Lindqvist", "0193a7c2-1", "2026-11-22T15:55:00Z", Some("read the diff")),
-            approval("Ines Duarte", "0193a7c2-2", "2026-11-22T16:02:00Z", None),
+            approval(
+                "Mara Lindqvist",
+                "0193a7c2-5b6e-7f1a-baeb-945532d905bb",
+                "2026-11-22T15:55:00Z",
+                Some("read the diff"),
+            ),
+            approval(
+                "Ines Duarte",
+                "0193a7c2-5b6e-7e85-9d4d-2eaed0826941",
+                "2026-11-22T16:02:00Z",
+                None,
+            ),
         ],
         files: vec![EvidenceFile {
             name: words.show("aurora_client-4.2.0.tar.gz"),
             size: "131 KB".to_owned(),
-            sha256: "4be190c75c1b6f9f7b2a4ddc9e3f0a68d2c47be9105f3a7d8e64b1c90f27e2a4".to_owned(),
+            sha256: DIGEST.to_owned(),
         }],
         download: "/releases/0193a7c2/evidence.json".to_owned(),
-        command: "countersign verify evidence.json --key 'releases.aurora.example/log+Az3grl' \
-                  --digest sha256:4be190c7"
-            .to_owned(),
+        command: format!(
+            "countersign verify evidence.json --key 'releases.aurora.example/log+838e3275+\
+             ASG2AjUgt7t/hwD0L4a9JaTb5EsDpmC1O4il1gc0t5c6' --digest sha256:{DIGEST}"
+        ),
     }
 }
