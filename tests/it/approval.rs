@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use crate::support::authenticator::{Authenticator, BE, BS, UP, UV};
 use crate::support::database::on_both;
 use crate::support::desk::{Desk, Person, Prompt, nothing_sent, refused, tamper};
-use crate::support::setup::count;
+use crate::support::setup::{count, invited};
 use crate::support::world::{NPM_NAME, run, wheel};
 
 /// The kinds of the release's own entries from its seal on.
@@ -460,11 +460,11 @@ async fn a_viewer_and_somebody_the_policy_does_not_name_begin_nothing() {
         };
         let (by, now) = (Actor::Person(ines.id()), desk.world.now());
         let name = "Dana Ortiz".to_owned();
-        let invited =
-            people::add_and_invite(&store, now, by, name, Role::Maintainer).await.unwrap();
+        let added = people::add_and_invite(&store, now, by, name, Role::Maintainer).await;
+        let dana = invited(added.unwrap());
         let mut browser = desk.world.site.browser(5);
-        browser.enrol(invited.token.expose_secret()).await.ok();
-        let dana = Signer { person: invited.person, ..ines.signer.clone() };
+        browser.enrol(dana.token.expose_secret()).await.ok();
+        let dana = Signer { person: dana.person, ..ines.signer.clone() };
         let dana = Person { signer: dana, key: browser.authenticator.clone() };
         for (who, verdict) in [(&vera, Approve), (&vera, Reject), (&dana, Approve), (&dana, Reject)]
         {
