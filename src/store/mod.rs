@@ -196,10 +196,11 @@ impl Store {
         // A connection to a file does not break: to ask it before each use would only cost a turn
         // of its thread.
         let pool = || SqlitePoolOptions::new().test_before_acquire(false);
-        let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        // Two megabytes for each reader are what it would take; the system caches the file anyway.
+        let readers = options.clone().read_only(true).pragma("cache_size", "-256");
+        let write = pool().max_connections(1).connect_with(options).await?;
         migrator(include_str!("../../migrations/sqlite/0001_init.sql")).run(&write).await?;
-        let read =
-            pool().max_connections(CONNECTIONS_MAX).connect_with(options.read_only(true)).await?;
+        let read = pool().max_connections(CONNECTIONS_MAX).connect_with(readers).await?;
         Ok(Self::new(Pools::Sqlite { write, read }))
     }
 
