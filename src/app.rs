@@ -73,8 +73,6 @@ pub struct Opened {
     pub app: Arc<App>,
     /// Opens publish credentials; for the workers alone.
     pub key: OpeningKey,
-    /// Signs the log's checkpoints.
-    pub notary: Arc<Notary>,
     /// The code to announce while nobody has claimed the installation.
     pub claim_code: Option<ClaimCode>,
 }
@@ -130,7 +128,7 @@ impl App {
             reading: key.reading_key().clone(),
             genesis,
             founding: founding.map_or_else(OnceLock::new, OnceLock::from),
-            notary: Arc::clone(&notary),
+            notary,
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(
                 usize::try_from(config.limits.uploads_at_once).unwrap_or(1),
@@ -140,7 +138,7 @@ impl App {
             config,
             store,
         };
-        Ok(Opened { app: Arc::new(app), key, notary, claim_code })
+        Ok(Opened { app: Arc::new(app), key, claim_code })
     }
 }
 

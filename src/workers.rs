@@ -12,7 +12,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::pipeline::forwarding::{self, Forwarder};
-use crate::pipeline::log::notary::Notary;
 use crate::pipeline::{self, governance, signin, staging};
 use crate::vault::OpeningKey;
 
@@ -27,32 +26,21 @@ const FORWARDERS: usize = 2;
 
 /// Starts every worker. They end when `stop` is cancelled and what they work on is done: a forward
 /// that is cut off leaves a release whose end nobody knows for a while.
-pub fn start(
-    app: &Arc<App>,
-    key: OpeningKey,
-    notary: Arc<Notary>,
-    stop: &CancellationToken,
-) -> TaskTracker {
+pub fn start(app: &Arc<App>, key: OpeningKey, stop: &CancellationToken) -> TaskTracker {
     let (key, workers) = (Arc::new(key), TaskTracker::new());
     for number in 0..FORWARDERS {
         let (app, key, stop) = (Arc::clone(app), Arc::clone(&key), stop.clone());
-        let notary = Arc::clone(&notary);
-        workers.spawn(async move { forward(&app, (&key, &notary), number, &stop).await });
+        workers.spawn(async move { forward(&app, &key, number, &stop).await });
     }
     let (swept, signed) = (Arc::clone(app), Arc::clone(app));
     let (no_sweep, no_sign) = (stop.clone(), stop.clone());
     workers.spawn(async move { sweep(&swept, &no_sweep).await });
-    workers.spawn(async move { sign(&signed, &notary, &no_sign).await });
+    workers.spawn(async move { sign(&signed, &no_sign).await });
     workers.close();
     workers
 }
 
-async fn forward(
-    app: &App,
-    (key, notary): (&OpeningKey, &Notary),
-    number: usize,
-    stop: &CancellationToken,
-) {
+async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &CancellationToken) {
     let owner = format!("{}-{number}", std::process::id());
     while may_work(app, stop) {
         let forwarder = Forwarder {
@@ -62,7 +50,7 @@ async fn forward(
             key,
             // Read each time: the installation may be founded while this runs.
             trust: app.trust(),
-            notary,
+            notary: &app.notary,
             progress: &app.progress,
         };
         match forwarding::run_next(&forwarder, &owner, app.clock.now()).await {
@@ -85,9 +73,9 @@ async fn sweep(app: &App, stop: &CancellationToken) {
     }
 }
 
-async fn sign(app: &App, notary: &Notary, stop: &CancellationToken) {
+async fn sign(app: &App, stop: &CancellationToken) {
     while may_work(app, stop) {
-        if let Err(error) = notary.run(app.clock.now()).await {
+        if let Err(error) = app.notary.run(app.clock.now()).await {
             log(&error, "signing the log failed");
         }
         pause(SIGN, stop).await;

@@ -25,7 +25,7 @@ pub struct Serve {
 pub async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let config = Config::read(&arguments.config)?;
     let listen = config.listen.clone();
-    let Opened { app, key, notary, claim_code } = App::open(config, Clock::default()).await?;
+    let Opened { app, key, claim_code } = App::open(config, Clock::default()).await?;
     if let Some(code) = claim_code {
         app.announce_claim_code(&code)
             .await
@@ -40,7 +40,7 @@ pub async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error + Sen
         tracing::info!("listening on {scheme}://{}", listener.address()?);
         serving.spawn(listener.serve(router.clone(), stop.clone()));
     }
-    let workers = workers::start(&app, key, notary, &stop);
+    let workers = workers::start(&app, key, &stop);
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {

@@ -2,9 +2,9 @@
 //!
 //! [`authorise`] replays the entries that govern a release (everything about people, policies,
 //! packages and upstreams, folded by [`Governed`], and the release's own entries) and either returns
-//! an [`Authorised`] value or the reason why not. Rows in the database are never asked: what the pages show is
-//! computed by the same replay ([`Standing`]), and the forwarder calls [`authorise`] immediately
-//! before it opens the credential (A2, A11, I4).
+//! an [`Authorised`] value or the reason why not. Rows in the database are never asked: what the
+//! pages show is computed by the same replay ([`Standing`]), and the forwarder calls [`authorise`]
+//! immediately before it opens the credential (A2, A11, I4).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

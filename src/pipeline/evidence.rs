@@ -1,16 +1,17 @@
 //! Makes the evidence of a release: what `domain::evidence` can check offline.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
 use crate::domain::event::{Event, LogEntry};
-use crate::domain::evidence::{self, Bundle, Enrolment, FORMAT, ProvenEntry};
+use crate::domain::evidence::{Bundle, Enrolment, FORMAT, Proven, ProvenEntry, Unproven, verify};
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::pipeline::log::notary::Notary;
-use crate::pipeline::log::reading::proofs;
+use crate::pipeline::log::reading::inclusions;
 use crate::pipeline::{Fault, Kind, Result, refuse};
 use crate::store::{Store, Tx};
 
@@ -25,14 +26,23 @@ pub enum Names {
     Withheld,
 }
 
-/// The evidence of a release of which something was sent. What is returned was verified.
-pub async fn bundle(
+/// Evidence, and what it shows.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// What anybody can prove with it.
+    pub proven: Proven,
+}
+
+/// The evidence of a release of which something was sent, verified as anybody would.
+pub async fn evidence(
     store: &Store,
-    notary: &Notary,
+    notary: &Arc<Notary>,
     release: ReleaseId,
     names: Names,
     now: Timestamp,
-) -> Result<Vec<u8>> {
+) -> Result<Evidence> {
     let mut tx = store.snapshot().await?;
     let Some(record) = tx.release(release).await? else {
         return refuse(Kind::NotFound, "no such release");
@@ -70,14 +80,20 @@ pub async fn bundle(
         signature: String::new(),
     };
     drop(tx);
-    let bytes = notary.sign_evidence(bundle);
-    evidence::verify(&bytes, notary.verifier_key()).map_err(|why| Fault::new(CONTEXT, why))?;
-    Ok(bytes)
+    // Every entry is hashed and every signature checked: work for a thread that serves nobody.
+    let notary = Arc::clone(notary);
+    let verified = tokio::task::spawn_blocking(move || {
+        let bytes = notary.sign_evidence(bundle);
+        let proven = verify(&bytes, notary.verifier_key())?;
+        Ok::<_, Unproven>(Evidence { bytes, proven })
+    });
+    let verified = verified.await.map_err(|error| Fault::new(CONTEXT, error))?;
+    Ok(verified.map_err(|why| Fault::new(CONTEXT, why))?)
 }
 
 async fn proven(tx: &mut Tx, log: &[LogEntry], size: u64) -> Result<Vec<ProvenEntry>> {
     let sequences: Vec<u64> = log.iter().map(|entry| entry.sequence).collect();
-    let proofs = proofs(tx, &sequences, size).await?;
+    let proofs = inclusions(tx, &sequences, size).await?;
     let entry = |(entry, proof): (&LogEntry, _)| {
         let body = String::from_utf8(entry.to_bytes());
         Ok(ProvenEntry { body: body.map_err(|error| Fault::new(CONTEXT, error))?, proof })

@@ -10,8 +10,8 @@ use countersign::domain::log::checkpoint::Checkpoint;
 use countersign::domain::log::note::{Note, Signer, Signs, VerifierKey};
 use countersign::domain::log::tree::{Node, Span, TreeHead, inclusion_proof, leaf_hash, node_hash};
 use countersign::domain::release::State;
-use countersign::pipeline::evidence::{Names, bundle};
-use countersign::pipeline::{Kind, Result};
+use countersign::pipeline::evidence::Names;
+use countersign::pipeline::{self, Kind, Result};
 use countersign::store::Store;
 
 use crate::support::database::on_both;
@@ -51,7 +51,9 @@ impl Published {
 }
 
 async fn evidence(world: &World, release: ReleaseId, names: Names) -> Result<Vec<u8>> {
-    bundle(world.store(), &world.site.notary, release, names, world.now()).await
+    let now = world.now();
+    let made = pipeline::evidence::evidence(world.store(), &world.site.notary, release, names, now);
+    made.await.map(|evidence| evidence.bytes)
 }
 
 #[tokio::test]

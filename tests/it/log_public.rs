@@ -206,8 +206,8 @@ async fn open(folder: &Path) -> Installation {
     std::fs::write(&file, text).unwrap();
     std::fs::create_dir_all(folder.join("outside")).unwrap();
     let config = Config::read(&file).unwrap();
-    let Opened { app, notary, .. } = App::open(config, Clock::default()).await.unwrap();
-    Installation { app, notary }
+    let Opened { app, .. } = App::open(config, Clock::default()).await.unwrap();
+    Installation { notary: Arc::clone(&app.notary), app }
 }
 
 /// Runs `countersign doctor`; whether it succeeded, its output and its log.

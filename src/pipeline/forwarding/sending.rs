@@ -127,11 +127,11 @@ impl Worker<'_> {
         let (release, now) = (work.record.id, self.time.now());
         // Nothing is sent by a log that nobody outside has seen (K5). If we stop after this, a
         // checkpoint more was signed.
-        let signed = match self.forwarder.notary.witnessed(now).await? {
+        let notary = self.forwarder.notary;
+        let signed = match notary.witnessed(now).await? {
             Witnessed::Yes(signed) => signed,
             Witnessed::Not(why) => return Ok(Begun::Unwitnessed(why)),
         };
-        let notary = self.forwarder.notary;
         let replay = notary.replay(&signed, release).await?;
         let begun = again(|| async {
             let mut tx = self.forwarder.store.begin().await?;

@@ -242,8 +242,20 @@ async fn frontier_at(tx: &mut Tx, head: &TreeHead, place: &str) -> Result<Fronti
 
 /// The hashes of a proof in a tree of `size` leaves.
 async fn proof(tx: &mut Tx, spans: Vec<Span>, size: u64) -> Result<Vec<Sha256>, Trouble> {
-    let nodes = spans.iter().flat_map(|span| span.nodes()).collect();
+    Ok(proofs(tx, vec![spans], size).await?.pop().unwrap_or_default())
+}
+
+/// The hashes of several proofs in one tree of `size` leaves; each tile is read once.
+async fn proofs(
+    tx: &mut Tx,
+    proofs: Vec<Vec<Span>>,
+    size: u64,
+) -> Result<Vec<Vec<Sha256>>, Trouble> {
+    let nodes = proofs.iter().flatten().flat_map(|span| span.nodes()).collect();
     let tiles = tiles(tx, nodes, size).await?;
-    let hashes: Option<_> = spans.into_iter().map(|span| span.hash(|n| tiles.node(n))).collect();
+    let hashes = |spans: Vec<Span>| -> Option<Vec<Sha256>> {
+        spans.into_iter().map(|span| span.hash(|node| tiles.node(node))).collect()
+    };
+    let hashes: Option<_> = proofs.into_iter().map(hashes).collect();
     Ok(hashes.ok_or(Broken::Head)?)
 }

@@ -4,8 +4,8 @@
 
 use crate::domain::digest::Sha256;
 use crate::domain::log::tile::{Content, Tile, bundle};
-use crate::domain::log::tree::{Span, inclusion_proof};
-use crate::pipeline::log::{proof, tiles};
+use crate::domain::log::tree::inclusion_proof;
+use crate::pipeline::log::{proof, proofs};
 use crate::pipeline::{Fault, Result};
 use crate::store::{Store, Tx};
 
@@ -40,18 +40,11 @@ pub async fn tile(store: &Store, tile: Tile) -> Result<Option<Vec<u8>>> {
 }
 
 /// The proofs of several entries in the tree of the first `size`, in the same order.
-pub async fn proofs(tx: &mut Tx, sequences: &[u64], size: u64) -> Result<Vec<Vec<Sha256>>> {
-    let missing = || Fault::new("proving entries", "the database does not have all of the tree");
-    let spans: Option<Vec<_>> =
+pub async fn inclusions(tx: &mut Tx, sequences: &[u64], size: u64) -> Result<Vec<Vec<Sha256>>> {
+    let spans: Option<_> =
         sequences.iter().map(|sequence| inclusion_proof(*sequence, size)).collect();
-    let spans = spans.ok_or_else(missing)?;
-    let nodes = spans.iter().flatten().flat_map(|span| span.nodes()).collect();
-    let tiles = tiles(tx, nodes, size).await?;
-    let hashes = |spans: Vec<Span>| -> Option<Vec<Sha256>> {
-        spans.into_iter().map(|span| span.hash(|node| tiles.node(node))).collect()
-    };
-    let proofs: Option<_> = spans.into_iter().map(hashes).collect();
-    Ok(proofs.ok_or_else(missing)?)
+    let spans = spans.ok_or_else(|| Fault::new("proving entries", "the tree is too small"))?;
+    Ok(proofs(tx, spans, size).await?)
 }
 
 /// A leaf, and why it is in the log.

@@ -52,7 +52,7 @@ impl Site {
         std::fs::write(&file, text).unwrap();
         let clock = Clock::default();
         let config = Config::read(&file).unwrap();
-        let Opened { app, notary, claim_code: code, .. } =
+        let Opened { app, claim_code: code, .. } =
             App::with_store(config, clock, store).await.unwrap();
         // Pages carry the token in a meta element; this stands for all of them.
         let me = |signed_in: SignedIn| async move {
@@ -64,7 +64,15 @@ impl Site {
             .with_state(app.clone())
             .merge(countersign::web::router(&app));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { app, origin, notary, code: code.unwrap(), address, folder, server }
+        Self {
+            notary: Arc::clone(&app.notary),
+            app,
+            origin,
+            code: code.unwrap(),
+            address,
+            folder,
+            server,
+        }
     }
 
     /// A site whose first person, an owner, has enrolled and is signed in.

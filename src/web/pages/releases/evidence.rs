@@ -3,24 +3,23 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use super::view;
+use super::{attachment, view};
 use crate::app::App;
-use crate::domain::evidence::{self, Approval, Proven};
+use crate::domain::evidence::{Approval, Proven};
 use crate::domain::ids::ReleaseId;
-use crate::pipeline::evidence::{Names, bundle};
-use crate::pipeline::{Error, Fault, review};
+use crate::domain::manifest::ManifestFile;
+use crate::pipeline::evidence::{Evidence, Names, evidence};
+use crate::pipeline::review;
 use crate::web::display::{When, size, visible};
 use crate::web::extract::{Now, Path, SignedIn};
 use crate::web::pages::{Answer, layout, show};
-use crate::web::security::DOWNLOAD_POLICY;
 use crate::web::views::evidence::{EvidenceFile, EvidencePage};
 use crate::web::views::shell::{Fact, HistoryItem, Section};
 
-/// What the page shows is what the file shows: it is read from a bundle that was just verified.
+/// What the page shows is what the file shows.
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     Now(now): Now,
@@ -29,14 +28,13 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Answer {
     let release = review::release(&app.store, id, viewer.person, now).await?;
-    let bytes = bundle(&app.store, &app.notary, id, Names::Revealed, now).await?;
+    let Evidence { proven, .. } =
+        evidence(&app.store, &app.notary, id, Names::Revealed, now).await?;
     let key = app.notary.verifier_key();
-    let proven = evidence::verify(&bytes, key)
-        .map_err(|why| Error::from(Fault::new("reading evidence", why)))?;
     let name = view::name(&release.record, &release.upstream);
     let title = format!("Evidence of {} {}", name.package, name.version);
     let manifest = proven.authorised.manifest().manifest();
-    let file = |file: &crate::domain::manifest::ManifestFile| EvidenceFile {
+    let file = |file: &ManifestFile| EvidenceFile {
         name: visible(&file.name),
         size: size(file.size_bytes),
         sha256: file.sha256.to_string(),
@@ -98,12 +96,6 @@ pub(super) async fn file(
     Query(wanted): Query<Wanted>,
 ) -> Answer {
     let names = if wanted.names { Names::Revealed } else { Names::Withheld };
-    let bytes = bundle(&app.store, &app.notary, id, names, now).await?;
-    let mut response: Response = bytes.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let disposition = HeaderValue::from_static("attachment; filename=\"evidence.json\"");
-    headers.insert(header::CONTENT_DISPOSITION, disposition);
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DOWNLOAD_POLICY));
-    Ok(response)
+    let Evidence { bytes, .. } = evidence(&app.store, &app.notary, id, names, now).await?;
+    attachment(bytes, "evidence.json", "application/json")
 }

@@ -18,7 +18,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
@@ -342,15 +342,22 @@ async fn download(
     Path((id, filename)): Path<(ReleaseId, String)>,
 ) -> Answer {
     let (artifact, reader) = review::download(&app.store, &app.intake.blobs, id, &filename).await?;
-    let mut response = Response::new(Body::from_stream(reader.into_stream()));
-    let headers = response.headers_mut();
     // The name is one that intake accepted, so it holds no quote and no control character.
-    let disposition = format!("attachment; filename=\"{}\"", artifact.filename);
-    let disposition = HeaderValue::from_str(&disposition)
+    let body = Body::from_stream(reader.into_stream());
+    let mut response = attachment(body, &artifact.filename, "application/octet-stream")?;
+    let length = HeaderValue::from(artifact.size_bytes);
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    Ok(response)
+}
+
+/// A file that the browser may store and nothing else. Its name holds no quotes.
+fn attachment(body: impl IntoResponse, filename: &str, kind: &'static str) -> Answer {
+    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{filename}\""))
         .map_err(|error| Error::from(Fault::new("naming a download", error)))?;
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
     headers.insert(header::CONTENT_DISPOSITION, disposition);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(artifact.size_bytes));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DOWNLOAD_POLICY));
     Ok(response)
 }
