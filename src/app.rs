@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use tokio::sync::Semaphore;
 
 use crate::blobs::Blobs;
@@ -262,13 +264,28 @@ fn extra_roots(config: &Config) -> pipeline::Result<Vec<Vec<u8>>> {
 fn passkeys(config: &Config) -> pipeline::Result<Passkeys> {
     let relying_party = RelyingParty::parse(&config.origin_text())
         .map_err(|error| Fault::new("setting up passkeys", error))?;
+    let roots = authenticator_roots(config)?;
     let passkeys = Passkeys::new(relying_party, "Countersign")
+        .and_then(|passkeys| passkeys.trust_makers(&roots))
         .map_err(|error| Fault::new("setting up passkeys", error))?;
     Ok(if config.allow_test_authenticators {
         passkeys.allow_test_authenticators()
     } else {
         passkeys
     })
+}
+
+fn authenticator_roots(config: &Config) -> pipeline::Result<Vec<Vec<u8>>> {
+    const CONTEXT: &str = "reading a file of `authenticator_roots`";
+    let mut roots = Vec::new();
+    for path in &config.authenticator_roots {
+        let found = CertificateDer::pem_file_iter(path)
+            .map_err(|error| Fault::new(CONTEXT, error))?
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| Fault::new(CONTEXT, error))?;
+        roots.extend(found.into_iter().map(|root| root.to_vec()));
+    }
+    Ok(roots)
 }
 
 fn exchange(config: &Config, store: &Store, roots: &[Vec<u8>]) -> pipeline::Result<Exchange> {

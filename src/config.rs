@@ -105,6 +105,8 @@ pub struct Config {
     pub witnesses: Vec<Witness>,
     /// PEM files of certificate authorities trusted besides the public ones.
     pub extra_roots: Vec<PathBuf>,
+    /// PEM files of the makers of authenticators whose attestations are trusted.
+    pub authenticator_roots: Vec<PathBuf>,
     /// Accept authenticators that only test browsers have. Never in production.
     pub allow_test_authenticators: bool,
 }
@@ -125,6 +127,8 @@ struct File {
     witness: Vec<WitnessFile>,
     #[serde(default)]
     extra_roots: Vec<PathBuf>,
+    #[serde(default)]
+    authenticator_roots: Vec<PathBuf>,
     #[serde(default)]
     allow_test_authenticators: bool,
 }
@@ -222,6 +226,11 @@ impl Config {
             limits: parse_limits(&file.limits)?,
             witnesses: parse_witnesses(file.witness, &base)?,
             extra_roots: file.extra_roots.iter().map(|path| base.join(path)).collect(),
+            authenticator_roots: file
+                .authenticator_roots
+                .iter()
+                .map(|path| base.join(path))
+                .collect(),
             allow_test_authenticators: file.allow_test_authenticators,
             base,
         })

@@ -175,10 +175,40 @@ class Replay:
             expect(not rejections, "somebody rejected the release")
             if not policy["triggering_actor_counts"]:
                 able.discard(starter)
-            approvals = [(v, t) for v, t in votes if v["verdict"] == "approve" and v["person"] in able]
-            people = {vote["person"] for vote, _ in approvals}
-            expect(len(people) >= max(policy["required"], 1), "more approvals were needed")
-        return approvals
+            said = [(v, t, strict(v["statement"])) for v, t in votes if v["verdict"] == "approve"]
+            found, counted = bool(self.sealed["document"]["findings"]), []
+            for vote, time, terms in sorted(said, key=lambda vote: when(vote[1])):
+                noted = terms["reason"] is not None or not (found and policy["note_on_findings"])
+                if vote["person"] in able and noted and (terms["no_author"] or policy["authors_count"]):
+                    counted.append((vote, time, terms))
+            later = [when(terms["not_before"]) for _, _, terms in said if terms["not_before"]]
+            expect(self.goes(policy, counted, found, later, when(at)), "more approvals, or more time, were needed")
+        return [(vote, time) for vote, time, _ in counted]
+
+    def goes(self, policy, counted, found, later, at):
+        """Whether the approvals meet the policy, or its embargo rule, and nothing has to be waited for."""
+        places = [(group["required"], group["people"]) for group in policy["groups"]]
+        k = policy["required"] + (policy["more_on_findings"] if found else 0)
+        places.append((k - sum(asked for asked, _ in places), policy["members"]))
+        hard, embargo = policy["hardware"] or {"required": 0, "models": None}, policy["embargo"]
+        rules = [(counted, places, hard["required"], False, False)]
+        if embargo:
+            under = [vote for vote in counted if vote[2]["embargo"]]
+            skips = embargo["skips_cooling_off"], embargo["skips_schedule"]
+            rules.append((under, [(embargo["required"], embargo["people"])], 0, *skips))
+        for votes, places, keys, at_once, any_time in rules:
+            people, strong = set(), set()
+            for vote, time, _ in votes:
+                people.add(vote["person"])
+                holder = find_key(self.roster, vote["assertion"]["credentialId"])[1]["authenticator"]
+                listed = hard["models"] is None or holder["aaguid"] in hard["models"]
+                strong |= {vote["person"]} if holder["attested"] and listed and not holder["synced"] else set()
+                if filled(places, people) == sum(asked for asked, _ in places) and filled(places, strong) >= keys:
+                    cooled = when(time, 0 if at_once else policy["cooling_off_secs"])
+                    if cooled <= at and (any_time or all(time <= at for time in later)):
+                        return True
+                    break
+        return False
 
     def starter(self):
         """The person who started the CI run; None for a declared bot."""
@@ -189,7 +219,7 @@ class Replay:
 
     def able(self, policy, at):
         """Those of the policy who may sign and hold a key that counts."""
-        people = [p for p in self.roster["people"] if p["id"] in policy["members"] and p["role"] in SIGNERS]
+        people = [p for p in self.roster["people"] if p["id"] in named(policy) and p["role"] in SIGNERS]
         return {p["id"] for p in people if any(when(key["counts_from"]) <= when(at) for key in p["keys"])}
 
     def counts(self, decision, at, roster, policy):
@@ -201,7 +231,7 @@ class Replay:
         (person, key), (person_now, key_now) = find_key(roster, credential), find_key(self.roster, credential)
         if person is None or person_now is None:
             return False
-        then = person["id"] == decision["person"] and person["id"] in policy["members"]
+        then = person["id"] == decision["person"] and person["id"] in named(policy)
         then = then and person["role"] in SIGNERS and when(key["counts_from"]) <= when(at)
         now = person_now["id"] == person["id"] and key_now["public_key"] == key["public_key"]
         return then and now and signed(self.origin, key["public_key"], decision)
@@ -221,9 +251,24 @@ class Replay:
             "manifest_sha256": sha256(self.sealed["manifest"].encode()).hex(),
             "policy": {"id": policy["id"], "revision": policy["revision"], **digest},
             "roster": {"revision": roster["revision"], "sha256": sha256(canonical(roster)).hex()},
-            "reason": strict(decision["statement"]).get("reason"),
+            **{name: strict(decision["statement"]).get(name) for name in ("reason", "no_author", "not_before", "embargo")},
             "not_after": self.sealed["expires_at"],
         }
+
+def named(policy):
+    return policy["members"] + (policy["embargo"]["people"] if policy["embargo"] else [])
+
+def filled(places, people):
+    """The most places that these people fill, one each: augmenting paths."""
+    seats, taken = [place for asked, place in places for _ in range(asked)], {}
+    def seat(person, tried):
+        for n in (n for n, place in enumerate(seats) if person in place and n not in tried):
+            tried.add(n)
+            if n not in taken or seat(taken[n], tried):
+                taken[n] = person
+                return True
+        return False
+    return sum(seat(person, set()) for person in people)
 
 def find_key(roster, credential):
     keys = ((person, key) for person in roster["people"] for key in person["keys"])

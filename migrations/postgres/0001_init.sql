@@ -69,6 +69,7 @@ create table passkeys (
   transports         text    not null,     -- JSON array
   attestation_object bytea    not null,     -- raw, for evidence
   client_data_json   bytea    not null,     -- raw, for evidence
+  attested           bigint not null  constraint passkeys_attested_flag check (attested in (0, 1)),
   created_at         bigint not null,
   counts_from        bigint not null,
   -- mutable

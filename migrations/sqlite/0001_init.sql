@@ -69,6 +69,7 @@ create table passkeys (
   transports         text    not null,     -- JSON array
   attestation_object blob    not null,     -- raw, for evidence
   client_data_json   blob    not null,     -- raw, for evidence
+  attested           integer not null constraint passkeys_attested_flag check (attested in (0, 1)),
   created_at         integer not null,
   counts_from        integer not null,
   -- mutable

@@ -19,10 +19,10 @@ use crate::domain::governed::{Governed, Unsound};
 use crate::domain::ids::{DecisionId, InstanceId, PersonId, ReleaseId, UpstreamId};
 use crate::domain::manifest::SealedManifest;
 use crate::domain::policy::Policy;
-use crate::domain::quorum::{QuorumMet, Tally, Verdict, Vote, tally};
+use crate::domain::quorum::{Electorate, QuorumMet, Tally, Verdict, Vote, tally};
 use crate::domain::release::{Hold, State};
 use crate::domain::roster::{ActorIs, CiIdentity, Roster};
-use crate::domain::statement::{Circumstances, Statement};
+use crate::domain::statement::{Circumstances, Statement, Terms};
 
 /// How far the clocks of two replicas may differ. An entry from further ahead was made to end a
 /// delay early.
@@ -128,6 +128,9 @@ pub enum NotAuthorised {
         /// How many.
         missing: u32,
     },
+    /// Enough people approved; it cools off, or one of them set a time (A10).
+    #[error("it goes out at `{0}` unless somebody objects")]
+    TooEarly(Timestamp),
 }
 
 impl From<Unsound> for NotAuthorised {
@@ -192,7 +195,7 @@ impl Standing {
         &self,
         person: PersonId,
         verdict: Verdict,
-        reason: Option<String>,
+        terms: impl Into<Terms>,
     ) -> Statement {
         let at = Circumstances {
             origin: &self.origin,
@@ -201,7 +204,21 @@ impl Standing {
             roster: &self.roster,
             not_after: self.expires_at,
         };
-        Statement::new(at, person, verdict, reason)
+        Statement::new(at, person, verdict, terms)
+    }
+
+    /// Until when it waits that enough people approved: for its cooling-off, or for the time that
+    /// one of them set.
+    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.tally {
+            Tally::Met(met) if now < met.not_before() => Some(met.not_before()),
+            Tally::Met(_) | Tally::Pending { .. } | Tally::Rejected { .. } => None,
+        }
+    }
+
+    /// Whether something was found in the release when it was sealed.
+    pub fn has_findings(&self) -> bool {
+        !self.manifest.manifest().findings.is_empty()
     }
 }
 
@@ -245,6 +262,9 @@ pub fn authorise(
     match standing.tally {
         Tally::Rejected { by } => Err(NotAuthorised::Rejected(by)),
         Tally::Pending { missing, .. } => Err(NotAuthorised::Pending { missing }),
+        Tally::Met(quorum) if now < quorum.not_before() => {
+            Err(NotAuthorised::TooEarly(quorum.not_before()))
+        }
         Tally::Met(quorum) => Ok(Authorised {
             instance: standing.instance,
             manifest: standing.manifest,
@@ -269,19 +289,28 @@ pub fn standing(
     let policy = governed.policy(package.policy)?;
     let started_by = roster.whose(&sealed.started_by);
     let (votes, discounted) = replay.votes(sealed, roster);
+    let findings = !sealed.manifest.manifest().findings.is_empty();
     let count = |policy: &Policy| {
-        let able = roster.able_to_sign(policy.members(), now);
+        let able = roster.able_to_sign(&policy.named(), now);
         let mut may_count = able.clone();
         if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts()) {
             may_count.remove(&person);
         }
-        (tally(policy.required(), &may_count, &able, &votes), may_count)
+        let among = Electorate { may_count: &may_count, may_object: &able, findings };
+        (tally(policy, among, &votes), may_count)
     };
     let (then, may_count_then) = count(&sealed.policy);
     let (today, may_count_today) = count(policy);
     let may_count: BTreeSet<_> = may_count_then.intersection(&may_count_today).copied().collect();
     let approves = |v: &&Vote| v.verdict == Verdict::Approve && may_count.contains(&v.person);
-    let counted = votes.iter().filter(approves).map(|v| v.person).collect();
+    let mut counted: BTreeSet<_> = votes.iter().filter(approves).map(|v| v.person).collect();
+    for tally in [&then, &today] {
+        match tally {
+            Tally::Pending { counted: under, .. } => counted.retain(|id| under.contains(id)),
+            Tally::Met(met) => counted.retain(|id| met.counted().contains(id)),
+            Tally::Rejected { .. } => {}
+        }
+    }
     Ok(Standing {
         manifest: sealed.manifest.clone(),
         expires_at: sealed.expires_at,
@@ -305,6 +334,29 @@ pub fn standing(
     })
 }
 
+/// Counts the approvals that a release got under another policy, as a simulation: everybody who
+/// decided counts as they did then, whatever became of them.
+pub fn replay_under(
+    log: &[LogEntry],
+    release: ReleaseId,
+    policy: &Policy,
+) -> Result<Tally, NotAuthorised> {
+    let replay = Replay::run(log, release)?;
+    let sealed = replay.sealed.as_ref().ok_or(NotAuthorised::NotSealed)?;
+    let judged =
+        replay.decisions.iter().map(|cast| cast.judge(&replay.governed, sealed, &cast.roster));
+    let votes: Vec<Vote> = judged.flatten().collect();
+    let voters: BTreeSet<_> = votes.iter().map(|vote| vote.person).collect();
+    let mut may_count = voters.clone();
+    let started_by = replay.governed.roster()?.whose(&sealed.started_by);
+    if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts()) {
+        may_count.remove(&person);
+    }
+    let findings = !sealed.manifest.manifest().findings.is_empty();
+    let among = Electorate { may_count: &may_count, may_object: &voters, findings };
+    Ok(tally(policy, among, &votes))
+}
+
 /// The upstream, if it still is the one that people were shown.
 fn destination(
     governed: &Governed,
@@ -320,8 +372,8 @@ fn destination(
 fn stricter(then: Tally, today: Tally) -> Tally {
     match (then, today) {
         (Tally::Rejected { by }, _) | (_, Tally::Rejected { by }) => Tally::Rejected { by },
-        (Tally::Met(_), today) => today,
-        (then, Tally::Met(_)) => then,
+        (Tally::Met(then), Tally::Met(today)) => Tally::Met(today.and(&then)),
+        (Tally::Met(_), pending) | (pending, Tally::Met(_)) => pending,
         (Tally::Pending { counted, missing: a }, Tally::Pending { counted: other, missing: b }) => {
             if a >= b {
                 Tally::Pending { counted, missing: a }
@@ -476,12 +528,13 @@ impl Cast<'_> {
             roster: &self.roster,
             not_after: sealed.expires_at,
         };
+        let terms = signed.terms();
         let expected =
-            Statement::new(circumstances, decision.person, decision.verdict, signed.reason);
+            Statement::new(circumstances, decision.person, decision.verdict, terms.clone());
         if expected.to_bytes() != decision.statement.as_bytes() || self.at >= sealed.expires_at {
             return Err(Discount::Statement);
         }
-        if !self.policy.members().contains(&decision.person) {
+        if !self.policy.named().contains(&decision.person) {
             return Err(Discount::KeyThen);
         }
         let purpose = match decision.verdict {
@@ -489,7 +542,8 @@ impl Cast<'_> {
             Verdict::Reject => Purpose::Reject,
         };
         let then = (self.roster.as_ref(), self.at);
-        decision.verify(governed.relying_party(), purpose, then, roster_now)?;
-        Ok(Vote { person: decision.person, verdict: decision.verdict })
+        let key = decision.verify(governed.relying_party(), purpose, then, roster_now)?;
+        let Decision { person, verdict, .. } = *decision;
+        Ok(Vote { person, verdict, at: self.at, key, terms })
     }
 }

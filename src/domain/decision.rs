@@ -7,7 +7,7 @@ use crate::domain::assertion::{self, Assertion, Intent, Nonce, Purpose, RelyingP
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{DecisionId, PersonId};
 use crate::domain::quorum::Verdict;
-use crate::domain::roster::Roster;
+use crate::domain::roster::{Authenticator, Roster};
 
 /// A decision with everything needed to verify it again, by us or by anybody.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,14 +46,14 @@ pub enum Discount {
 impl Decision {
     /// Verifies the signature over the recorded statement by a key that was this person's and
     /// counted when they signed, and is still theirs. What the statement says is the caller's to
-    /// compare.
+    /// compare. Returns what holds the key.
     pub fn verify(
         &self,
         relying_party: &RelyingParty,
         purpose: Purpose,
         (then, signed_at): (&Roster, Timestamp),
         now: &Roster,
-    ) -> Result<(), Discount> {
+    ) -> Result<Authenticator, Discount> {
         let credential = self.assertion.credential_id();
         let (person, key) = then.key(credential).ok_or(Discount::KeyThen)?;
         let counted_then =
@@ -76,6 +76,6 @@ impl Decision {
             None,
         )
         .map_err(|refusal| Discount::Signature(refusal.to_string()))?;
-        Ok(())
+        Ok(key_now.authenticator)
     }
 }

@@ -18,11 +18,11 @@ use crate::domain::founding::{self, Founding, FoundingStatement};
 use crate::domain::ids::{
     InstanceId, PackageId, PersonId, PolicyId, ProposalId, PublisherId, UpstreamId,
 };
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Approvers, Policy};
 use crate::domain::proposal::{
     self, CHANGES_MAX, Change, Proposal, ProposalStatement, Scope, Takes,
 };
-use crate::domain::quorum::{Tally, Verdict, Vote, tally};
+use crate::domain::quorum::Verdict;
 use crate::domain::recovery::{RecoveryKey, RecoverySignature};
 use crate::domain::roster::{Roster, RosterKey, RosterRefusal};
 use crate::domain::statement::{PolicyReference, RosterReference};
@@ -57,6 +57,8 @@ pub struct Unfounded {
     pub founding: Founding,
     /// Who signed it.
     pub signed_by: BTreeSet<PersonId>,
+    /// With keys of the kind the governing policy asks for.
+    with_hardware: BTreeSet<PersonId>,
 }
 
 /// A vote on a proposal that verified when it was cast.
@@ -108,13 +110,15 @@ pub enum Inapplicable {
     #[error("the policy names somebody who cannot sign: `{0}`")]
     Member(PersonId),
     /// A policy that is needed could not be met by anybody.
-    #[error("expected at least {required} people who can sign, received `{able}`")]
+    #[error(
+        "nobody could meet a policy of {required} people: the `{able}` who can sign do not fill its places"
+    )]
     NobodyCould {
         /// The policy.
         policy: PolicyId,
-        /// How many it requires.
+        /// How many it requires, when something was found.
         required: u32,
-        /// How many there would be.
+        /// How many of its people could sign.
         able: usize,
     },
     /// Packages would become unreleasable and the proposal does not say so.
@@ -411,31 +415,41 @@ impl Governed {
         if delay < founding::DELAY_MIN || delay > founding::DELAY_MAX {
             return Err(Unsound("the delay of the founding is out of bounds"));
         }
-        self.unfounded = Some(Unfounded { founding: founding.clone(), signed_by: BTreeSet::new() });
+        self.unfounded = Some(Unfounded {
+            founding: founding.clone(),
+            signed_by: BTreeSet::new(),
+            with_hardware: BTreeSet::new(),
+        });
         Ok(())
     }
 
     fn sign_founding(&mut self, decision: &Decision, at: Timestamp) -> Result<(), Unsound> {
         let roster = Arc::clone(self.roster()?);
-        let Some(unfounded) = &mut self.unfounded else {
+        let Some(unfounded) = &self.unfounded else {
             return Err(Unsound("somebody signed a founding that was not proposed"));
         };
-        let statement = FoundingStatement::new(decision.person, unfounded.founding.clone());
-        let signed = decision.verdict == Verdict::Approve
-            && statement.to_bytes() == decision.statement.as_bytes()
-            && decision
-                .verify(&self.relying_party, Purpose::Governance, (&roster, at), &roster)
-                .is_ok();
-        if !signed {
-            return Err(Unsound("a signature of the founding does not verify"));
-        }
-        unfounded.signed_by.insert(decision.person);
         let governing = unfounded.founding.governing;
-        let founding = unfounded.founding.clone();
-        let votes = votes_of(&unfounded.signed_by);
-        let policy = self.policy(governing)?;
+        let policy = Arc::clone(self.policy(governing)?);
+        let statement = FoundingStatement::new(decision.person, unfounded.founding.clone());
+        let says = decision.verdict == Verdict::Approve
+            && statement.to_bytes() == decision.statement.as_bytes();
+        let key = decision.verify(&self.relying_party, Purpose::Governance, (&roster, at), &roster);
+        let (true, Ok(key)) = (says, key) else {
+            return Err(Unsound("a signature of the founding does not verify"));
+        };
+        let Some(unfounded) = &mut self.unfounded else { return Ok(()) };
+        unfounded.signed_by.insert(decision.person);
+        if policy.is_hardware(&key) {
+            unfounded.with_hardware.insert(decision.person);
+        }
         let able = roster.able_to_sign(policy.members(), at);
-        if let Tally::Met(_) = tally(policy.required(), &able, &able, &votes) {
+        let able = |people: &BTreeSet<PersonId>| people.intersection(&able).copied().collect();
+        let signed = Approvers {
+            people: able(&unfounded.signed_by),
+            with_hardware: able(&unfounded.with_hardware),
+        };
+        let founding = unfounded.founding.clone();
+        if policy.lacks(&signed, false) == 0 {
             self.founded = Some(Founded {
                 digest: founding.digest(),
                 at,
@@ -635,7 +649,7 @@ impl Governed {
         }
         let signed_at = match open.recovered_at {
             Some(at) => at,
-            None => match self.quorum_at(open, standing, &votes, now) {
+            None => match self.quorum_at(open, standing, &votes, now)? {
                 Ok(at) => at,
                 Err(missing) => return Ok(ProposalState::Pending { missing }),
             },
@@ -657,35 +671,45 @@ impl Governed {
         standing: &ProposalStanding,
         votes: &[Cast],
         now: Timestamp,
-    ) -> Result<Timestamp, u32> {
+    ) -> Result<Result<Timestamp, u32>, Unsound> {
         let mut complete_at = open.proposed_at;
         let mut missing_most = 0;
         for policy in &standing.policies {
-            let able: BTreeSet<_> = match self.roster() {
-                Ok(roster) => roster.able_to_sign(policy.members(), now),
-                Err(_) => BTreeSet::new(),
-            };
-            let able: BTreeSet<_> = able.intersection(&standing.may_count).copied().collect();
-            let mut so_far = Vec::new();
-            let mut met_at = None;
-            let mut missing = policy.required();
-            for cast in votes {
-                so_far.push(Vote { person: cast.person, verdict: cast.verdict });
-                match tally(policy.required(), &able, &BTreeSet::new(), &so_far) {
-                    Tally::Met(_) => {
-                        met_at = Some(cast.at);
-                        break;
-                    }
-                    Tally::Pending { missing: still, .. } => missing = still,
-                    Tally::Rejected { .. } => {}
-                }
-            }
-            match met_at {
-                Some(at) => complete_at = complete_at.max(at),
-                None => missing_most = missing_most.max(missing),
+            match self.met_at(policy, &standing.may_count, votes, now)? {
+                Ok(at) => complete_at = complete_at.max(at),
+                Err(missing) => missing_most = missing_most.max(missing),
             }
         }
-        if missing_most > 0 { Err(missing_most) } else { Ok(complete_at) }
+        Ok(if missing_most > 0 { Err(missing_most) } else { Ok(complete_at) })
+    }
+
+    /// When the last signature came that met a policy, or how many are missing.
+    fn met_at(
+        &self,
+        policy: &Policy,
+        may_count: &BTreeSet<PersonId>,
+        votes: &[Cast],
+        now: Timestamp,
+    ) -> Result<Result<Timestamp, u32>, Unsound> {
+        let roster = self.roster()?;
+        let able = roster.able_to_sign(policy.members(), now);
+        let counts = |cast: &&Cast| {
+            cast.verdict == Verdict::Approve
+                && able.contains(&cast.person)
+                && may_count.contains(&cast.person)
+        };
+        let mut signed = Approvers::default();
+        for cast in votes.iter().filter(counts) {
+            signed.people.insert(cast.person);
+            let key = roster.key(&cast.credential_id).map(|(_, key)| key.authenticator);
+            if key.is_some_and(|key| policy.is_hardware(&key)) {
+                signed.with_hardware.insert(cast.person);
+            }
+            if policy.lacks(&signed, false) == 0 {
+                return Ok(Ok(cast.at));
+            }
+        }
+        Ok(Err(policy.lacks(&signed, false)))
     }
 
     /// What a proposal takes: the most that any of its changes takes.
@@ -753,7 +777,7 @@ impl Governed {
 
     fn touches(&self, change: &Change) -> BTreeSet<PolicyId> {
         let naming = |person: &PersonId| {
-            let named = self.policies.values().filter(|policy| policy.members().contains(person));
+            let named = self.policies.values().filter(|policy| policy.named().contains(person));
             named.map(|policy| policy.id()).collect()
         };
         let of_packages = |packages: &BTreeSet<PackageId>| {
@@ -893,10 +917,10 @@ impl Governed {
         let roster = self.roster.as_deref();
         for change in &proposal.changes {
             let Change::SetPolicy { policy } = change else { continue };
-            for member in policy.members() {
-                let person = roster.and_then(|roster| roster.person(*member));
+            for member in policy.named() {
+                let person = roster.and_then(|roster| roster.person(member));
                 if !person.is_some_and(|person| person.role.may_sign()) {
-                    return Err(Inapplicable::Member(*member));
+                    return Err(Inapplicable::Member(member));
                 }
             }
         }
@@ -937,17 +961,13 @@ impl Governed {
     fn shortfall(&self, id: PolicyId) -> Option<Inapplicable> {
         let policy = self.policies.get(&id)?;
         let roster = self.roster.as_deref()?;
-        let able = roster.holding_keys(policy.members()).len();
-        let required = policy.required();
-        (able < usize::try_from(required).unwrap_or(usize::MAX))
-            .then_some(Inapplicable::NobodyCould { policy: id, required, able })
+        let able = roster.approvers(policy, Timestamp::MAX);
+        let short = policy.lacks(&able, true) > 0;
+        let (required, able) = (policy.required_with(true), able.people.len());
+        short.then_some(Inapplicable::NobodyCould { policy: id, required, able })
     }
 }
 
 fn known<K: Ord, V>(map: &BTreeMap<K, V>, key: &K, what: &'static str) -> Result<(), Inapplicable> {
     if map.contains_key(key) { Ok(()) } else { Err(Inapplicable::Missing(what)) }
-}
-
-fn votes_of(people: &BTreeSet<PersonId>) -> Vec<Vote> {
-    people.iter().map(|person| Vote { person: *person, verdict: Verdict::Approve }).collect()
 }

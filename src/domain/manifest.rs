@@ -102,6 +102,8 @@ pub struct Manifest {
     pub npm: Option<NpmPublication>,
     /// Sorted by name; at least one.
     pub files: Vec<ManifestFile>,
+    /// What there is to look at in the files and the run, one name each, sorted (A14).
+    pub findings: Vec<String>,
     /// Digest of the verified CI claims the release was staged with.
     pub claims_sha256: Sha256,
 }
@@ -120,10 +122,11 @@ pub struct SealedManifest {
 pub struct ManifestError;
 
 impl Manifest {
-    /// Fixes the bytes. Files are sorted by name first, so that the digest does not depend on the
-    /// order of arrival.
+    /// Fixes the bytes. Files and findings are sorted first, so that the digest does not depend on
+    /// the order of arrival.
     pub fn seal(mut self) -> SealedManifest {
         self.files.sort_by(|a, b| a.name.cmp(&b.name));
+        self.findings.sort();
         let bytes = super::canonical(&self);
         let digest = Sha256::of(&bytes);
         SealedManifest { manifest: self, bytes, digest }

@@ -28,6 +28,7 @@ pub mod quorum;
 pub mod recovery;
 pub mod release;
 pub mod roster;
+pub mod simulation;
 pub mod statement;
 pub mod upstream;
 pub mod words;

@@ -1,10 +1,14 @@
-//! Counting: distinct people against a threshold, one objection against everything.
+//! Counting: distinct people against what a policy asks for, one objection against everything.
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::PersonId;
+use crate::domain::policy::{Approvers, Policy};
+use crate::domain::roster::Authenticator;
+use crate::domain::statement::Terms;
 
 /// What a person decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,12 +40,18 @@ impl Verdict {
 }
 
 /// One person's verdict, already verified to be theirs and about this manifest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vote {
     /// Who.
     pub person: PersonId,
     /// What.
     pub verdict: Verdict,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// With what sort of key.
+    pub key: Authenticator,
+    /// What else they said.
+    pub terms: Terms,
 }
 
 /// Proof that enough distinct, countable people approved and nobody objected. Only [`tally`] makes
@@ -49,12 +59,41 @@ pub struct Vote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuorumMet {
     counted: BTreeSet<PersonId>,
+    at: Timestamp,
+    not_before: Timestamp,
+    under_embargo: bool,
 }
 
 impl QuorumMet {
     /// The people whose approvals count.
     pub const fn counted(&self) -> &BTreeSet<PersonId> {
         &self.counted
+    }
+
+    /// When the last approval needed was recorded.
+    pub const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Nothing may be sent before this: the cooling-off, or a time that an approver set (A10).
+    pub const fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// The embargo rule was used.
+    pub const fn under_embargo(&self) -> bool {
+        self.under_embargo
+    }
+
+    /// Both of two policies must hold (Q7), so the later time applies.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            at: self.at.max(other.at),
+            not_before: self.not_before.max(other.not_before),
+            under_embargo: self.under_embargo || other.under_embargo,
+            ..self
+        }
     }
 }
 
@@ -65,7 +104,7 @@ pub enum Tally {
     Pending {
         /// Whose approvals count so far.
         counted: BTreeSet<PersonId>,
-        /// How many more are needed.
+        /// How many more are needed at least.
         missing: u32,
     },
     /// Somebody objected, which ends it whatever the count is.
@@ -77,41 +116,102 @@ pub enum Tally {
     Met(QuorumMet),
 }
 
-/// Counts votes.
-///
-/// `may_count` are the people whose approval counts: on the policy, on the roster, not excluded.
-/// `may_object` are the people whose rejection counts; being excluded from approving (having
-/// started the run) does not take away the right to stop it. A person counts once, however many
-/// votes or keys they have (I3).
-pub fn tally(
-    required: u32,
-    may_count: &BTreeSet<PersonId>,
-    may_object: &BTreeSet<PersonId>,
-    votes: &[Vote],
-) -> Tally {
-    let objection =
-        votes.iter().find(|v| v.verdict == Verdict::Reject && may_object.contains(&v.person));
-    if let Some(vote) = objection {
+/// What a policy is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Electorate<'a> {
+    /// The people whose approval counts: named, on the roster, not excluded.
+    pub may_count: &'a BTreeSet<PersonId>,
+    /// The people whose rejection counts; being excluded from approving (having started the run)
+    /// does not take away the right to stop it.
+    pub may_object: &'a BTreeSet<PersonId>,
+    /// Something was found in the release.
+    pub findings: bool,
+}
+
+/// Counts votes under a policy. A person counts once, however many votes or keys they have (I3).
+pub fn tally(policy: &Policy, among: Electorate<'_>, votes: &[Vote]) -> Tally {
+    let objects = |v: &&Vote| v.verdict == Verdict::Reject && among.may_object.contains(&v.person);
+    if let Some(vote) = votes.iter().find(objects) {
         return Tally::Rejected { by: vote.person };
     }
-    let counted: BTreeSet<PersonId> = votes
-        .iter()
-        .filter(|v| v.verdict == Verdict::Approve && may_count.contains(&v.person))
-        .map(|v| v.person)
-        .collect();
-    let have = u32::try_from(counted.len()).unwrap_or(u32::MAX);
-    // A threshold of zero would be met by nobody at all; `Policy` cannot hold it, and neither may
-    // a caller reach it here.
-    if required > 0 && have >= required {
-        Tally::Met(QuorumMet { counted })
-    } else {
-        Tally::Pending { counted, missing: required.max(1) - have.min(required.max(1) - 1) }
+    let mut approvals: Vec<&Vote> =
+        votes.iter().filter(|vote| counts(policy, among, vote)).collect();
+    approvals.sort_by_key(|vote| vote.at);
+    let scheduled = scheduled(votes);
+    let ordinary = by_the_people(policy, &approvals, among.findings, scheduled);
+    let Some(under_embargo) = by_embargo(policy, &approvals, scheduled) else { return ordinary };
+    match ordinary {
+        // Whichever rule lets it go first.
+        Tally::Met(met) if met.not_before <= under_embargo.not_before => Tally::Met(met),
+        _ => Tally::Met(under_embargo),
     }
+}
+
+/// Whether an approval is one that the policy counts.
+fn counts(policy: &Policy, among: Electorate<'_>, vote: &Vote) -> bool {
+    let noted = vote.terms.reason.is_some() || !(policy.note_on_findings() && among.findings);
+    let no_author = vote.terms.no_author || policy.authors_count();
+    let approves = vote.verdict == Verdict::Approve && among.may_count.contains(&vote.person);
+    approves && noted && no_author
+}
+
+fn by_the_people(
+    policy: &Policy,
+    approvals: &[&Vote],
+    findings: bool,
+    scheduled: Option<Timestamp>,
+) -> Tally {
+    let mut approvers = Approvers::default();
+    for vote in approvals.iter().filter(|vote| policy.members().contains(&vote.person)) {
+        approvers.people.insert(vote.person);
+        if policy.is_hardware(&vote.key) {
+            approvers.with_hardware.insert(vote.person);
+        }
+        if policy.lacks(&approvers, findings) == 0 {
+            let at = vote.at;
+            let not_before = (at + policy.cooling_off()).max(scheduled.unwrap_or(at));
+            let counted = people(policy.members(), approvals);
+            return Tally::Met(QuorumMet { counted, at, not_before, under_embargo: false });
+        }
+    }
+    let missing = policy.lacks(&approvers, findings);
+    Tally::Pending { counted: approvers.people, missing }
+}
+
+/// The embargo rule counts approvals that say that they are given under it (Q22).
+fn by_embargo(
+    policy: &Policy,
+    approvals: &[&Vote],
+    scheduled: Option<Timestamp>,
+) -> Option<QuorumMet> {
+    let rule = policy.embargo()?;
+    let under: Vec<&Vote> = approvals.iter().copied().filter(|vote| vote.terms.embargo).collect();
+    let mut so_far = BTreeSet::new();
+    let at = under.iter().find_map(|vote| {
+        so_far.insert(vote.person);
+        (policy.embargo_lacks(&so_far) == Some(0)).then_some(vote.at)
+    })?;
+    let cooled = if rule.skips_cooling_off { at } else { at + policy.cooling_off() };
+    let scheduled = scheduled.filter(|_| !rule.skips_schedule);
+    let not_before = cooled.max(scheduled.unwrap_or(cooled));
+    Some(QuorumMet { counted: people(&rule.people, &under), at, not_before, under_embargo: true })
+}
+
+fn people(among: &BTreeSet<PersonId>, approvals: &[&Vote]) -> BTreeSet<PersonId> {
+    approvals.iter().map(|vote| vote.person).filter(|person| among.contains(person)).collect()
+}
+
+/// The latest time that somebody who approved set. Whether their approval is one that the policy
+/// counts makes no difference: a time can only keep bytes back, like a hold.
+fn scheduled(votes: &[Vote]) -> Option<Timestamp> {
+    let approvals = votes.iter().filter(|vote| vote.verdict == Verdict::Approve);
+    approvals.filter_map(|vote| vote.terms.not_before).max()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::policy::PolicyDraft;
     use uuid::Uuid;
 
     fn person(n: usize) -> PersonId {
@@ -120,6 +220,21 @@ mod tests {
 
     fn subset(mask: usize, n: usize) -> BTreeSet<PersonId> {
         (0..n).filter(|i| mask & (1 << i) != 0).map(person).collect()
+    }
+
+    fn vote(n: usize, verdict: Verdict) -> Vote {
+        Vote {
+            person: person(n),
+            verdict,
+            at: Timestamp::UNIX_EPOCH,
+            key: Authenticator::default(),
+            terms: Terms::default(),
+        }
+    }
+
+    fn policy(required: u32, members: BTreeSet<PersonId>) -> Policy {
+        let id = crate::domain::ids::PolicyId::from_uuid(Uuid::from_u128(9));
+        Policy::parse(id, 1, PolicyDraft::of("Policy", required, members)).unwrap()
     }
 
     /// Every policy size, exclusion set and combination of votes up to five people (A2, A5, W15).
@@ -144,11 +259,10 @@ mod tests {
         let (mut approvals, mut rejected) = (0, false);
         let mut rest = combination;
         for i in 0..n {
-            let person = person(i);
             match rest % 4 {
-                1 => votes.push(Vote { person, verdict: Verdict::Approve }),
-                2 => votes.extend([Vote { person, verdict: Verdict::Approve }; 2]),
-                3 => votes.push(Vote { person, verdict: Verdict::Reject }),
+                1 => votes.push(vote(i, Verdict::Approve)),
+                2 => votes.extend([vote(i, Verdict::Approve), vote(i, Verdict::Approve)]),
+                3 => votes.push(vote(i, Verdict::Reject)),
                 _ => {}
             }
             if matches!(rest % 4, 1 | 2) && countable & (1 << i) != 0 {
@@ -159,7 +273,12 @@ mod tests {
         }
         let everybody = subset((1 << n) - 1, n);
         let required = u32::try_from(required).unwrap();
-        match tally(required, &subset(countable, n), &everybody, &votes) {
+        let among = Electorate {
+            may_count: &subset(countable, n),
+            may_object: &everybody,
+            findings: false,
+        };
+        match tally(&policy(required, everybody.clone()), among, &votes) {
             Tally::Rejected { .. } => assert!(rejected),
             Tally::Met(met) => {
                 assert!(!rejected && approvals >= required);
@@ -174,16 +293,9 @@ mod tests {
 
     #[test]
     fn an_objection_by_somebody_without_a_say_does_not_stop_a_release() {
-        let votes = [
-            Vote { person: person(0), verdict: Verdict::Approve },
-            Vote { person: person(1), verdict: Verdict::Reject },
-        ];
+        let votes = [vote(0, Verdict::Approve), vote(1, Verdict::Reject)];
         let alone = subset(1, 2);
-        assert!(matches!(tally(1, &alone, &alone, &votes), Tally::Met(_)));
-    }
-
-    #[test]
-    fn a_threshold_of_zero_is_never_met() {
-        assert!(matches!(tally(0, &BTreeSet::new(), &BTreeSet::new(), &[]), Tally::Pending { .. }));
+        let among = Electorate { may_count: &alone, may_object: &alone, findings: false };
+        assert!(matches!(tally(&policy(1, alone.clone()), among, &votes), Tally::Met(_)));
     }
 }

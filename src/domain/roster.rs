@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::domain::assertion::{CoseKey, CredentialId};
 use crate::domain::digest::Sha256;
 use crate::domain::ids::PersonId;
+use crate::domain::policy::{Approvers, Policy};
 
 /// What a person may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +66,20 @@ pub struct CiIdentity {
     pub actor_id: String,
 }
 
+/// The model number of an authenticator.
+pub type Aaguid = Uuid;
+
+/// What was learned at enrolment about the authenticator that holds a key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authenticator {
+    /// Its model; all zero when it does not say.
+    pub aaguid: Aaguid,
+    /// The key is or can be copied to other devices (BE).
+    pub synced: bool,
+    /// A maker that this installation trusts vouches for model and key.
+    pub attested: bool,
+}
+
 /// One public key of a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RosterKey {
@@ -71,6 +87,8 @@ pub struct RosterKey {
     pub credential_id: CredentialId,
     /// The public key.
     pub public_key: CoseKey,
+    /// What holds it.
+    pub authenticator: Authenticator,
     /// The key's signatures count from here on.
     pub counts_from: Timestamp,
 }
@@ -155,6 +173,18 @@ impl Roster {
             .filter(|person| person.keys.iter().any(|key| key.counts_from <= now))
             .map(|person| person.id)
             .collect()
+    }
+
+    /// Who could meet a policy at `now`, and with what keys.
+    pub fn approvers(&self, policy: &Policy, now: Timestamp) -> Approvers {
+        let people = self.able_to_sign(policy.members(), now);
+        let hardware =
+            |key: &RosterKey| key.counts_from <= now && policy.is_hardware(&key.authenticator);
+        let holds = |id: &&PersonId| {
+            self.person(**id).is_some_and(|person| person.keys.iter().any(hardware))
+        };
+        let with_hardware = people.iter().filter(holds).copied().collect();
+        Approvers { people, with_hardware }
     }
 
     /// Those of `members` who may sign and hold a key, be it on probation.

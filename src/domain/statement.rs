@@ -71,6 +71,25 @@ impl RosterReference {
     }
 }
 
+/// What a person adds to a decision of their own accord.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Note (approve) or reason (reject).
+    pub reason: Option<String>,
+    /// They wrote none of what changed.
+    pub no_author: bool,
+    /// Nothing is sent before this time.
+    pub not_before: Option<Timestamp>,
+    /// The approval is given under the policy's embargo rule too.
+    pub embargo: bool,
+}
+
+impl From<Option<String>> for Terms {
+    fn from(reason: Option<String>) -> Self {
+        Self { reason, ..Self::default() }
+    }
+}
+
 /// What one person decides about one release. Field order is the encoding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
@@ -106,6 +125,12 @@ pub struct Statement {
     pub roster: RosterReference,
     /// Note (approve) or reason (reject).
     pub reason: Option<String>,
+    /// They declare that they wrote none of what changed (A5).
+    pub no_author: bool,
+    /// Nothing is sent before this time, if they set one.
+    pub not_before: Option<Timestamp>,
+    /// The approval is given under the policy's embargo rule too (Q22).
+    pub embargo: bool,
     /// The decision is void after this time.
     pub not_after: Timestamp,
 }
@@ -131,8 +156,9 @@ impl Statement {
         at: Circumstances<'_>,
         person: PersonId,
         decision: Verdict,
-        reason: Option<String>,
+        terms: impl Into<Terms>,
     ) -> Self {
+        let terms = terms.into();
         let manifest = at.manifest.manifest();
         let file = |f: &crate::domain::manifest::ManifestFile| StatementFile {
             name: f.name.clone(),
@@ -155,8 +181,21 @@ impl Statement {
             manifest_sha256: at.manifest.digest(),
             policy: PolicyReference::to(at.policy),
             roster: RosterReference::to(at.roster),
-            reason,
+            reason: terms.reason,
+            no_author: terms.no_author,
+            not_before: terms.not_before,
+            embargo: terms.embargo,
             not_after: at.not_after,
+        }
+    }
+
+    /// What the person added.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            reason: self.reason.clone(),
+            no_author: self.no_author,
+            not_before: self.not_before,
+            embargo: self.embargo,
         }
     }
 

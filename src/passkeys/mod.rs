@@ -10,11 +10,16 @@ mod wire;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use webauthn_rs::prelude::{
-    COSEKeyType, DiscoverableAuthentication, Passkey, PasskeyRegistration, Url, Uuid, Webauthn,
-    WebauthnBuilder, WebauthnError,
+    AttestationCa, AttestationCaList, AttestationMetadata, COSEKeyType, Credential,
+    DiscoverableAuthentication, Passkey, PasskeyRegistration, Url, Uuid, Webauthn, WebauthnBuilder,
+    WebauthnError,
 };
+use webauthn_rs_core::attestation::verify_attestation_ca_chain;
 use webauthn_rs_proto::{
     AllowCredentials, AttestationConveyancePreference, PublicKeyCredentialCreationOptions,
     PublicKeyCredentialRequestOptions, ResidentKeyRequirement,
@@ -26,6 +31,7 @@ use crate::domain::assertion::{
 };
 use crate::domain::digest::Sha256;
 use crate::domain::ids::PersonId;
+use crate::domain::roster::Authenticator;
 
 pub use wire::PresentedAssertion;
 
@@ -44,6 +50,7 @@ const TEST_AAGUID: Uuid = Uuid::from_u128(0x0102_0304_0506_0708_0102_0304_0506_0
 pub struct Passkeys {
     relying_party: RelyingParty,
     library: Webauthn,
+    makers: Option<AttestationCaList>,
     test_authenticators: bool,
 }
 
@@ -59,6 +66,9 @@ pub enum PasskeyFault {
     /// A state or options could not be written as JSON.
     #[error("a passkey ceremony could not be written as JSON")]
     Json(#[from] serde_json::Error),
+    /// A root of a maker is not a certificate.
+    #[error("a root of a maker of authenticators is not a certificate")]
+    Root,
     /// A person without a passkey was asked to sign, or with a passkey of somebody else.
     #[error("a signature needs passkeys of exactly one person")]
     Keys,
@@ -231,17 +241,25 @@ impl StoredPasskey {
 
 /// A passkey that was just enrolled.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct NewPasskey {
     /// What later ceremonies need.
     pub stored: StoredPasskey,
-    /// The authenticator's model number; all zero when it does not say. Unproven: no attestation
-    /// chain is checked yet.
+    /// The authenticator's model number; all zero when it does not say.
     pub aaguid: Uuid,
+    /// A maker that is trusted here vouches for model and key ([`Passkeys::vouched_for`]).
+    pub attested: bool,
     /// The browser's bytes, kept so that others can see later which hardware made the key.
     pub attestation_object: Vec<u8>,
     /// The browser's bytes that the attestation signed.
     pub client_data_json: Vec<u8>,
+}
+
+impl NewPasskey {
+    /// What the roster says about the authenticator.
+    pub fn authenticator(&self) -> Authenticator {
+        let synced = self.stored.backup_eligible();
+        Authenticator { aaguid: self.aaguid, synced, attested: self.attested }
+    }
 }
 
 /// Proof that both verifiers accepted; only [`Passkeys::finish_assert`] makes one.
@@ -293,7 +311,37 @@ impl Passkeys {
             .map_err(|_| PasskeyFault::Layout("a relying party's origin is not a URL"))?;
         // Sub-domains and other ports stay off, as they are by default (W1).
         let library = WebauthnBuilder::new(relying_party.id(), &origin)?.rp_name(name).build()?;
-        Ok(Self { relying_party, library, test_authenticators: false })
+        Ok(Self { relying_party, library, makers: None, test_authenticators: false })
+    }
+
+    /// Trusts the makers of authenticators whose root certificates these are, in DER. Which models
+    /// count is for each policy to say.
+    pub fn trust_makers(self, roots: &[Vec<u8>]) -> Result<Self, PasskeyFault> {
+        let mut makers = AttestationCaList::default();
+        for root in roots {
+            // The library makes one of any model only from its own JSON.
+            let ca = URL_SAFE_NO_PAD.encode(root);
+            let maker = serde_json::json!({ "ca": ca, "aaguids": {}, "blanket_allow": true });
+            let maker: AttestationCa =
+                serde_json::from_value(maker).map_err(|_| PasskeyFault::Root)?;
+            makers.insert(maker).map_err(|_| PasskeyFault::Root)?;
+        }
+        Ok(Self { makers: (!makers.is_empty()).then_some(makers), ..self })
+    }
+
+    /// Whether a trusted maker vouches for the model and the key: the attestation, whose signature
+    /// webauthn-rs checked at enrolment, names the model and chains to the maker's root.
+    pub fn vouched_for(&self, key: &NewPasskey, now: Timestamp) -> bool {
+        let Some(makers) = &self.makers else { return false };
+        let attestation = Credential::from(key.stored.library.clone()).attestation;
+        let names_model = match attestation.metadata {
+            AttestationMetadata::Packed { aaguid } | AttestationMetadata::Tpm { aaguid, .. } => {
+                aaguid == key.aaguid
+            }
+            _ => false,
+        };
+        let chain = || verify_attestation_ca_chain(&attestation.data, makers, now.into());
+        names_model && matches!(chain(), Ok(Some(_)))
     }
 
     /// Accepts Chromium's virtual authenticator too. For demonstrations and tests only: whoever
@@ -394,6 +442,7 @@ impl Passkeys {
                 library,
             },
             aaguid,
+            attested: false,
             attestation_object: presented.attestation_object,
             client_data_json: presented.client_data_json,
         })

@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::domain::assertion::Purpose;
-use crate::domain::authorise::{Standing, standing};
+use crate::domain::authorise::{NotAuthorised, Standing, standing};
 use crate::domain::event::{Event, LogEntry};
 use crate::domain::ids::{CeremonyId, PersonId, ReleaseId};
+use crate::domain::policy::Policy;
 use crate::domain::quorum::{Tally, Verdict};
 use crate::domain::release::State;
 use crate::domain::roster::ActorIs;
-use crate::domain::statement::{REASON_MAX, Statement};
+use crate::domain::statement::{REASON_MAX, Statement, Terms};
 use crate::entropy;
 use crate::passkeys::Passkeys;
 use crate::pipeline::signature::{self, Signer, Subject};
@@ -60,11 +61,11 @@ pub async fn begin(
     passkeys: &Passkeys,
     signer: &Signer,
     release: ReleaseId,
-    (verdict, reason): (Verdict, Option<String>),
+    (verdict, terms): (Verdict, Terms),
     now: Timestamp,
 ) -> Result<(CeremonyId, serde_json::Value)> {
-    let reason = check_reason(verdict, reason)?;
-    again(|| begin_once(store, passkeys, signer, release, (verdict, reason.clone()), now)).await
+    let terms = Terms { reason: check_reason(verdict, terms.reason)?, ..terms };
+    again(|| begin_once(store, passkeys, signer, release, (verdict, &terms), now)).await
 }
 
 async fn begin_once(
@@ -72,7 +73,7 @@ async fn begin_once(
     passkeys: &Passkeys,
     signer: &Signer,
     release: ReleaseId,
-    (verdict, reason): (Verdict, Option<String>),
+    (verdict, terms): (Verdict, &Terms),
     now: Timestamp,
 ) -> Result<(CeremonyId, serde_json::Value)> {
     let mut tx = store.begin().await?;
@@ -81,12 +82,13 @@ async fn begin_once(
     let standing = standing_of(&log, release, now)?;
     let voted = tx.verdict_of(release, signer.person).await?.is_some();
     may_decide(&record, &standing, signer.person, verdict, (voted, now)).map_err(forbidden)?;
+    check_terms(&standing, signer.person, (verdict, terms), now)?;
     let subject = Subject {
         ceremony: purpose(verdict),
         purpose: signed_for(verdict),
         release: Some(release),
         proposal: None,
-        statement: standing.statement(signer.person, verdict, reason).to_bytes(),
+        statement: standing.statement(signer.person, verdict, terms.clone()).to_bytes(),
     };
     let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
     tx.commit().await?;
@@ -167,8 +169,9 @@ async fn decide(
         return refuse(Kind::Conflict, HELD_MEANWHILE);
     }
     let statement = ceremony.statement.clone().unwrap_or_default();
-    let reason = Statement::from_bytes(&statement).and_then(|statement| statement.reason);
-    if before.statement(person, verdict, reason.clone()).to_bytes() != statement {
+    let terms = Statement::from_bytes(&statement).map(|statement| statement.terms());
+    let terms = terms.unwrap_or_default();
+    if before.statement(person, verdict, terms.clone()).to_bytes() != statement {
         return refuse(
             Kind::Conflict,
             "what you would sign changed while the prompt was open; read it again",
@@ -182,7 +185,7 @@ async fn decide(
         now,
     )
     .await?;
-    tx.insert_decision(id, &decision, key, reason.as_deref(), now).await?;
+    tx.insert_decision(id, &decision, key, terms.reason.as_deref(), now).await?;
     tx.append(now, Event::Decided { release: id, decision }).await?;
     if hold.is_some() {
         end_hold(tx, id, person, now).await?;
@@ -208,11 +211,13 @@ async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
     let log = tx.log_for_release(id).await?;
     let after = standing_of(&log, id, now)?;
     let from = existing(tx.release_locked(id).await?)?.state;
-    let (to, event) = match after.tally {
+    let (to, event) = match &after.tally {
         // One that was approved and held stays approved here: whether it may go out is asked again
         // before it is sent (A11).
         Tally::Pending { .. } => return Ok(from),
-        Tally::Rejected { by } => (State::Rejected, Event::ReleaseRejected { release: id, by }),
+        Tally::Rejected { by } => {
+            (State::Rejected, Event::ReleaseRejected { release: id, by: *by })
+        }
         Tally::Met(_) => (State::Approved, Event::ReleaseApproved { release: id }),
     };
     if from == to {
@@ -223,10 +228,41 @@ async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
         return Err(Fault::new("counting votes", "the locked release moved").into());
     }
     tx.append(now, event).await?;
-    if to == State::Approved {
-        tx.queue_job(entropy::id(now)?, id, now, now).await?;
+    if let Tally::Met(met) = &after.tally {
+        // Until then it cools off, or waits for the time that somebody set.
+        let due = met.not_before().max(now);
+        tx.queue_job(entropy::id(now)?, id, due, now).await?;
+        tx.hasten_job(id, due).await?;
     }
     Ok(to)
+}
+
+/// Counts every release again that waits for people or for its turn, because people or rules
+/// changed: what has enough approvals now goes on, and what has not any more waits again.
+pub(super) async fn reassess(tx: &mut Tx, now: Timestamp) -> Result<()> {
+    let waiting = tx.releases_that_wait().await?;
+    for id in waiting {
+        let log = tx.log_for_release(id).await?;
+        let after = standing_of(&log, id, now)?;
+        let from = existing(tx.release_locked(id).await?)?.state;
+        match (from, &after.tally) {
+            (State::Awaiting, Tally::Met(_)) => {
+                count(tx, id, now).await?;
+            }
+            (State::Approved, Tally::Met(met)) => {
+                tx.hasten_job(id, met.not_before().max(now)).await?;
+            }
+            (State::Approved, Tally::Pending { missing, .. }) => {
+                // Its job finds nothing to send.
+                let message = NotAuthorised::Pending { missing: *missing }.to_string();
+                if tx.move_release(id, from, State::Awaiting, Some(&message), now).await? {
+                    tx.append(now, Event::ReleaseReturned { release: id, message }).await?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether `person` may cast `verdict` now.
@@ -253,8 +289,8 @@ pub fn may_decide(
     if voted {
         return Err(CannotDecide::AlreadyDecided);
     }
-    let named = standing.policy.members().contains(&person)
-        && standing.sealed_policy.members().contains(&person)
+    let named = standing.policy.named().contains(&person)
+        && standing.sealed_policy.named().contains(&person)
         && standing.roster.person(person).is_some_and(|p| p.role.may_sign());
     if !named {
         return Err(CannotDecide::NotNamed);
@@ -292,6 +328,61 @@ fn check_reason(verdict: Verdict, reason: Option<String>) -> Result<Option<Strin
         return refuse(Kind::BadInput, "expected a reason for the rejection, received none");
     }
     Ok(reason)
+}
+
+/// Whether an approval with these terms would be one that both policies count, so that nobody
+/// spends their one vote in vain.
+fn check_terms(
+    standing: &Standing,
+    person: PersonId,
+    (verdict, terms): (Verdict, &Terms),
+    now: Timestamp,
+) -> Result<()> {
+    if verdict == Verdict::Reject {
+        let plain = Terms::from(terms.reason.clone());
+        return if *terms == plain {
+            Ok(())
+        } else {
+            refuse(Kind::BadInput, "expected nothing but a reason beside a rejection")
+        };
+    }
+    let policies = [&standing.policy, &standing.sealed_policy];
+    let note = standing.has_findings() && policies.iter().any(|policy| policy.note_on_findings());
+    if note && terms.reason.is_none() {
+        return refuse(
+            Kind::BadInput,
+            "expected a note, because something was found in this release, received none",
+        );
+    }
+    if !terms.no_author && policies.iter().any(|policy| !policy.authors_count()) {
+        return refuse(
+            Kind::BadInput,
+            "expected the declaration that you wrote none of what changed; this policy counts no \
+             approval of an author",
+        );
+    }
+    if terms.not_before.is_some_and(|time| time <= now || time >= standing.expires_at) {
+        let expires_at = standing.expires_at;
+        return refuse(
+            Kind::BadInput,
+            format!("expected a time to send it between now and `{expires_at}`"),
+        );
+    }
+    let of_rule =
+        |policy: &&Policy| policy.embargo().is_some_and(|embargo| embargo.people.contains(&person));
+    if terms.embargo && !policies.iter().all(of_rule) {
+        return refuse(
+            Kind::Forbidden,
+            "expected somebody whom the embargo rule of this policy names",
+        );
+    }
+    if !terms.embargo && !policies.iter().all(|policy| policy.members().contains(&person)) {
+        return refuse(
+            Kind::Forbidden,
+            "the policy names you for releases under embargo only; approve it as one",
+        );
+    }
+    Ok(())
 }
 
 /// The release, its row locked until the transaction ends, and how it stands by the log.

@@ -38,6 +38,20 @@ pub enum Finding {
     StartedAgain(String),
 }
 
+impl Finding {
+    /// Its name in the manifest, which people sign: what was found, and in what.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Differs { file, field } => format!("differs:{file}:{field}"),
+            Self::RunsAtInstall { hooks } => format!("runs_at_install:{}", hooks.join(",")),
+            Self::UnprotectedRef(git_ref) => format!("unprotected_ref:{git_ref}"),
+            Self::NoEnvironment => "no_environment".to_owned(),
+            Self::OwnRunner(runner) => format!("own_runner:{runner}"),
+            Self::StartedAgain(attempt) => format!("started_again:{attempt}"),
+        }
+    }
+}
+
 /// Everything there is to look at, the most telling first.
 pub fn findings(
     claims: &Claims,

@@ -25,7 +25,7 @@ use crate::pipeline::approval::{CannotDecide, may_decide};
 use crate::pipeline::ci::Caller;
 use crate::pipeline::findings::{Finding, findings};
 use crate::pipeline::registries::Registries;
-use crate::pipeline::staging::Difference;
+use crate::pipeline::staging::{Difference, differences};
 use crate::pipeline::{Fault, Kind, Refusal, Result, hold, refuse};
 use crate::store::Store;
 use crate::upstream::{Conditions, ReadFault};
@@ -146,17 +146,6 @@ fn claims(record: &ReleaseRecord) -> Result<Claims> {
         .map_err(|error| Fault::new("reading stored claims", error).into())
 }
 
-fn differences(artifacts: &[ArtifactRecord]) -> Result<BTreeMap<String, Vec<Difference>>> {
-    artifacts
-        .iter()
-        .map(|artifact| {
-            let differences = serde_json::from_str(&artifact.differences)
-                .map_err(|error| Fault::new("reading stored differences", error))?;
-            Ok((artifact.filename.clone(), differences))
-        })
-        .collect()
-}
-
 /// One row of a list of releases.
 #[derive(Debug)]
 pub struct ReleaseRow {
@@ -174,6 +163,8 @@ pub struct ReleaseRow {
     pub own: Option<(Verdict, Timestamp)>,
     /// Whether somebody pauses it.
     pub on_hold: bool,
+    /// Until when it waits although enough people approved.
+    pub waits_until: Option<Timestamp>,
     /// Number of files.
     pub files: usize,
     /// Their size in bytes.
@@ -208,12 +199,14 @@ pub async fn releases(
         let voted = own.is_some();
         let (mut cannot, mut others) = (None, Vec::new());
         let (mut count, mut waits_for_viewer, mut on_hold) = (None, false, false);
+        let mut waits_until = None;
         if matches!(record.state, State::Awaiting | State::Approved) {
             let log = tx.log_for_release(record.id).await?;
             let standing = standing(&log, record.id, now)
                 .map_err(|why| Fault::new("replaying the log", why))?;
             count = Some(counted(&standing));
             on_hold = standing.hold.is_some();
+            waits_until = standing.waits_until(now);
             cannot = may_decide(&record, &standing, viewer, Verdict::Approve, (voted, now)).err();
             waits_for_viewer = cannot.is_none();
             let missing = standing.may_count.difference(&standing.counted);
@@ -241,6 +234,7 @@ pub async fn releases(
             count,
             waits_for_viewer,
             on_hold,
+            waits_until,
             record,
         });
     }
@@ -253,7 +247,9 @@ pub fn counted(standing: &Standing) -> (u32, u32) {
     match &standing.tally {
         Tally::Pending { missing, .. } => (have, have + missing),
         Tally::Met(_) | Tally::Rejected { .. } => {
-            (have, standing.policy.required().max(standing.sealed_policy.required()))
+            let found = standing.has_findings();
+            let (now, then) = (&standing.policy, &standing.sealed_policy);
+            (have, now.required_with(found).max(then.required_with(found)))
         }
     }
 }

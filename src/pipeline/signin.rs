@@ -258,7 +258,7 @@ pub async fn finish_enrol(
     now: Timestamp,
 ) -> Result<Started> {
     let ceremony = take(store, answer.ceremony, CeremonyPurpose::Enrol, now).await?;
-    let (key, key_name) = finish_key(passkeys, &ceremony, &answer)?;
+    let (key, key_name) = finish_key(passkeys, &ceremony, &answer, now)?;
     transaction(store, move |tx| {
         Box::pin(async move {
             let invitation = open_invitation(tx, &token, now).await?;
@@ -318,7 +318,7 @@ pub async fn finish_add_key(
     if ceremony.session != Some(session.hash) || ceremony.person != Some(session.person) {
         return over();
     }
-    let (key, key_name) = finish_key(passkeys, &ceremony, &answer)?;
+    let (key, key_name) = finish_key(passkeys, &ceremony, &answer, now)?;
     let session = session.clone();
     transaction(store, move |tx| {
         Box::pin(async move {
@@ -603,10 +603,14 @@ fn finish_key(
     passkeys: &Passkeys,
     ceremony: &Ceremony,
     answer: &Answer,
+    now: Timestamp,
 ) -> Result<(NewPasskey, Option<String>)> {
     let Kept { text: key_name, state } = Kept::<EnrolState>::read(ceremony)?;
     match passkeys.finish_enrol(&state, &answer.credential) {
-        Ok(key) if Some(key.stored.person()) == ceremony.person => Ok((key, key_name)),
+        Ok(mut key) if Some(key.stored.person()) == ceremony.person => {
+            key.attested = passkeys.vouched_for(&key, now);
+            Ok((key, key_name))
+        }
         Ok(_) => Err(Fault::new("finishing an enrolment", "the state is of another person").into()),
         Err(refusal @ PasskeyRefusal::AlreadyEnrolled) => {
             Err(not_accepted(Kind::Conflict, &refusal))
@@ -622,13 +626,14 @@ async fn insert_key(
     key_name: Option<String>,
     now: Timestamp,
 ) -> Result<()> {
-    let NewPasskey { stored, aaguid, attestation_object, client_data_json, .. } = key;
+    let NewPasskey { stored, aaguid, attested, attestation_object, client_data_json } = key;
     let row = NewPasskeyRow {
         id: entropy::id(now)?,
         person,
         credential_id: stored.credential_id().clone(),
         public_key: stored.key().clone(),
         aaguid: *aaguid,
+        attested: *attested,
         transports: stored.transports().to_vec(),
         attestation_object: attestation_object.clone(),
         client_data_json: client_data_json.clone(),
@@ -668,7 +673,8 @@ async fn enter_key(
     let stands = |by: &PersonId| *by == person || owners().any(|owner| owner.id == *by);
     let by = by.filter(stands).or_else(|| owners().next().map(|owner| owner.id)).unwrap_or(person);
     let public_key = key.stored.key().clone();
-    let key = RosterKey { credential_id, public_key, counts_from: now };
+    let authenticator = key.authenticator();
+    let key = RosterKey { credential_id, public_key, authenticator, counts_from: now };
     let wanted = vec![Wanted::plain(Change::AddKey { person, key })];
     enter(tx, &Actor::Person(by), wanted, now).await
 }

@@ -20,6 +20,7 @@ use crate::domain::package::{Ecosystem, Version};
 use crate::domain::release::State;
 use crate::domain::roster::CiIdentity;
 use crate::entropy;
+use crate::pipeline::findings::{Finding, findings};
 use crate::pipeline::{Error, Fault, Kind, Met, Result, again, detached, refuse};
 use crate::store::releases::{ArtifactRecord, NewRelease, ReleaseRecord, Seal};
 use crate::store::setup::StoredPackage;
@@ -427,6 +428,20 @@ fn inconsistencies(other: &ArtifactRecord, candidate: &Candidate) -> Vec<Differe
         .collect()
 }
 
+/// What was claimed and differs from what the files say, by file name.
+pub(super) fn differences(
+    artifacts: &[ArtifactRecord],
+) -> Result<BTreeMap<String, Vec<Difference>>> {
+    artifacts
+        .iter()
+        .map(|artifact| {
+            let differences = serde_json::from_str(&artifact.differences)
+                .map_err(|error| Fault::new("reading stored differences", error))?;
+            Ok((artifact.filename.clone(), differences))
+        })
+        .collect()
+}
+
 fn cut(text: &str) -> String {
     text.chars().take(500).collect()
 }
@@ -516,6 +531,8 @@ async fn manifest(
 ) -> Result<Manifest> {
     let claims: Claims = serde_json::from_str(&release.claims)
         .map_err(|error| Fault::new("reading stored claims", error))?;
+    let artifacts = tx.artifacts(release.id).await?;
+    let differences = differences(&artifacts)?;
     let file = |artifact: ArtifactRecord| ManifestFile {
         name: artifact.filename,
         kind: artifact.kind,
@@ -538,7 +555,8 @@ async fn manifest(
             access: release.access,
             git_head: claims.commit().map(str::to_owned),
         }),
-        files: tx.artifacts(release.id).await?.into_iter().map(file).collect(),
+        findings: findings(&claims, &artifacts, &differences).iter().map(Finding::id).collect(),
+        files: artifacts.into_iter().map(file).collect(),
         claims_sha256: release.claims_sha256,
     })
 }

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::domain::assertion::{CoseKey, CredentialId};
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{InvitationId, PersonId};
-use crate::domain::roster::{CiIdentity, Role, Roster, RosterKey, RosterPerson};
+use crate::domain::roster::{Authenticator, CiIdentity, Role, Roster, RosterKey, RosterPerson};
 use crate::store::{StoreError, Tx, micros, sound, timestamp, timestamp_opt};
 
 /// A person as stored.
@@ -176,6 +177,9 @@ row! {
         person_id: Vec<u8>,
         credential_id: Vec<u8>,
         public_key: Vec<u8>,
+        aaguid: Vec<u8>,
+        attested: i64,
+        backup_eligible: i64,
         counts_from: i64,
     }
 }
@@ -188,6 +192,11 @@ impl RosterKeyRow {
         let key = RosterKey {
             credential_id: sound(id, PASSKEYS, "credential_id")?,
             public_key: sound(key, PASSKEYS, "public_key")?,
+            authenticator: Authenticator {
+                aaguid: sound(Uuid::from_slice(&self.aaguid).ok(), PASSKEYS, "aaguid")?,
+                synced: self.backup_eligible != 0,
+                attested: self.attested != 0,
+            },
             counts_from: timestamp(self.counts_from, PASSKEYS, "counts_from")?,
         };
         Ok((sound(PersonId::from_slice(&self.person_id), PASSKEYS, "person_id")?, key))
@@ -559,7 +568,9 @@ impl Tx {
         let key_rows: Vec<RosterKeyRow> = on!(self, c, {
             sqlx::query_as(
                 "-- passkeys: those that count
-                select person_id, credential_id, public_key, counts_from from passkeys
+                select person_id, credential_id, public_key, aaguid, attested, backup_eligible,
+                  counts_from
+                from passkeys
                 where suspended_at is null and revoked_at is null
                 order by created_at, id",
             )

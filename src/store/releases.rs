@@ -593,6 +593,19 @@ impl Tx {
         ids.iter().map(|id| sound(ReleaseId::from_slice(id), RELEASES, "id")).collect()
     }
 
+    /// Releases that wait for people or for their turn, oldest first.
+    pub async fn releases_that_wait(&mut self) -> Result<Vec<ReleaseId>, StoreError> {
+        let ids: Vec<Vec<u8>> = on!(self, c, {
+            sqlx::query_scalar(
+                "-- releases: those that wait
+                select id from releases where state in ('awaiting', 'approved') order by id",
+            )
+            .fetch_all(c)
+            .await?
+        });
+        ids.iter().map(|id| sound(ReleaseId::from_slice(id), RELEASES, "id")).collect()
+    }
+
     /// Releases of one CI run that may still take files.
     pub async fn open_releases_of_run(
         &mut self,

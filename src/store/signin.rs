@@ -58,6 +58,8 @@ pub struct NewPasskeyRow {
     pub public_key: CoseKey,
     /// The authenticator's model.
     pub aaguid: Uuid,
+    /// A maker that this installation trusts vouched for the model.
+    pub attested: bool,
     /// How the authenticator can be reached.
     pub transports: Vec<String>,
     /// The browser's bytes, for evidence.
@@ -307,10 +309,10 @@ impl Tx {
         let inserted = on!(self, c, {
             sqlx::query(
                 "-- passkeys: add one
-                insert into passkeys (id, person_id, credential_id, public_key, aaguid, transports,
-                  attestation_object, client_data_json, created_at, counts_from, name, stored,
-                  counter, backup_eligible, backed_up)
-                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                insert into passkeys (id, person_id, credential_id, public_key, aaguid, attested,
+                  transports, attestation_object, client_data_json, created_at, counts_from, name,
+                  stored, counter, backup_eligible, backed_up)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
                 on conflict (credential_id) do nothing",
             )
             .bind(passkey.id.as_bytes().to_vec())
@@ -318,6 +320,7 @@ impl Tx {
             .bind(passkey.credential_id.as_bytes().to_vec())
             .bind(passkey.public_key.as_bytes().to_vec())
             .bind(passkey.aaguid.as_bytes().to_vec())
+            .bind(i64::from(passkey.attested))
             .bind(transports)
             .bind(passkey.attestation_object.clone())
             .bind(passkey.client_data_json.clone())

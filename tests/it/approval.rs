@@ -112,7 +112,7 @@ async fn a_rejection_needs_a_reason_and_no_text_is_endless() {
         let (desk, [ines, ..]) = Desk::open(store.clone()).await;
         let begin = async |verdict: Verdict, reason: Option<String>| {
             let (app, now) = (&desk.world.site.app, desk.world.now());
-            let subject = (verdict, reason);
+            let subject = (verdict, reason.into());
             approval::begin(&store, &app.passkeys, &ines.signer, desk.release, subject, now).await
         };
         for reason in [None, Some("  ".to_owned()), Some("x".repeat(REASON_MAX + 1))] {

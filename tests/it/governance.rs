@@ -27,7 +27,7 @@ use crate::support::setup::count;
 const DELAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A desk after its founding by the first two of three, two of whom must sign everything.
-async fn founded(store: Store) -> (Desk, [Person; 3]) {
+pub(crate) async fn founded(store: Store) -> (Desk, [Person; 3]) {
     let (desk, mut people) = Desk::open(store).await;
     put(&desk, &people[0]).await.unwrap();
     let mut digest = None;
@@ -38,7 +38,7 @@ async fn founded(store: Store) -> (Desk, [Person; 3]) {
     (desk, people)
 }
 
-async fn policy(desk: &Desk) -> PolicyId {
+pub(crate) async fn policy(desk: &Desk) -> PolicyId {
     desk.store().snapshot().await.unwrap().policies().await.unwrap().remove(0).id()
 }
 
@@ -68,7 +68,7 @@ async fn decide(
 }
 
 /// Two sign and the delay passes; `true` when it took effect meanwhile.
-async fn carry(desk: &Desk, people: &mut [Person; 3], id: ProposalId) -> bool {
+pub(crate) async fn carry(desk: &Desk, people: &mut [Person; 3], id: ProposalId) -> bool {
     let mut signed = 0;
     for person in people {
         match decide(desk, person, id, Verdict::Approve).await {

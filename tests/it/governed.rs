@@ -384,14 +384,8 @@ fn a_release_does_not_go_out_by_an_altered_proposal() {
         ("k lowered further", |log, id, _| {
             altered(log, id, |change| {
                 let Change::SetPolicy { policy } = change else { unreachable!() };
-                let mut draft = PolicyDraft {
-                    name: policy.name().to_owned(),
-                    required: 1,
-                    members: policy.members().clone(),
-                    expiry: policy.expiry(),
-                    triggering_actor_counts: true,
-                };
-                draft.required = 1;
+                let draft =
+                    PolicyDraft { required: 1, triggering_actor_counts: true, ..policy.draft() };
                 *policy = Policy::parse(policy.id(), policy.revision(), draft).unwrap();
             });
         }),

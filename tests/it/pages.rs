@@ -374,3 +374,80 @@ async fn the_theme_is_a_cookie_and_leads_back() {
     assert!(set.headers["set-cookie"].to_str().unwrap().starts_with("theme=dark; Path=/; "));
     assert!(browser.get("/login", HTML).await.text.contains("data-theme=\"dark\""));
 }
+
+/// The policy editor says what a policy would mean before it is saved, with and without script.
+#[tokio::test]
+async fn the_policy_editor_says_who_could_release() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_site, mut owner) = Site::claimed(sqlite(folder.path()).await).await;
+    let form = owner.get("/policies/new", HTML).await;
+    let ines = value_of(&form, "<b>Ines Duarte</b><small>1 passkey").to_owned();
+    let query = |required: &str| {
+        format!("?name=Ours&required={required}&people={ines}&expires_hours=24&away={ines}")
+    };
+    let checked = owner.get(&format!("/policies/new{}", query("1")), HTML).await;
+    for shown in [
+        "A release needs the one person named",
+        "One person",
+        "When Ines Duarte is away, nothing ships.",
+        "With Ines Duarte away",
+        "1 signer missing",
+    ] {
+        assert!(checked.text.contains(shown), "{shown}: {}", checked.text);
+    }
+    let headers = [("accept", HTML), ("x-fragment", "1")];
+    let place = format!("/policies/new{}", query("2"));
+    let fragment = owner.send(Method::GET, &place, &headers, String::new()).await;
+    assert_eq!(fragment.headers["x-fragment"], "1");
+    assert!(fragment.text.starts_with("<p class=\"wrong\""), "{}", fragment.text);
+    assert!(fragment.text.contains("Cannot be saved"), "{}", fragment.text);
+
+    let fields = [("name", "Ours"), ("required", "2"), ("people", &*ines), ("expires_hours", "24")];
+    let refused = owner.post_form("/policies/new", &fields).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text.contains("Nothing was saved yet"), "{}", refused.text);
+    assert!(owner.get("/policies", HTML).await.text.contains("No policy yet"));
+}
+
+/// Every part of a policy is saved as it was filled in, and comes back so.
+#[tokio::test]
+async fn the_policy_editor_keeps_every_part_of_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (site, mut owner) = Site::claimed(sqlite(folder.path()).await).await;
+    let _mara = invited(&site, "Ines Duarte", "Mara Lindqvist", Role::Maintainer, 2).await;
+    let form = owner.get("/policies/new", HTML).await;
+    let ines = value_of(&form, "<b>Ines Duarte</b><small>1 passkey").to_owned();
+    let mara = value_of(&form, "<b>Mara Lindqvist</b><small>1 passkey").to_owned();
+    let fields = [
+        ("name", "Production"),
+        ("required", "1"),
+        ("people", &*ines),
+        ("people", &*mara),
+        ("group_0_name", "core"),
+        ("group_0_required", "1"),
+        ("group_0_people", &*mara),
+        ("expires_hours", "48"),
+        ("cooling_off", "30"),
+        ("no_authors", "true"),
+        ("note_on_findings", "true"),
+        ("more_on_findings", "1"),
+        ("embargo", "2"),
+        ("embargo_people", &*ines),
+        ("embargo_people", &*mara),
+        ("skips_cooling_off", "true"),
+    ];
+    let made = owner.post_form("/policies/new", &fields).await;
+    assert_eq!(made.status, 303, "{made:?}");
+    let place = made.location().to_owned();
+    let page = owner.get(&place, HTML).await;
+    let sentence = "A release needs 1 of 2 people, among them 1 of core, not counting whoever started \
+                    the CI run or wrote part of the change, within 2 days, and then waits 30 \
+                    minutes; when something was found, one more person and a note from each; under \
+                    embargo 2 of 2 people, without the wait.";
+    assert!(page.text.contains(sentence), "{}", page.text);
+    let edit = owner.get(&format!("{place}/edit"), HTML).await;
+    assert!(edit.text.contains(sentence), "{}", edit.text);
+    let again = owner.post_form(&format!("{place}/edit"), &fields).await;
+    assert_eq!(again.status, 303, "{again:?}");
+    assert!(owner.get(&place, HTML).await.text.contains("revision 2"));
+}

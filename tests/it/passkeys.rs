@@ -13,10 +13,11 @@ use countersign::passkeys::{
     AcceptedAssertion, AssertState, EnrolState, NewPasskey, PasskeyFault, PasskeyRefusal, Passkeys,
     PresentedAssertion, StoredPasskey,
 };
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::authenticator::{AT, Authenticator, BE, BS, ED, UP, UV};
+use crate::support::authenticator::{AT, Authenticator, BE, BS, ED, Maker, UP, UV};
 
 const ORIGIN: &str = "https://gate.example";
 const INES: PersonId = PersonId::from_uuid(Uuid::from_u128(0x1e5));
@@ -770,4 +771,30 @@ mod vectors {
         let published = std::fs::read_to_string(PATH).unwrap();
         assert!(published == made, "{PATH} differs from what the authenticator makes");
     }
+}
+
+/// Rule W8: the model is what a maker whose root is trusted here says it is.
+#[test]
+fn only_a_trusted_maker_vouches_for_a_key() {
+    let model = [7; 16];
+    let (maker, other) = (Maker::of(model), Maker::of(model));
+    let now = Timestamp::now();
+    let enrolled = |maker: Option<&Maker>, claimed: [u8; 16]| {
+        let mut key = key(1);
+        (key.maker, key.aaguid) = (maker.cloned(), claimed);
+        try_enrol(&passkeys(), INES, &mut key)
+    };
+    let trusting = |root: &[u8]| passkeys().trust_makers(&[root.to_vec()]).unwrap();
+    let vouched = enrolled(Some(&maker), model).unwrap();
+    assert!(trusting(&maker.root).vouched_for(&vouched, now));
+    assert!(!trusting(&other.root).vouched_for(&vouched, now), "another root");
+    assert!(!passkeys().vouched_for(&vouched, now), "no root");
+    let late = now + SignedDuration::from_hours(24 * 366 * 4000);
+    assert!(!trusting(&maker.root).vouched_for(&vouched, late), "the certificate ran out");
+    let silent = enrolled(None, model).unwrap();
+    assert!(!trusting(&maker.root).vouched_for(&silent, now), "no attestation");
+    let lie = enrolled(Some(&maker), [8; 16]);
+    assert!(matches!(lie, Err(PasskeyRefusal::SecondOpinion(_))), "{lie:?}");
+    let bad_root = passkeys().trust_makers(&[b"not a certificate".to_vec()]);
+    assert!(matches!(bad_root, Err(PasskeyFault::Root)));
 }

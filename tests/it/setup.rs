@@ -8,7 +8,7 @@ use countersign::domain::ids::{PersonId, ReleaseId};
 use countersign::domain::issuer::{IssuerConfig, Preset};
 use countersign::domain::manifest::Access;
 use countersign::domain::package::{Ecosystem, PackageName};
-use countersign::domain::policy::{EXPIRY_DEFAULT, PolicyDraft};
+use countersign::domain::policy::PolicyDraft;
 use countersign::domain::publisher::PublisherConfig;
 use countersign::domain::roster::Role;
 use countersign::domain::upstream::CredentialPurpose;
@@ -274,13 +274,7 @@ fn issuer_config(name: &str, url: &str) -> IssuerConfig {
 }
 
 fn policy_draft(name: &str, required: u32, members: &[PersonId]) -> PolicyDraft {
-    PolicyDraft {
-        name: name.to_owned(),
-        required,
-        members: members.iter().copied().collect(),
-        expiry: EXPIRY_DEFAULT,
-        triggering_actor_counts: false,
-    }
+    PolicyDraft::of(name, required, members.iter().copied().collect())
 }
 
 fn upstream_draft(name: &str) -> UpstreamDraft {

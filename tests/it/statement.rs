@@ -12,7 +12,7 @@ use countersign::domain::manifest::SealedManifest;
 use countersign::domain::policy::Policy;
 use countersign::domain::quorum::Verdict;
 use countersign::domain::roster::Roster;
-use countersign::domain::statement::{Circumstances, Statement};
+use countersign::domain::statement::{Circumstances, Statement, Terms};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -30,6 +30,9 @@ struct Vector {
     person: PersonId,
     decision: Verdict,
     reason: Option<String>,
+    no_author: bool,
+    not_before: Option<jiff::Timestamp>,
+    embargo: bool,
     not_after: jiff::Timestamp,
     statement: String,
     statement_sha256: Sha256,
@@ -77,7 +80,13 @@ fn a_statement_and_its_challenge_are_the_published_ones() {
             roster: &roster,
             not_after: vector.not_after,
         };
-        let statement = Statement::new(at, vector.person, vector.decision, vector.reason);
+        let terms = Terms {
+            reason: vector.reason,
+            no_author: vector.no_author,
+            not_before: vector.not_before,
+            embargo: vector.embargo,
+        };
+        let statement = Statement::new(at, vector.person, vector.decision, terms);
         let bytes = statement.to_bytes();
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), vector.statement, "{}", vector.name);
         assert_eq!(Sha256::of(&bytes), vector.statement_sha256, "{}", vector.name);

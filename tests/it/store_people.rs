@@ -48,6 +48,7 @@ fn passkey(person: PersonId, seed: u8) -> NewPasskeyRow {
         credential_id: CredentialId::from_bytes(authenticator.id.clone()).unwrap(),
         public_key: CoseKey::parse(&authenticator.public_key()).unwrap(),
         aaguid: uuid::Uuid::nil(),
+        attested: false,
         transports: vec!["usb".to_owned()],
         attestation_object: vec![1],
         client_data_json: vec![2],

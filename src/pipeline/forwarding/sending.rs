@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -76,6 +77,11 @@ impl Worker<'_> {
                 why @ (NotAuthorised::Held(_) | NotAuthorised::Frozen | NotAuthorised::AnotherLog),
             ) => {
                 return Ok(After::Stop(Next::Later(PAUSE_MAX, why.to_string())));
+            }
+            // Whatever shortens the wait has the job looked at again at once.
+            Begun::Stopped(why @ NotAuthorised::TooEarly(at)) => {
+                let wait = at.duration_since(self.time.now()).max(SignedDuration::ZERO);
+                return Ok(After::Stop(Next::Later(wait, why.to_string())));
             }
             Begun::Stopped(why) => return Ok(After::Stop(Next::Stopped(why))),
             Begun::Unwitnessed(why) => {

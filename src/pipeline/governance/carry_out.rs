@@ -15,7 +15,7 @@ use crate::domain::proposal::Change;
 use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::roster::{CiIdentity, NEVER, Role, Roster};
 use crate::domain::upstream::{CredentialPurpose, Upstream, UpstreamFields};
-use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
+use crate::pipeline::{Error, Fault, Kind, Refusal, Result, approval, refuse};
 use crate::store::people::LinkedIdentity;
 use crate::store::proposals::ProposalRow;
 use crate::store::setup::StoredPackage;
@@ -129,7 +129,7 @@ pub(super) async fn enact(
     }
     tx.end_proposal(id, ProposalRow::Enacted, now).await?;
     super::append(tx, now, Event::ProposalEnacted { proposal: id }).await?;
-    Ok(())
+    approval::reassess(tx, now).await
 }
 
 type OnRoster<'a> = (PersonId, Role, BTreeSet<&'a CredentialId>, BTreeSet<&'a CiIdentity>);

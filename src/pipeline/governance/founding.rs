@@ -129,14 +129,15 @@ fn check(governed: &Governed, governing: PolicyId, delay: SignedDuration) -> Res
         return refuse(Kind::BadInput, "expected one of the policies as the governing one");
     };
     let roster = governed.roster().map_err(unsound)?;
-    let able = roster.holding_keys(policy.members()).len();
-    if able < usize::try_from(policy.required()).unwrap_or(usize::MAX) {
+    let able = roster.approvers(policy, Timestamp::MAX);
+    if policy.lacks(&able, true) > 0 {
+        let able = able.people.len();
         return refuse(
             Kind::Conflict,
             format!(
-                "expected {} people of the governing policy with a passkey, received `{able}`; \
-                 the others have to join first",
-                policy.required()
+                "expected {} people of the governing policy with passkeys as it asks for, of \
+                 whom `{able}` have one that counts; the others have to join first",
+                policy.required_with(true)
             ),
         );
     }
@@ -163,7 +164,7 @@ pub async fn begin(
 }
 
 fn statement(governed: &Governed, person: PersonId, now: Timestamp) -> Result<FoundingStatement> {
-    let Some(Unfounded { founding, signed_by }) = governed.unfounded() else {
+    let Some(Unfounded { founding, signed_by, .. }) = governed.unfounded() else {
         return refuse(Kind::Conflict, "nothing waits for founders; an owner puts it before them");
     };
     if signed_by.contains(&person) {

@@ -15,7 +15,6 @@ use super::{
 use crate::domain::event::Actor;
 use crate::domain::ids::{IssuerId, PackageId, PersonId, PolicyId, UpstreamId};
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
-use crate::domain::policy::PolicyDraft;
 use crate::domain::publisher::PublisherConfig;
 use crate::domain::roster::{CiIdentity, Role};
 use crate::domain::upstream::CredentialPurpose;
@@ -233,17 +232,9 @@ async fn apply_rules(
     now: Timestamp,
 ) -> Result<()> {
     for (i, entry) in file.policy.iter().enumerate() {
-        let mut members = BTreeSet::new();
-        for name in &entry.people {
-            members.insert(*refer(format_args!("policy[{i}].people"), &names.people, name)?);
-        }
-        let draft = PolicyDraft {
-            name: entry.name.clone(),
-            required: entry.required,
-            members,
-            expiry: entry.expiry(),
-            triggering_actor_counts: entry.triggering_actor_counts,
-        };
+        let draft = entry.draft(|place, name| {
+            refer(format_args!("policy[{i}].{place}"), &names.people, name).copied()
+        })?;
         let saved = insert_policy(tx, &Actor::Host, None, draft, now).await;
         let saved = at(format_args!("policy[{i}]"), saved)?;
         names.policies.insert(entry.name.clone(), saved.value.id);

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use jiff::SignedDuration;
 use serde::Deserialize;
 
+use crate::domain::ids::PersonId;
 use crate::domain::issuer::IssuerConfig;
 use crate::domain::manifest::Access;
 use crate::domain::package::Ecosystem;
-use crate::domain::policy::EXPIRY_DEFAULT;
+use crate::domain::policy::{EXPIRY_DEFAULT, Embargo, Group, Hardware, PolicyDraft};
 use crate::domain::publisher::PublisherConfig;
-use crate::domain::roster::Role;
+use crate::domain::roster::{Aaguid, Role};
 
 /// Largest set-up file in bytes; a thousand packages fit.
 pub const FILE_MAX_BYTES: usize = 1024 * 1024;
@@ -116,6 +117,70 @@ pub struct PolicyEntry {
     /// Whether the person who started the CI run counts.
     #[serde(default)]
     pub triggering_actor_counts: bool,
+    /// Whether people count who wrote some of what changed.
+    #[serde(default = "yes")]
+    pub authors_count: bool,
+    /// Minutes between the last approval needed and sending.
+    #[serde(default)]
+    pub cooling_off_minutes: u32,
+    /// Approvals need a note when something was found.
+    #[serde(default)]
+    pub note_on_findings: bool,
+    /// So many people more when something was found.
+    #[serde(default)]
+    pub more_on_findings: u32,
+    /// Of whom so many in particular.
+    #[serde(default)]
+    pub group: Vec<GroupEntry>,
+    /// With what keys.
+    #[serde(default)]
+    pub hardware: Option<HardwareEntry>,
+    /// Who may release under embargo instead.
+    #[serde(default)]
+    pub embargo: Option<EmbargoEntry>,
+}
+
+/// So many of these people.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupEntry {
+    /// What the policy's sentence calls them.
+    pub name: String,
+    /// How many of them are needed.
+    pub required: u32,
+    /// Names of people of the policy.
+    pub people: BTreeSet<String>,
+}
+
+/// So many approvals with hardware keys.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HardwareEntry {
+    /// How many.
+    pub required: u32,
+    /// AAGUIDs of the models that count; all of trusted makers when there is no list.
+    #[serde(default)]
+    pub models: Option<BTreeSet<Aaguid>>,
+}
+
+/// An embargo rule.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbargoEntry {
+    /// How many people.
+    pub required: u32,
+    /// Names of people in this file.
+    pub people: BTreeSet<String>,
+    /// It goes out at once.
+    #[serde(default)]
+    pub skips_cooling_off: bool,
+    /// It goes out although an approver set a later time.
+    #[serde(default)]
+    pub skips_schedule: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn expiry_hours_default() -> u32 {
@@ -123,9 +188,40 @@ fn expiry_hours_default() -> u32 {
 }
 
 impl PolicyEntry {
-    /// The life of a sealed release.
-    pub fn expiry(&self) -> SignedDuration {
-        SignedDuration::from_hours(i64::from(self.expires_hours))
+    /// The policy, with the people whom `known` finds by their names.
+    pub fn draft<E>(
+        &self,
+        known: impl Fn(&str, &str) -> Result<PersonId, E>,
+    ) -> Result<PolicyDraft, E> {
+        let people = |place: &str, names: &BTreeSet<String>| {
+            names.iter().map(|name| known(place, name)).collect::<Result<BTreeSet<_>, E>>()
+        };
+        let group = |entry: &GroupEntry| {
+            let people = people("group.people", &entry.people)?;
+            Ok(Group { name: entry.name.clone(), required: entry.required, people })
+        };
+        let embargo = |entry: &EmbargoEntry| {
+            Ok(Embargo {
+                required: entry.required,
+                people: people("embargo.people", &entry.people)?,
+                skips_cooling_off: entry.skips_cooling_off,
+                skips_schedule: entry.skips_schedule,
+            })
+        };
+        let hardware = self.hardware.clone();
+        Ok(PolicyDraft {
+            groups: self.group.iter().map(group).collect::<Result<_, E>>()?,
+            hardware: hardware
+                .map(|HardwareEntry { required, models }| Hardware { required, models }),
+            expiry: SignedDuration::from_hours(self.expires_hours.into()),
+            cooling_off: SignedDuration::from_mins(self.cooling_off_minutes.into()),
+            triggering_actor_counts: self.triggering_actor_counts,
+            authors_count: self.authors_count,
+            note_on_findings: self.note_on_findings,
+            more_on_findings: self.more_on_findings,
+            embargo: self.embargo.as_ref().map(embargo).transpose()?,
+            ..PolicyDraft::of(&self.name, self.required, people("people", &self.people)?)
+        })
     }
 }
 

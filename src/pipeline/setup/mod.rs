@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod file;
 pub mod overview;
+pub mod preview;
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,7 @@ use crate::domain::ids::{IssuerId, PackageId, PolicyId, ProposalId, PublisherId,
 use crate::domain::issuer::{Issuer, IssuerConfig};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
-use crate::domain::policy::{Policy, PolicyDraft, PolicyRefusal};
+use crate::domain::policy::{Approvers, Policy, PolicyDraft};
 use crate::domain::proposal::Change;
 use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::roster::Role;
@@ -495,10 +496,12 @@ async fn insert_policy(
 /// No policy is saved that nobody can satisfy (Q8). People who were invited count, and are named
 /// in the answer; people who joined and have no key left do not.
 async fn check_members(tx: &mut Tx, policy: &Policy) -> Result<Vec<String>> {
-    let roster = tx.roster().await?;
-    let (mut able, mut not_joined) = (0_usize, Vec::new());
-    for member in policy.members() {
-        let person = match tx.person(*member).await? {
+    let roster = tx.roster().await?.unwrap_or_default();
+    let holders = roster.approvers(policy, Timestamp::MAX);
+    let with_keys = roster.holding_keys(&policy.named());
+    let (mut able, mut invited, mut not_joined) = (with_keys, BTreeSet::new(), Vec::new());
+    for member in policy.named() {
+        let person = match tx.person(member).await? {
             Some(person) if person.left_at.is_none() => person,
             _ => {
                 return refuse(
@@ -514,23 +517,21 @@ async fn check_members(tx: &mut Tx, policy: &Policy) -> Result<Vec<String>> {
                 format!("expected people who may sign, received `{name}`"),
             );
         }
-        let has_key = |roster: &crate::domain::roster::Roster| {
-            roster.person(*member).is_some_and(|person| !person.keys.is_empty())
-        };
         if person.joined_at.is_none() {
             not_joined.push(person.name);
-            able += 1;
-        } else if roster.as_ref().is_some_and(has_key) {
-            able += 1;
+            invited.insert(member);
         }
     }
     // Ids made in one millisecond have no order of their own.
     not_joined.sort();
-    let required = policy.required();
-    if usize::try_from(required).unwrap_or(usize::MAX) > able {
-        return Err(bad_input(PolicyRefusal::Unsatisfiable { required, able }));
+    able.extend(&invited);
+    // Whoever joins yet may bring a hardware key.
+    let with_hardware = holders.with_hardware.union(&invited).copied().collect();
+    let approvers = Approvers { people: able.clone(), with_hardware };
+    match policy.out_of_reach(&approvers, &able) {
+        Some(why) => Err(bad_input(why)),
+        None => Ok(not_joined),
     }
-    Ok(not_joined)
 }
 
 async fn insert_package(

@@ -10,6 +10,7 @@ use crate::domain::ids::{PackageId, PersonId, PolicyId, UpstreamId};
 use crate::domain::issuer::Issuer;
 use crate::domain::package::PackageName;
 use crate::domain::policy::Policy;
+use crate::domain::simulation::{Simulation, simulate};
 use crate::pipeline::{Kind, Result, refuse};
 use crate::store::{Store, Tx};
 
@@ -76,6 +77,10 @@ pub struct PolicyOverview {
     pub members: Vec<PolicyMember>,
     /// Packages under it.
     pub packages: Vec<StoredPackage>,
+    /// Who can release under it today.
+    pub today: Simulation,
+    /// The same for a release in which something was found.
+    pub findings: Simulation,
 }
 
 /// A member of a policy.
@@ -202,16 +207,17 @@ async fn upstreams_by_id(tx: &mut Tx) -> Result<BTreeMap<UpstreamId, StoredUpstr
 }
 
 async fn policy_overview(tx: &mut Tx, policy: Policy, now: Timestamp) -> Result<PolicyOverview> {
-    let roster = tx.roster().await?;
-    let able = roster.map(|roster| roster.able_to_sign(policy.members(), now)).unwrap_or_default();
+    let roster = tx.roster().await?.unwrap_or_default();
+    let able = roster.able_to_sign(&policy.named(), now);
+    let approvers = roster.approvers(&policy, now);
     let mut members = Vec::new();
-    for id in policy.members() {
-        let Some(person) = tx.person(*id).await? else {
+    for id in policy.named() {
+        let Some(person) = tx.person(id).await? else {
             continue;
         };
         members.push(PolicyMember {
-            id: *id,
-            able: able.contains(id),
+            id,
+            able: able.contains(&id),
             invited: person.joined_at.is_none() && person.left_at.is_none(),
             name: person.name,
         });
@@ -219,7 +225,8 @@ async fn policy_overview(tx: &mut Tx, policy: Policy, now: Timestamp) -> Result<
     members.sort_by(|a, b| a.name.cmp(&b.name));
     let mut packages = tx.packages().await?;
     packages.retain(|package| package.policy == policy.id());
-    Ok(PolicyOverview { policy, members, packages })
+    let [today, findings] = [false, true].map(|found| simulate(&policy, &approvers, found));
+    Ok(PolicyOverview { today, findings, policy, members, packages })
 }
 
 fn found<T>(value: Option<T>, what: &str) -> Result<T> {

@@ -70,7 +70,13 @@ pub struct PolicyItem {
     pub expires_hours: i64,
     /// Whether the person who started the CI run counts.
     pub triggering_actor_counts: bool,
-    /// Who may approve.
+    /// Whether people count who wrote some of what changed.
+    pub authors_count: bool,
+    /// Minutes between the last approval needed and sending.
+    pub cooling_off_minutes: i64,
+    /// The whole rule as one sentence.
+    pub sentence: String,
+    /// Who is named.
     pub members: Vec<Member>,
     /// Packages under it, `npm:NAME` or `pypi:NAME`.
     pub packages: Vec<String>,
@@ -169,6 +175,9 @@ pub async fn policies(
             required: row.policy.required(),
             expires_hours: row.policy.expiry().as_hours(),
             triggering_actor_counts: row.policy.triggering_actor_counts(),
+            authors_count: row.policy.authors_count(),
+            cooling_off_minutes: row.policy.cooling_off().as_mins(),
+            sentence: row.policy.sentence(),
             members: row
                 .members
                 .into_iter()

@@ -456,8 +456,25 @@ pub struct Signing {
     pub reject: String,
     /// Why a note is required; empty when it is optional.
     pub note_because: String,
+    /// The policy counts no authors, so whoever approves declares that they are none.
+    pub asks_authors: bool,
+    /// Whether it may go out under embargo.
+    pub embargo: UnderEmbargo,
+    /// The latest time that can be set for sending it, as the browser's field takes it.
+    pub not_before_max: String,
     /// The entry of the hold that this page shows and the approval ends.
     pub under_hold: Option<u64>,
+}
+
+/// What an approval under the embargo rule is to the person who would give it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnderEmbargo {
+    /// There is no such rule, or it does not name them.
+    Not,
+    /// A choice.
+    Choice,
+    /// The only approval that they can give.
+    Only,
 }
 
 /// What the "Who started this run?" card needs.

@@ -8,6 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use countersign::domain::assertion::{Assertion, CredentialId, Intent, Nonce, challenge};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
+use p256::pkcs8::DecodePrivateKey as _;
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
+    PKCS_ECDSA_P256_SHA256,
+};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
@@ -62,6 +67,63 @@ pub(crate) struct Authenticator {
     pub(crate) cose_key: Option<Vec<u8>>,
     /// `clientExtensionResults`.
     pub(crate) extension_results: Value,
+    /// Who vouches for the model and each new key.
+    pub(crate) maker: Option<Maker>,
+}
+
+/// A maker of authenticators: a root, and a certificate for one batch of them.
+#[derive(Clone)]
+pub(crate) struct Maker {
+    /// The root, in DER.
+    pub(crate) root: Vec<u8>,
+    certificate: Vec<u8>,
+    key: SigningKey,
+}
+
+impl Maker {
+    /// One of authenticators of a model (Web Authentication section 8.2.1).
+    pub(crate) fn of(model: [u8; 16]) -> Self {
+        let p256 = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+        let mut root = CertificateParams::default();
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        root.distinguished_name.push(DnType::CommonName, "Maker Root");
+        let (root_key, batch_key) = (p256(), p256());
+        let root_der = root.self_signed(&root_key).expect("a root").der().to_vec();
+        let mut batch = CertificateParams::default();
+        batch.is_ca = IsCa::ExplicitNoCa;
+        batch.use_authority_key_identifier_extension = true;
+        for (part, text) in [
+            (DnType::CountryName, "SE"),
+            (DnType::OrganizationName, "Maker"),
+            (DnType::OrganizationalUnitName, "Authenticator Attestation"),
+            (DnType::CommonName, "Maker Batch 1"),
+        ] {
+            batch.distinguished_name.push(part, text);
+        }
+        let octets = [&[0x04, 0x10][..], &model].concat();
+        let model = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 45724, 1, 1, 4], octets);
+        batch.custom_extensions.push(model);
+        let issuer = Issuer::new(root, root_key);
+        let certificate = batch.signed_by(&batch_key, &issuer).expect("a certificate");
+        let key = SigningKey::from_pkcs8_der(batch_key.serialized_der()).expect("a P-256 key");
+        Self { root: root_der, certificate: certificate.der().to_vec(), key }
+    }
+
+    /// A packed attestation up to the length of the authenticator data.
+    fn attestation(&self, data: &[u8], client_data: &[u8]) -> Vec<u8> {
+        let message = [data, &sha2::Sha256::digest(client_data)].concat();
+        let signature: Signature = self.key.sign(&message);
+        let signature = signature.to_der();
+        let mut object = b"\xa3\x63fmt\x66packed\x67attStmt\xa3\x63alg\x26\x63sig".to_vec();
+        object.extend_from_slice(&[0x58, u8::try_from(signature.as_bytes().len()).expect("short")]);
+        object.extend_from_slice(signature.as_bytes());
+        object.extend_from_slice(b"\x63x5c\x81\x59");
+        let length = u16::try_from(self.certificate.len()).expect("short");
+        object.extend_from_slice(&length.to_be_bytes());
+        object.extend_from_slice(&self.certificate);
+        object.extend_from_slice(b"\x68authData\x59");
+        object
+    }
 }
 
 impl Authenticator {
@@ -87,6 +149,7 @@ impl Authenticator {
             transports: vec!["usb"],
             cose_key: None,
             extension_results: json!({}),
+            maker: None,
         }
     }
 
@@ -105,7 +168,10 @@ impl Authenticator {
         self.user_handle = options["user"]["id"].as_str().map(|id| B64.decode(id).expect("id"));
         let client_data = self.client_data("webauthn.create", options);
         let data = self.data(true);
-        let mut object = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x59".to_vec();
+        let mut object = match &self.maker {
+            None => b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x59".to_vec(),
+            Some(maker) => maker.attestation(&data, &client_data),
+        };
         object.extend_from_slice(&u16::try_from(data.len()).expect("short").to_be_bytes());
         object.extend_from_slice(&data);
         json!({

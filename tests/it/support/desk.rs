@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::Actor;
 use countersign::domain::ids::{CeremonyId, Id, PersonId, ReleaseId};
-use countersign::domain::policy::{EXPIRY_DEFAULT, PolicyDraft};
+use countersign::domain::policy::PolicyDraft;
 use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
@@ -115,13 +115,7 @@ impl Desk {
 
     /// The policy: so many of the three.
     pub(crate) fn draft(&self, required: u32) -> PolicyDraft {
-        PolicyDraft {
-            name: "Two people".to_owned(),
-            required,
-            members: self.members.clone(),
-            expiry: EXPIRY_DEFAULT,
-            triggering_actor_counts: false,
-        }
+        PolicyDraft::of("Two people", required, self.members.clone())
     }
 
     /// Puts the policy in force.
@@ -160,7 +154,7 @@ impl Desk {
     ) -> Result<Prompt> {
         let reason = (verdict == Verdict::Reject).then(|| "not this one".to_owned());
         let app = &self.world.site.app;
-        let subject = (verdict, reason);
+        let subject = (verdict, reason.into());
         let (ceremony, options) = approval::begin(
             self.store(),
             &app.passkeys,

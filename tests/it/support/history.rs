@@ -19,9 +19,9 @@ use countersign::domain::event::{
 use countersign::domain::ids::{Id, InstanceId, PersonId, PolicyId, ReleaseId};
 use countersign::domain::manifest::{Destination, FORMAT, Manifest, ManifestFile, SealedManifest};
 use countersign::domain::package::Ecosystem;
-use countersign::domain::policy::{EXPIRY_DEFAULT, Policy, PolicyDraft};
+use countersign::domain::policy::{Policy, PolicyDraft};
 use countersign::domain::quorum::Verdict;
-use countersign::domain::roster::{CiIdentity, Role, Roster, RosterKey, RosterPerson};
+use countersign::domain::roster::{self, CiIdentity, Role, Roster, RosterKey, RosterPerson};
 use countersign::domain::statement::{Circumstances, Statement};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -62,6 +62,8 @@ pub(crate) struct History {
     pub(crate) instance: InstanceId,
     /// What is pinned of its founding.
     pub(crate) founding: Option<Sha256>,
+    /// What is found in the next release.
+    pub(crate) findings: Vec<String>,
     authenticators: Vec<Authenticator>,
     ids: u128,
 }
@@ -122,6 +124,7 @@ impl History {
             seal: None,
             instance,
             founding: None,
+            findings: Vec::new(),
             authenticators: Vec::new(),
             ids,
         };
@@ -136,13 +139,7 @@ impl History {
         let mut log = Self::found();
         let people = [(); 3].map(|()| log.join(Role::Maintainer));
         let members = BTreeSet::from(people);
-        let draft = PolicyDraft {
-            name: "Release policy".to_owned(),
-            required,
-            members,
-            expiry: EXPIRY_DEFAULT,
-            triggering_actor_counts: false,
-        };
+        let draft = PolicyDraft::of("Release policy", required, members);
         log.set_policy(log.package.policy, draft);
         log.move_upstream(|_| {});
         log.move_package(|_| {});
@@ -226,6 +223,7 @@ impl History {
         let key = RosterKey {
             credential_id: CredentialId::from_bytes(authenticator.id.clone()).unwrap(),
             public_key: CoseKey::parse(&authenticator.public_key()).unwrap(),
+            authenticator: roster::Authenticator::default(),
             counts_from,
         };
         self.authenticators.push(authenticator);
@@ -275,14 +273,7 @@ impl History {
 
     /// The package's policy as it would be typed again.
     pub(crate) fn draft(&self) -> PolicyDraft {
-        let policy = self.policy();
-        PolicyDraft {
-            name: policy.name().to_owned(),
-            required: policy.required(),
-            members: policy.members().clone(),
-            expiry: policy.expiry(),
-            triggering_actor_counts: policy.triggering_actor_counts(),
-        }
+        self.policy().draft()
     }
 
     /// The package changes.
@@ -325,6 +316,7 @@ impl History {
             destination: Destination { upstream: self.upstream.id, url: self.upstream.url.clone() },
             npm: None,
             files: vec![file],
+            findings: self.findings.clone(),
             claims_sha256: Sha256::of(b"claims"),
         };
         let package = self.package.id;

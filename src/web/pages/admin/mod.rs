@@ -6,6 +6,8 @@
 mod packages;
 pub(in crate::web::pages) mod people;
 pub(in crate::web::pages) mod policies;
+mod policy_check;
+mod policy_editor;
 mod publishers;
 mod registries;
 

@@ -22,6 +22,7 @@ use crate::web::views::home::{
     DecidedRow, GatewayRow, InboxPage, MovingRow, NextStep, ReleaseName, ReleasesPage, SpareRow,
     WaitingRow,
 };
+use crate::web::views::release::Status;
 use crate::web::views::shell::{Badge, Link, Notice, Section, Tone};
 
 /// Decided releases shown on the inbox.
@@ -170,6 +171,11 @@ const fn ended(row: &ReleaseRow) -> bool {
         || matches!(row.record.state, ReleaseState::Partial | ReleaseState::Failed)
 }
 
+fn row_status(row: &ReleaseRow, now: jiff::Timestamp) -> Status {
+    let waits = row.waits_until.map(|until| When::new(until, now));
+    view::status(&row.record, row.count, (false, row.on_hold), waits, "the registry")
+}
+
 fn row_name(row: &ReleaseRow) -> ReleaseName {
     ReleaseName {
         href: format!("/releases/{}", row.record.id),
@@ -203,7 +209,7 @@ fn moving_row(app: &App, row: &ReleaseRow, now: jiff::Timestamp) -> MovingRow {
     MovingRow {
         release: row_name(row),
         why: without_you(row, now),
-        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
+        status: row_status(row, now),
         signed,
         required,
         progress: view::progress(app, row.record.id),
@@ -247,7 +253,7 @@ pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp)
     };
     DecidedRow {
         release: row_name(row),
-        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
+        status: row_status(row, now),
         signers,
         note: said.map(visible),
         when: When::new(row.record.changed_at, now),

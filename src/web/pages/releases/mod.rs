@@ -20,17 +20,22 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::stream;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::app::App;
 use crate::domain::event::SealedBecause;
 use crate::domain::ids::{CeremonyId, ReleaseId};
+use crate::domain::package::excerpt;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
+use crate::domain::statement::Terms;
 use crate::pipeline::approval;
 use crate::pipeline::signature::Signer;
-use crate::pipeline::{Error, Fault, Kind, Refusal, detached, hold, review, staging};
+use crate::pipeline::{Error, Fault, Kind, Refusal, detached, hold, refuse, review, staging};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
 use crate::web::pages::visit::BySigner;
@@ -239,6 +244,14 @@ async fn reject_page(
 struct ApproveFields {
     #[serde(default)]
     note: Option<String>,
+    /// A ticked box is there, another is not.
+    #[serde(default)]
+    no_author: Option<String>,
+    #[serde(default)]
+    embargo: Option<String>,
+    /// As the browser's field gives it, read as UTC; empty when none was chosen.
+    #[serde(default)]
+    not_before: Option<String>,
     /// The hold that the page showed; a form sends text.
     #[serde(default)]
     hold: Option<String>,
@@ -259,7 +272,13 @@ async fn begin_approve(
 ) -> Answer {
     let shown = fields.hold.and_then(|sequence| sequence.parse().ok());
     hold::check_shown(&app.store, id, shown, now).await?;
-    begin(app, viewer, id, (Verdict::Approve, fields.note), now).await
+    let terms = Terms {
+        reason: fields.note,
+        no_author: fields.no_author.is_some(),
+        not_before: time_chosen(fields.not_before.as_deref().unwrap_or_default())?,
+        embargo: fields.embargo.is_some(),
+    };
+    begin(app, viewer, id, (Verdict::Approve, terms), now).await
 }
 
 async fn begin_reject(
@@ -269,15 +288,30 @@ async fn begin_reject(
     Path(id): Path<ReleaseId>,
     ProtectedJson(fields): ProtectedJson<RejectFields>,
 ) -> Answer {
-    begin(app, viewer, id, (Verdict::Reject, fields.reason), now).await
+    begin(app, viewer, id, (Verdict::Reject, fields.reason.into()), now).await
+}
+
+/// "2026-11-28T12:00", without a zone.
+fn time_chosen(text: &str) -> Result<Option<Timestamp>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let time = text.parse::<DateTime>().ok().and_then(|time| Offset::UTC.to_timestamp(time).ok());
+    match time {
+        Some(time) => Ok(Some(time)),
+        None => {
+            let received = excerpt(text);
+            refuse(Kind::BadInput, format!("expected a date and a time, received `{received}`"))
+        }
+    }
 }
 
 async fn begin(
     app: Arc<App>,
     viewer: SignedIn,
     id: ReleaseId,
-    decision: (Verdict, Option<String>),
-    now: jiff::Timestamp,
+    decision: (Verdict, Terms),
+    now: Timestamp,
 ) -> Answer {
     let (ceremony, options) = detached(async move {
         approval::begin(&app.store, &app.passkeys, &signer(&viewer), id, decision, now).await
@@ -317,7 +351,7 @@ async fn finish(
     viewer: SignedIn,
     subject: (ReleaseId, Verdict),
     answer: Finish,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Answer {
     let decided = detached(async move {
         let answer = (answer.ceremony, answer.credential);

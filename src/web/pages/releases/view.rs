@@ -10,10 +10,11 @@ use crate::domain::authorise::Standing;
 use crate::domain::event::{Event, LogEntry, SealedBecause};
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::package::Ecosystem;
+use crate::domain::policy::Policy;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State;
 use crate::domain::roster::ActorIs;
-use crate::domain::statement::Statement;
+use crate::domain::statement::{Statement, Terms};
 use crate::domain::words::check_words;
 use crate::pipeline::approval::CannotDecide;
 use crate::pipeline::review::{
@@ -24,7 +25,7 @@ use crate::web::extract::SignedIn;
 use crate::web::views::home::{Progress, ReleaseName};
 use crate::web::views::release::{
     Action, Difference, FileRow, Hold as HoldForm, Quorum, ReleasePage, Run, Settling, Signing,
-    Slot, StatementView, Status, Step, StepState,
+    Slot, StatementView, Status, Step, StepState, UnderEmbargo,
 };
 use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
 
@@ -46,6 +47,7 @@ pub(super) fn page(
             record,
             release.standing.as_ref().map(counted),
             (unknown_actor, release.hold().is_some()),
+            waits_until(release, now),
             registry,
         ),
         submitter: visible(&release.publisher),
@@ -85,6 +87,7 @@ pub(super) fn status(
     record: &ReleaseRecord,
     count: Option<(u32, u32)>,
     (unknown_actor, on_hold): (bool, bool),
+    waits: Option<When>,
     registry: &str,
 ) -> Status {
     match record.state {
@@ -95,7 +98,11 @@ pub(super) fn status(
             let (have, needed) = count.unwrap_or_default();
             Status::Needs(needed.saturating_sub(have))
         }
-        State::Approved | State::Forwarding => Status::Publishing,
+        State::Approved => match waits {
+            Some(until) => Status::Cooling(until.relative),
+            None => Status::Publishing,
+        },
+        State::Forwarding => Status::Publishing,
         State::Confirming => Status::Confirming,
         State::Published => {
             let at = record.finished_at.map(|at| format!("{} UTC", clock(at)));
@@ -217,6 +224,21 @@ fn outcome(release: &ReleaseView) -> Option<Notice> {
     }
 }
 
+/// "approved under embargo, for not before 28 Nov 2026 12:00:00 UTC".
+fn approved(terms: &Terms) -> String {
+    let embargo = if terms.embargo { " under embargo" } else { "" };
+    let time = terms.not_before.map(|time| When::new(time, time).exact);
+    let time = time.map(|time| format!(", for not before {time}")).unwrap_or_default();
+    let author = if terms.no_author { ", as no author of it" } else { "" };
+    format!("approved{embargo}{author}{time}")
+}
+
+/// Until when an approved release waits.
+fn waits_until(release: &ReleaseView, now: Timestamp) -> Option<When> {
+    let until = release.standing.as_ref()?.waits_until(now)?;
+    Some(When::new(until, now))
+}
+
 /// The steps of publishing, once there are any.
 pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
     let record = &release.record;
@@ -237,6 +259,7 @@ pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
         time: String::new(),
     };
     let mut steps = vec![quorum_met(release)];
+    steps.extend(wait(release, app.clock.now()));
     let sending = app.progress.of(record.id);
     let total = release.artifacts.len();
     for (number, artifact) in release.artifacts.iter().enumerate() {
@@ -280,6 +303,19 @@ pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
         } else {
             String::new()
         },
+    })
+}
+
+/// What an approved release waits for before anything is sent.
+fn wait(release: &ReleaseView, now: Timestamp) -> Option<Step> {
+    let until = waits_until(release, now).filter(|_| release.record.state == State::Approved)?;
+    Some(Step {
+        state: StepState::Now,
+        title: format!("Wait until {}", until.exact),
+        subject: String::new(),
+        detail: "Until then it can still be rejected or put on hold.".to_owned(),
+        percent: None,
+        time: String::new(),
     })
 }
 
@@ -529,6 +565,39 @@ pub(super) fn statement(statement: &Statement, standing: &Standing) -> Statement
     StatementView { rows, words: check_words(&statement.manifest_sha256).map(str::to_owned) }
 }
 
+/// What the form asks of whoever signs.
+fn signing(
+    release: &ReleaseView,
+    person: PersonId,
+    (approve, reject): (String, String),
+    under_hold: Option<u64>,
+) -> Signing {
+    let mut signing = Signing {
+        approve,
+        reject,
+        note_because: String::new(),
+        asks_authors: false,
+        embargo: UnderEmbargo::Not,
+        not_before_max: String::new(),
+        under_hold,
+    };
+    let Some(standing) = &release.standing else { return signing };
+    let policies = [&standing.policy, &standing.sealed_policy];
+    if standing.has_findings() && policies.iter().any(|policy| policy.note_on_findings()) {
+        signing.note_because =
+            "Required, because something was found: say why it is fine.".to_owned();
+    }
+    signing.asks_authors = policies.iter().any(|policy| !policy.authors_count());
+    let under_rule =
+        |policy: &&Policy| policy.embargo().is_some_and(|rule| rule.people.contains(&person));
+    if policies.iter().all(under_rule) {
+        let member = policies.iter().all(|policy| policy.members().contains(&person));
+        signing.embargo = if member { UnderEmbargo::Choice } else { UnderEmbargo::Only };
+    }
+    signing.not_before_max = standing.expires_at.strftime("%Y-%m-%dT%H:%M").to_string();
+    signing
+}
+
 fn action(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Action {
     let id = release.record.id;
     let reject = format!("/releases/{id}/reject");
@@ -541,7 +610,7 @@ fn action(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Action {
     let Err(why) = mine else {
         let approve = format!("/releases/{id}/approve");
         let under_hold = release.hold().map(|hold| hold.sequence);
-        return Action::Sign(Signing { approve, reject, note_because: String::new(), under_hold });
+        return Action::Sign(signing(release, viewer.person, (approve, reject), under_hold));
     };
     match why {
         CannotDecide::AlreadyDecided => {
@@ -606,13 +675,13 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
             ("lock", String::new(), format!("Sealed: {why}"), None)
         }
         Event::Decided { decision, .. } => {
-            let reason = Statement::from_bytes(decision.statement.as_bytes())
-                .and_then(|statement| statement.reason);
+            let terms = Statement::from_bytes(decision.statement.as_bytes());
+            let terms = terms.map(|statement| statement.terms()).unwrap_or_default();
             let (icon, what) = match decision.verdict {
-                Verdict::Approve => ("badge-check", "approved"),
-                Verdict::Reject => ("ban", "rejected"),
+                Verdict::Approve => ("badge-check", approved(&terms)),
+                Verdict::Reject => ("ban", "rejected".to_owned()),
             };
-            (icon, named(&decision.person), what.to_owned(), reason.as_deref().map(visible))
+            (icon, named(&decision.person), what, terms.reason.as_deref().map(visible))
         }
         Event::ReleaseApproved { .. } => {
             ("circle-check", String::new(), "Enough people approved".to_owned(), None)

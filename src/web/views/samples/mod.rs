@@ -18,6 +18,7 @@ use askama::Template;
 use crate::web::display::{When, visible};
 use crate::web::views::access::{NeutralPage, ProblemPage};
 use crate::web::views::home::{InboxPage, ReleaseName};
+use crate::web::views::policy::PolicyCheckFragment;
 use crate::web::views::release::{ReleasePage, RunFragment};
 use crate::web::views::shell::{Face, Layout, Link, Notice, Section, SignedIn, Theme, Tone};
 
@@ -137,6 +138,11 @@ pub(super) fn inbox() -> InboxPage {
 /// What the event stream sends for a release that is being published.
 pub(super) fn run_fragment() -> RunFragment {
     RunFragment { run: decided::publishing(Words::Plain).run.unwrap() }
+}
+
+/// What a change of the policy editor's form fetches.
+pub(super) fn policy_check_fragment() -> PolicyCheckFragment {
+    PolicyCheckFragment { check: policy::check() }
 }
 
 fn when(at: &str) -> When {

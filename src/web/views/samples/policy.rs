@@ -2,7 +2,10 @@
 
 use super::{layout, notice};
 use crate::web::views::form::{Choice, Field, FormError};
-use crate::web::views::policy::{NewPolicyPage, PoliciesPage, PolicyPage, PolicyPerson, PolicyRow};
+use crate::web::views::policy::{
+    Ability, GroupFields, NewPolicyPage, PoliciesPage, PolicyCheck, PolicyPage, PolicyPerson,
+    PolicyRow,
+};
 use crate::web::views::shell::{Badge, Face, Fact, Link, Section, Tone};
 
 pub(super) fn policies() -> PoliciesPage {
@@ -54,6 +57,61 @@ pub(super) fn policy() -> PolicyPage {
     }
 }
 
+/// Three people, some of them ticked.
+fn people(ticked: &[&str]) -> Vec<Choice> {
+    let people = [("1", "Mara Lindqvist"), ("2", "Ines Duarte"), ("3", "Jun Watanabe")];
+    let choice = |(id, name)| {
+        let choice = Choice::new(id, name, "");
+        if ticked.contains(&name) { choice.chosen() } else { choice }
+    };
+    people.map(choice).into()
+}
+
+fn groups() -> Vec<GroupFields> {
+    let group = |n: usize, name: &str, required: &str, ticked: &[&str]| GroupFields {
+        name_id: format!("group_{n}_name"),
+        name: Field::of(name),
+        required_id: format!("group_{n}_required"),
+        required: Field::of(required),
+        people_id: format!("group_{n}_people"),
+        people: people(ticked),
+    };
+    vec![group(0, "security", "1", &["Mara Lindqvist", "Jun Watanabe"]), group(1, "", "", &[])]
+}
+
+/// What the editor says about a policy that would leave nobody to spare.
+pub(super) fn check() -> PolicyCheck {
+    let ability = |title: &str, badge, means: &str, sets: &[&str], more: &str| Ability {
+        title: title.to_owned(),
+        badge,
+        means: means.to_owned(),
+        sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+        more: more.to_owned(),
+    };
+    PolicyCheck {
+        sentence: "A release needs 2 of 3 people, among them 1 of security, one with a hardware key, not counting the person who started the CI run, within 7 days, and then waits 30 minutes; when something was found, one more person and a note from each; under embargo 2 of 2 people, without the wait.".to_owned(),
+        problem: String::new(),
+        saving: "This loosens the present rule. Saving proposes it; the present quorum has to sign, and it waits while anybody can object.".to_owned(),
+        abilities: vec![
+            ability(
+                "Today",
+                Badge::new(Tone::Ok, "circle-check", "1 spare"),
+                "One person can be away, whoever it is. With 2 of Ines Duarte, Jun Watanabe and Mara Lindqvist away, nothing ships.",
+                &["Ines Duarte and Mara Lindqvist", "Jun Watanabe and Mara Lindqvist", "Ines Duarte and Jun Watanabe"],
+                "",
+            ),
+            ability(
+                "When something was found",
+                Badge::new(Tone::Bad, "circle-alert", "No spare"),
+                "When one of Ines Duarte, Jun Watanabe and Mara Lindqvist is away, nothing ships.",
+                &["Ines Duarte, Jun Watanabe and Mara Lindqvist"],
+                "",
+            ),
+        ],
+        replay: "Of the last 20 releases, 18 would have passed and 2 would have needed one more.".to_owned(),
+    }
+}
+
 pub(super) fn policy_new() -> NewPolicyPage {
     let people_error =
         "Needs 3 people, but only 2 of the chosen have a passkey, so no release could ever go out."
@@ -69,8 +127,22 @@ pub(super) fn policy_new() -> NewPolicyPage {
             Choice::new("3", "Jun Watanabe", "Invited, no passkey yet").chosen(),
         ],
         people_error: people_error.clone(),
+        action: "/policies/new".to_owned(),
+        groups: groups(),
+        hardware: Field::of("1"),
+        models: Field::default(),
         expires_hours: Field::of("168"),
+        cooling_off: Field::of("30"),
         triggering_actor_counts: false,
+        no_authors: false,
+        note_on_findings: true,
+        more_on_findings: Field::of("1"),
+        embargo: Field::of("2"),
+        embargo_people: people(&["Mara Lindqvist", "Ines Duarte"]),
+        skips_cooling_off: true,
+        skips_schedule: false,
+        away: people(&["Ines Duarte"]),
+        check: check(),
         errors: vec![FormError { field: "people".to_owned(), text: people_error }],
     }
 }

@@ -4,7 +4,7 @@ use super::{Words, layout, name, when};
 use crate::web::views::form::{Choice, Field};
 use crate::web::views::release::{
     Action, Attention, ChainLink, ContentsPage, Difference, EntryRow, FileRow, Hold, Quorum,
-    RejectPage, ReleasePage, Settling, Signing, Slot, StatementView, Status,
+    RejectPage, ReleasePage, Settling, Signing, Slot, StatementView, Status, UnderEmbargo,
 };
 use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Link, Section, Tone};
 
@@ -40,6 +40,9 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
             approve: "/releases/0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11/approve".to_owned(),
             reject: "/releases/0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11/reject".to_owned(),
             note_because: String::new(),
+            asks_authors: false,
+            embargo: UnderEmbargo::Not,
+            not_before_max: "2026-11-29T16:00".to_owned(),
             under_hold: None,
         }),
         hold: Some(Hold { action: "/releases/0193a7c2/hold".to_owned(), held: false }),
