@@ -5,7 +5,7 @@ use askama::Template;
 use super::form::Choice;
 use super::release::Status;
 use super::shell::{Badge, Layout, Link, Notice};
-use crate::web::display::{When, in_words};
+use crate::web::display::{When, capitalised, in_words};
 
 /// `/`: what needs this person, then what moves without them, then what was decided.
 #[derive(Clone, Debug, Template)]
@@ -17,6 +17,8 @@ pub struct InboxPage {
     pub notices: Vec<Notice>,
     /// Soonest to expire first.
     pub waiting: Vec<WaitingRow>,
+    /// Runs of which several releases wait: "Approve the 3 releases of one run".
+    pub together: Vec<Link>,
     /// In motion without a signature of this person.
     pub moving: Vec<MovingRow>,
     /// Newest first.
@@ -38,9 +40,7 @@ impl InboxPage {
             0 => "Nothing is waiting for you".to_owned(),
             1 => "One release is waiting for you".to_owned(),
             number => {
-                let words = in_words(number);
-                let capital: String = words.chars().take(1).flat_map(char::to_uppercase).collect();
-                format!("{capital}{} releases are waiting for you", &words[words.len().min(1)..])
+                format!("{} releases are waiting for you", capitalised(&in_words(number)))
             }
         }
     }
