@@ -63,6 +63,7 @@ pub mod log;
 pub mod people;
 pub mod proposals;
 pub mod releases;
+pub mod rights;
 pub mod setup;
 pub mod signin;
 

@@ -85,6 +85,20 @@ pub struct SignedIn {
     pub session: Session,
 }
 
+impl SignedIn {
+    /// Whether this session may change anything. One that was opened by single sign-on, or by a key
+    /// that waits for others to vouch for it, reads (S10, W12).
+    pub fn may_change(&self) -> Result<(), Refusal> {
+        if self.session.reads_only {
+            return Err(Refusal::new(
+                Kind::Forbidden,
+                "you are signed in for reading, sign in with a passkey that counts to change things",
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl From<Session> for SignedIn {
     fn from(session: Session) -> Self {
         Self {
@@ -145,7 +159,8 @@ impl FromRequestParts<Arc<App>> for MaybeSignedIn {
     }
 }
 
-/// A form that a page of ours sent in a session: rule S2 and the field `csrf` hold.
+/// A form that a page of ours sent in a session: rule S2 and the field `csrf` hold, and the session
+/// may change things.
 #[derive(Debug)]
 pub struct ProtectedForm<T>(pub T);
 
@@ -153,15 +168,37 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for ProtectedForm<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
-        let (mut parts, body) = request.into_parts();
-        from_own_page(&parts.headers, app, FORM).map_err(IntoResponse::into_response)?;
-        let signed_in = SignedIn::from_request_parts(&mut parts, app).await?;
-        let form = read(body, FORM_MAX).await.map_err(IntoResponse::into_response)?;
-        let sent = form_urlencoded::parse(&form).find(|(name, _)| name == "csrf");
-        let sent = sent.map(|(_, value)| value.into_owned());
-        token_matches(sent.as_deref(), &signed_in).map_err(IntoResponse::into_response)?;
-        parse_form(&form).await.map(Self).map_err(IntoResponse::into_response)
+        let (signed_in, form) = form_in_session(request, app).await?;
+        signed_in.may_change().map_err(|why| WebError::from(why).into_response())?;
+        Ok(Self(form))
     }
+}
+
+/// The same in any session, also one for reading: for what only ends it.
+#[derive(Debug)]
+pub struct EndingForm<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for EndingForm<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
+        form_in_session(request, app).await.map(|(_, form)| Self(form))
+    }
+}
+
+async fn form_in_session<T: DeserializeOwned>(
+    request: Request,
+    app: &Arc<App>,
+) -> Result<(SignedIn, T), Response> {
+    let (mut parts, body) = request.into_parts();
+    from_own_page(&parts.headers, app, FORM).map_err(IntoResponse::into_response)?;
+    let signed_in = SignedIn::from_request_parts(&mut parts, app).await?;
+    let form = read(body, FORM_MAX).await.map_err(IntoResponse::into_response)?;
+    let sent = form_urlencoded::parse(&form).find(|(name, _)| name == "csrf");
+    let sent = sent.map(|(_, value)| value.into_owned());
+    token_matches(sent.as_deref(), &signed_in).map_err(IntoResponse::into_response)?;
+    let form = parse_form(&form).await.map_err(IntoResponse::into_response)?;
+    Ok((signed_in, form))
 }
 
 /// A form that a page of ours sent outside of a session: rule S2 but for the token. For routes
@@ -179,7 +216,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for OpenForm<T> {
     }
 }
 
-/// JSON that a script of ours sent in a session: rule S2 and the header [`CSRF_HEADER`] hold.
+/// JSON that a script of ours sent in a session: rule S2 and the header [`CSRF_HEADER`] hold, and
+/// the session may change things.
 #[derive(Debug)]
 pub struct ProtectedJson<T>(pub T);
 
@@ -192,6 +230,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for ProtectedJson<T> {
         let signed_in = SignedIn::from_request_parts(&mut parts, app).await?;
         let sent = only(&parts.headers, CSRF_HEADER);
         token_matches(sent, &signed_in).map_err(IntoResponse::into_response)?;
+        signed_in.may_change().map_err(|why| WebError::from(why).into_response())?;
         let json = read(body, JSON_MAX).await.map_err(IntoResponse::into_response)?;
         parse_json(&json).map(Self).map_err(IntoResponse::into_response)
     }

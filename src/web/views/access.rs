@@ -75,6 +75,8 @@ pub struct InvitePage {
     pub role_means: String,
     /// "in 6 days".
     pub expires: String,
+    /// They had passkeys before, which the new one replaces.
+    pub replaces: bool,
 }
 
 /// An invitation that cannot be used any more.

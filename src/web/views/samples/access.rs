@@ -47,6 +47,7 @@ pub(super) fn invite() -> InvitePage {
         role: "maintainer".to_owned(),
         role_means: "Maintainers sign releases of the packages whose policy names them.".to_owned(),
         expires: "in 6 days".to_owned(),
+        replaces: false,
     }
 }
 
