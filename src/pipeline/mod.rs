@@ -30,6 +30,7 @@ pub mod sessions;
 pub mod setup;
 pub mod signature;
 pub mod signin;
+pub mod sso;
 pub mod staging;
 pub mod submission;
 

@@ -66,6 +66,7 @@ pub mod releases;
 pub mod rights;
 pub mod setup;
 pub mod signin;
+pub mod sso;
 
 /// Readers beside the one SQLite writer, and the PostgreSQL pool's size.
 const CONNECTIONS_MAX: u32 = 8;

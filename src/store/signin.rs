@@ -145,6 +145,8 @@ pub enum CeremonyPurpose {
     Reject,
     /// Signing the founding, or deciding about a proposal.
     Governance,
+    /// Signing in by single sign-on, or linking an account of it in a session.
+    SingleSignOn,
 }
 
 impl CeremonyPurpose {
@@ -157,6 +159,7 @@ impl CeremonyPurpose {
             Self::Approve => "approve",
             Self::Reject => "reject",
             Self::Governance => "governance",
+            Self::SingleSignOn => "single-sign-on",
         }
     }
 }
@@ -831,7 +834,8 @@ impl Tx {
         let open: i64 = on!(self, c, {
             sqlx::query_scalar(
                 "-- ceremonies: count the open sign-ins
-                select count(*) from ceremonies where purpose = 'sign-in' and expires_at > $1",
+                select count(*) from ceremonies
+                where purpose in ('sign-in', 'single-sign-on') and expires_at > $1",
             )
             .bind(micros(now))
             .fetch_one(c)

@@ -266,17 +266,36 @@ pub fn ended_cookie(app: &App) -> HeaderValue {
 /// Rule S1. The prefix makes browsers insist on `Secure`, the whole site and no other host; on
 /// plain http, which is allowed for localhost alone, they would refuse it.
 fn cookie(app: &App, value: &str, seconds: i64) -> HeaderValue {
-    let text = cookie_text(is_https(app), value, seconds);
+    let https = is_https(app);
+    header_value(cookie_text(https, (cookie_name(https), value), "Strict", seconds))
+}
+
+/// The cookie that binds a sign-in to its browser while it is away at an issuer. The browser comes
+/// back from another site, so this one may not be strict; it is worth nothing without the `state`.
+pub fn away_cookie(app: &App, value: &str, seconds: i64) -> HeaderValue {
+    let https = is_https(app);
+    header_value(cookie_text(https, (away_name(https), value), "Lax", seconds))
+}
+
+/// What the browser brought back of it.
+pub fn away_token<'h>(app: &App, headers: &'h HeaderMap) -> Option<&'h str> {
+    session_token(headers, away_name(is_https(app)))
+}
+
+fn header_value(text: String) -> HeaderValue {
     // Tokens are base64url, so the text is always a header value.
-    let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+    let mut value = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
 }
 
-fn cookie_text(https: bool, value: &str, seconds: i64) -> String {
-    let name = cookie_name(https);
+fn cookie_text(https: bool, (name, value): (&str, &str), site: &str, seconds: i64) -> String {
     let secure = if https { "; Secure" } else { "" };
-    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
+    format!("{name}={value}; Path=/; HttpOnly; SameSite={site}; Max-Age={seconds}{secure}")
+}
+
+const fn away_name(https: bool) -> &'static str {
+    if https { "__Host-countersign-away" } else { "countersign-away" }
 }
 
 const fn cookie_name(https: bool) -> &'static str {
@@ -398,7 +417,7 @@ mod tests {
     #[test]
     fn a_cookie_over_https_belongs_to_this_host_alone() {
         assert_eq!(
-            cookie_text(true, "token", 5),
+            cookie_text(true, (cookie_name(true), "token"), "Strict", 5),
             "__Host-countersign=token; Path=/; HttpOnly; SameSite=Strict; Max-Age=5; Secure"
         );
         assert_eq!(cookie_name(true), "__Host-countersign", "and it is looked for under that name");

@@ -719,9 +719,12 @@ mod decisions_that_do_not_count {
 
     #[test]
     fn somebody_the_policy_does_not_name_does_not_count() {
-        for verdict in [Approve, Reject] {
+        for (role, verdict) in [Role::Maintainer, Role::Owner]
+            .into_iter()
+            .flat_map(|role| [(role, Approve), (role, Reject)])
+        {
             let (mut log, [ines, ..]) = History::begin(2);
-            let dana = log.join(Role::Maintainer);
+            let dana = log.join(role);
             log.seal(bot());
             log.approve(ines);
             log.decide(&log.signing(dana, verdict));

@@ -42,6 +42,8 @@ GET    + + + + + /openapi.json
 GET    + + + + + /log/checkpoint
 GET    + + + + + /log/key
 GET    + + + + + /log/tile/{*path}
+GET    0 0 0 0 0 /login/sso
+GET    0 0 0 0 0 /login/sso/return
 GET    i + + + i /
 GET    i + + + i /releases
 GET    i + + + i /releases/{id}
@@ -105,6 +107,8 @@ POST   i 0 0 0 i /me/keys/finish
 POST   i 0 0 ? i /me/keys/{key}/remove
 POST   i 0 0 + i /me/sessions/{id}/end
 POST   i + + + i /me/sessions/end-others
+POST   i 0 0 0 i /me/sso/link
+POST   i 0 0 0 i /me/sso/unlink
 POST   i - + + i /releases/{id}/seal
 POST   i - - + i /releases/{id}/resume
 POST   i - + + i /releases/{id}/approve/begin

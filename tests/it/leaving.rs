@@ -160,11 +160,7 @@ async fn checklist_of(tx: &mut Tx, person: PersonId) -> Vec<(RightKind, String, 
     rights.into_iter().map(|right| (right.kind, right.thing, right.place)).collect()
 }
 
-async fn enter_credential(
-    desk: &Desk,
-    by: PersonId,
-    upstream: countersign::domain::ids::UpstreamId,
-) {
+async fn enter_credential(desk: &Desk, by: PersonId, upstream: UpstreamId) {
     let credential = Credential::parse(&"another-secret".into()).unwrap();
     let purpose = CredentialPurpose::Publish;
     let new = NewCredential { upstream, purpose, credential };

@@ -28,6 +28,7 @@ mod readers;
 mod schema;
 mod sessions;
 mod setup;
+mod sso;
 mod staging;
 mod statement;
 mod store_people;

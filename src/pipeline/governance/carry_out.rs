@@ -249,6 +249,7 @@ async fn remove_person(tx: &mut Tx, person: PersonId, now: Timestamp) -> Result<
     tx.revoke_invitations_of(person, now).await?;
     tx.revoke_passkeys_of(person, now).await?;
     tx.unlink_ci_identities_of(person).await?;
+    tx.unlink_sso_of(person).await?;
     Ok(())
 }
 

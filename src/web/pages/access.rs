@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
+use url::form_urlencoded;
 
 use super::log_checks::log_checks;
 use super::visit::Visit;
@@ -24,7 +25,7 @@ use crate::entropy;
 use crate::pipeline::people::{self, KeyOverview};
 use crate::pipeline::setup::overview;
 use crate::pipeline::signin::{Session, is_own_path};
-use crate::pipeline::{Error, Kind, Refusal, leaving, sessions};
+use crate::pipeline::{Error, Kind, Refusal, leaving, sessions, sso};
 use crate::web::display::{When, count, span, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{MaybeSignedIn, Now, OpenForm, Path};
@@ -34,8 +35,8 @@ use crate::web::views::access::{
     InviteGonePage, InvitePage, LoginPage, NeutralPage, Preflight, SetupPage,
 };
 use crate::web::views::form::Field;
-use crate::web::views::people::{KeyCard, KeysPage, SessionRow};
-use crate::web::views::shell::{Badge, Fact, Section, Theme, Tone};
+use crate::web::views::people::{KeyCard, KeysPage, SessionRow, SsoCard};
+use crate::web::views::shell::{Badge, Fact, Link, Section, Theme, Tone};
 use crate::web::views::system::HealthPage;
 
 /// How long a browser remembers the colours, in seconds: a year.
@@ -168,7 +169,13 @@ async fn login(
         return Ok(Redirect::to(&next).into_response());
     }
     let layout = outside(&app, &headers, "Sign in");
-    show(StatusCode::OK, &LoginPage { layout, next, reason: None }).map(may_sign)
+    let sso = app.directory.as_ref().map(|directory| {
+        let query =
+            form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
+        let words = format!("Read, with {}", directory.flow.name());
+        Link::new(format!("/login/sso?{query}"), words)
+    });
+    show(StatusCode::OK, &LoginPage { layout, next, reason: None, sso }).map(may_sign)
 }
 
 async fn keys(visit: Visit) -> Answer {
@@ -184,6 +191,14 @@ async fn keys(visit: Visit) -> Answer {
         ceremony: "/me/keys".to_owned(),
         sessions: sessions.into_iter().map(|row| session_row(row, here, visit.now)).collect(),
         leave: format!("/people/{person}/leave"),
+        sso: match &visit.app.directory {
+            Some(directory) => {
+                let linked = sso::linked_at(store, directory, person).await?;
+                let linked = linked.map(|at| When::new(at, visit.now));
+                Some(SsoCard { name: directory.flow.name().to_owned(), linked })
+            }
+            None => None,
+        },
     };
     show(StatusCode::OK, &page).map(may_enrol)
 }

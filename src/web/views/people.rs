@@ -205,6 +205,17 @@ pub struct KeysPage {
     pub sessions: Vec<SessionRow>,
     /// `/people/{id}/leave`.
     pub leave: String,
+    /// Single sign-on, where it is configured.
+    pub sso: Option<SsoCard>,
+}
+
+/// The reader's account of the single sign-on.
+#[derive(Clone, Debug)]
+pub struct SsoCard {
+    /// What the issuer is called.
+    pub name: String,
+    /// Since when the account is linked.
+    pub linked: Option<When>,
 }
 
 /// One session of the reader.

@@ -65,6 +65,7 @@ pub(super) fn all() -> Vec<Sample> {
         rendered("invite", &access::invite()),
         rendered("invite-gone", &access::invite_gone()),
         rendered("login", &access::login()),
+        rendered("onward", &access::onward()),
         rendered(
             "neutral",
             &NeutralPage {

@@ -5,6 +5,7 @@ use crate::web::views::form::{Choice, Field};
 use crate::web::views::people::{
     CiIdentity, InvitationRow, InvitePersonPage, KeyCard, KeysPage, LeavePage, LeaverRow,
     LeavingPage, LinkIdentityPage, PeoplePage, PersonRow, RightGroup, RightRow, SessionRow,
+    SsoCard,
 };
 use crate::web::views::shell::{Badge, Face, Link, Notice, Section, Tone};
 
@@ -244,6 +245,7 @@ pub(super) fn keys() -> KeysPage {
             },
         ],
         leave: "/people/1/leave".to_owned(),
+        sso: Some(SsoCard { name: "Aurora directory".to_owned(), linked: None }),
     }
 }
 
