@@ -171,8 +171,8 @@ class Replay:
         expect(not self.hold, "the release is on hold")
         votes = [(vote[0], vote[1]) for vote in self.decisions if self.counts(*vote)]
         for policy in (self.sealed["rule"], self.policy(self.sealed["document"])):  # Both must hold.
-            able = self.able(policy, at)
-            rejections = [v for v, _ in votes if v["verdict"] == "reject" and v["person"] in able]
+            able, may_object = self.able(policy, at), self.able(policy)  # A key on probation objects.
+            rejections = [v for v, _ in votes if v["verdict"] == "reject" and v["person"] in may_object]
             expect(not rejections, "somebody rejected the release")
             if not policy["triggering_actor_counts"]:
                 able.discard(starter)
@@ -188,10 +188,10 @@ class Replay:
         expect(people or actor in self.roster["bots"], "it is not settled who started the CI run")
         return people[0] if people else None
 
-    def able(self, policy, at):
-        """Those of the policy who may sign and hold a key that counts."""
+    def able(self, policy, at=None):
+        """Those of the policy who may sign and hold a key, one that approves at that time if one is given."""
         people = [p for p in self.roster["people"] if p["id"] in policy["members"] and p["role"] in SIGNERS]
-        return {p["id"] for p in people if any(when(key["counts_from"]) <= when(at) for key in p["keys"])}
+        return {p["id"] for p in people if any(not at or when(key["counts_from"]) <= when(at) for key in p["keys"])}
 
     def counts(self, decision, at, roster, policy):
         """Whether a decision is about this release, by a key that counted then and counts now."""
@@ -202,8 +202,8 @@ class Replay:
         (person, key), (person_now, key_now) = find_key(roster, credential), find_key(self.roster, credential)
         if person is None or person_now is None:
             return False
-        then = person["id"] == decision["person"] and person["id"] in policy["members"]
-        then = then and person["role"] in SIGNERS and when(key["counts_from"]) <= when(at)
+        then = person["id"] == decision["person"] and person["id"] in policy["members"] and person["role"] in SIGNERS
+        then = then and (decision["verdict"] == "reject" or when(key["counts_from"]) <= when(at))
         now = person_now["id"] == person["id"] and key_now["public_key"] == key["public_key"]
         return then and now and signed(self.origin, key["public_key"], decision)
 

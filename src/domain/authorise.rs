@@ -277,12 +277,13 @@ pub fn standing(
     let started_by = roster.whose(&sealed.started_by);
     let (votes, discounted) = replay.votes(sealed, roster);
     let count = |policy: &Policy| {
-        let able = roster.able_to_sign(policy.members(), now);
-        let mut may_count = able.clone();
+        let mut may_count = roster.able_to_sign(policy.members(), now);
+        // A key on probation objects already (W13).
+        let may_object = roster.holding_keys(policy.members());
         if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts()) {
             may_count.remove(&person);
         }
-        (tally(policy.required(), &may_count, &able, &votes), may_count)
+        (tally(policy.required(), &may_count, &may_object, &votes), may_count)
     };
     let (then, may_count_then) = count(&sealed.policy);
     let (today, may_count_today) = count(policy);

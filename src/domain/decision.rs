@@ -36,7 +36,7 @@ pub enum Discount {
     /// The signed statement is not the one this subject, person, policy and roster give.
     #[error("the signed statement is about something else")]
     Statement,
-    /// The key was not this person's, or did not count yet, when they signed.
+    /// The key was not this person's, or could not say this yet, when they signed.
     #[error("the key did not count when it signed")]
     KeyThen,
     /// The key or the person is no longer on the roster (A4).
@@ -49,8 +49,8 @@ pub enum Discount {
 
 impl Decision {
     /// Verifies the signature over the recorded statement by a key that was this person's and
-    /// counted when they signed, and is still theirs. What the statement says is the caller's to
-    /// compare.
+    /// counted when they signed, and is still theirs. A key on probation objects and does not
+    /// approve (W13). What the statement says is the caller's to compare.
     pub fn verify(
         &self,
         relying_party: &RelyingParty,
@@ -60,9 +60,11 @@ impl Decision {
     ) -> Result<(), Discount> {
         let credential = self.assertion.credential_id();
         let (person, key) = then.key(credential).ok_or(Discount::KeyThen)?;
-        let counted_then =
-            person.id == self.person && person.role.may_sign() && key.counts_from <= signed_at;
-        if !counted_then {
+        let in_time = match self.verdict {
+            Verdict::Approve => key.counts_from <= signed_at,
+            Verdict::Reject => true,
+        };
+        if person.id != self.person || !person.role.may_sign() || !in_time {
             return Err(Discount::KeyThen);
         }
         let (person_now, key_now) = now.key(credential).ok_or(Discount::KeyNow)?;

@@ -84,6 +84,7 @@ async fn begin_once(
     let subject = Subject {
         ceremony: purpose(verdict),
         purpose: signed_for(verdict),
+        verdict,
         release: Some(release),
         proposal: None,
         statement: standing.statement(signer.person, verdict, reason).to_bytes(),
@@ -263,7 +264,11 @@ pub fn may_decide(
     if !named {
         return Err(CannotDecide::NotNamed);
     }
-    if !standing.roster.able_to_sign(&BTreeSet::from([person]), now).contains(&person) {
+    let able = match verdict {
+        Verdict::Approve => standing.roster.able_to_sign(&BTreeSet::from([person]), now),
+        Verdict::Reject => standing.roster.holding_keys(&BTreeSet::from([person])),
+    };
+    if !able.contains(&person) {
         return Err(CannotDecide::NoKey);
     }
     if verdict == Verdict::Reject {

@@ -10,7 +10,8 @@ use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
 use countersign::domain::upstream::CredentialPurpose;
-use countersign::pipeline::governance::{self, decide, enact_due, founding, governed};
+use countersign::pipeline::governance::founding::{self, RecoverySecret};
+use countersign::pipeline::governance::{self, decide, enact_due, governed};
 use countersign::pipeline::people::{self, Added, IdentityOwner};
 use countersign::pipeline::setup::{self, Credential, NewCredential};
 use countersign::pipeline::signature::Signer;
@@ -24,27 +25,33 @@ use crate::support::database::on_both;
 use crate::support::desk::{Desk, Person, nothing_sent, refused, tamper};
 use crate::support::setup::count;
 
-const DELAY: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const DELAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A desk after its founding by the first two of three, two of whom must sign everything.
-async fn founded(store: Store) -> (Desk, [Person; 3]) {
+pub(crate) async fn founded(store: Store) -> (Desk, [Person; 3]) {
+    let (desk, people, _) = founded_with_sheet(store).await;
+    (desk, people)
+}
+
+/// The same, with the recovery secret that was printed.
+pub(crate) async fn founded_with_sheet(store: Store) -> (Desk, [Person; 3], RecoverySecret) {
     let (desk, mut people) = Desk::open(store).await;
-    put(&desk, &people[0]).await.unwrap();
+    let sheet = put(&desk, &people[0]).await.unwrap();
     let mut digest = None;
     for person in &mut people[..2] {
         digest = found(&desk, person).await.unwrap();
     }
     desk.world.site.app.pin_founding(digest.unwrap()).unwrap();
-    (desk, people)
+    (desk, people, sheet)
 }
 
 async fn policy(desk: &Desk) -> PolicyId {
     desk.store().snapshot().await.unwrap().policies().await.unwrap().remove(0).id()
 }
 
-async fn put(desk: &Desk, by: &Person) -> Result<()> {
+async fn put(desk: &Desk, by: &Person) -> Result<RecoverySecret> {
     let (policy, now) = (policy(desk).await, desk.world.now());
-    founding::put(desk.store(), by.id(), policy, DELAY, now).await.map(drop)
+    founding::put(desk.store(), by.id(), policy, DELAY, now).await
 }
 
 async fn found(desk: &Desk, person: &mut Person) -> Result<Option<Sha256>> {
@@ -54,7 +61,7 @@ async fn found(desk: &Desk, person: &mut Person) -> Result<Option<Sha256>> {
     founding::finish(store, passkeys, &person.signer, answer, now).await
 }
 
-async fn decide(
+pub(crate) async fn decide(
     desk: &Desk,
     person: &mut Person,
     id: ProposalId,
@@ -68,7 +75,7 @@ async fn decide(
 }
 
 /// Two sign and the delay passes; `true` when it took effect meanwhile.
-async fn carry(desk: &Desk, people: &mut [Person; 3], id: ProposalId) -> bool {
+pub(crate) async fn carry(desk: &Desk, people: &mut [Person; 3], id: ProposalId) -> bool {
     let mut signed = 0;
     for person in people {
         match decide(desk, person, id, Verdict::Approve).await {
@@ -85,7 +92,7 @@ async fn carry(desk: &Desk, people: &mut [Person; 3], id: ProposalId) -> bool {
     enact_due(desk.store(), desk.world.now()).await.unwrap() == 1
 }
 
-async fn row(store: &Store, id: ProposalId) -> ProposalRow {
+pub(crate) async fn row(store: &Store, id: ProposalId) -> ProposalRow {
     store.snapshot().await.unwrap().proposal(id).await.unwrap().unwrap().state
 }
 

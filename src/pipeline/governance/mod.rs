@@ -2,12 +2,14 @@
 //!
 //! Until the installation is founded an owner's change is made at once ([`enter`]). Afterwards it
 //! becomes a proposal: `propose` keeps it, `decide` collects signatures, [`enact_due`] carries out
-//! what has what it takes. [`founding`] is the step between the two. What counts is decided by
+//! what has what it takes. [`founding`] is the step between the two, [`recovery`] the way back when no
+//! quorum is left. What counts is decided by
 //! `domain::governed` from the log; rows only follow.
 
 pub(super) mod carry_out;
 pub mod decide;
 pub mod founding;
+pub mod recovery;
 
 use std::collections::BTreeSet;
 
@@ -58,6 +60,11 @@ pub struct Entered<T> {
 pub async fn governed(tx: &mut Tx) -> Result<Governed> {
     let log = tx.log_of_governance().await?;
     Governed::replay(&log).map_err(unsound)
+}
+
+/// Whether changes take proposals already.
+pub async fn is_founded(store: &Store) -> Result<bool> {
+    Ok(governed(&mut store.snapshot().await?).await?.founded().is_some())
 }
 
 pub(super) fn unsound(unsound: Unsound) -> Error {

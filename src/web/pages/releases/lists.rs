@@ -12,9 +12,11 @@ use crate::app::App;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
 use crate::pipeline::approval::CannotDecide;
+use crate::pipeline::leaving;
 use crate::pipeline::review::{self, PAGE, ReleaseFilter, ReleaseRow};
 use crate::pipeline::setup::overview::{self, PolicyOverview, UpstreamOverview};
 use crate::web::display::{When, count, list, size, span, visible};
+use crate::web::error::WebError;
 use crate::web::extract::{Now, SignedIn};
 use crate::web::pages::admin::policies;
 use crate::web::pages::{Answer, layout, show};
@@ -41,19 +43,15 @@ pub(super) async fn inbox(
     let upstreams = overview::upstreams(&app.store).await?;
     let policies = overview::policies(&app.store, now).await?;
     let no_package = policies.iter().all(|policy| policy.packages.is_empty());
-    let notices = layout
-        .person
-        .as_ref()
-        .filter(|person| person.keys < 2)
-        .map(|_| Notice {
-            tone: Tone::Warn,
-            icon: "key-round",
-            title: "Add a second passkey".to_owned(),
-            text: "With one key, losing it locks you out.".to_owned(),
-            link: Some(Link { href: "/me/keys".to_owned(), text: "Add a key".to_owned() }),
-        })
-        .into_iter()
-        .collect();
+    let mut notices = leavers(&app).await?;
+    let second_key = layout.person.as_ref().filter(|person| person.keys < 2).map(|_| Notice {
+        tone: Tone::Warn,
+        icon: "key-round",
+        title: "Add a second passkey".to_owned(),
+        text: "With one key, losing it locks you out.".to_owned(),
+        link: Some(Link { href: "/me/keys".to_owned(), text: "Add a key".to_owned() }),
+    });
+    notices.extend(second_key);
     let mut waiting: Vec<&ReleaseRow> = rows.iter().filter(|row| row.waits_for_viewer).collect();
     waiting.sort_by_key(|row| row.record.seal.as_ref().map(|seal| seal.expires_at));
     let (over, moving): (Vec<&ReleaseRow>, Vec<&ReleaseRow>) =
@@ -97,6 +95,21 @@ fn together(waiting: &[&ReleaseRow]) -> Vec<Link> {
         Link::new(format!("/releases/{}/together", rows[0].record.id), text)
     };
     runs.values().map(link).collect()
+}
+
+/// Whoever left and may still publish at a registry.
+async fn leavers(app: &App) -> Result<Vec<Notice>, WebError> {
+    let unfinished = leaving::unfinished(&app.store).await?;
+    Ok(unfinished
+        .into_iter()
+        .map(|leaver| Notice {
+            tone: Tone::Bad,
+            icon: "list-checks",
+            title: format!("{} may still publish at a registry", leaver.name),
+            text: format!("{} to be confirmed gone.", count(leaver.unconfirmed, "right")),
+            link: Some(Link::new(format!("/people/{}/leaving", leaver.person), "Checklist")),
+        })
+        .collect())
 }
 
 /// The order in which a new installation is set up; empty when it can release something.
