@@ -11,11 +11,13 @@ use crate::app::App;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
 use crate::pipeline::approval::CannotDecide;
+use crate::pipeline::governance::view as view_of_governance;
 use crate::pipeline::review::{self, PAGE, ReleaseFilter, ReleaseRow};
 use crate::pipeline::setup::overview::{self, PolicyOverview, UpstreamOverview};
 use crate::web::display::{When, count, list, size, span, visible};
 use crate::web::extract::{Now, SignedIn};
 use crate::web::pages::admin::policies;
+use crate::web::pages::governance;
 use crate::web::pages::{Answer, layout, show};
 use crate::web::views::form::Choice;
 use crate::web::views::home::{
@@ -40,19 +42,18 @@ pub(super) async fn inbox(
     let upstreams = overview::upstreams(&app.store).await?;
     let policies = overview::policies(&app.store, now).await?;
     let no_package = policies.iter().all(|policy| policy.packages.is_empty());
-    let notices = layout
-        .person
-        .as_ref()
-        .filter(|person| person.keys < 2)
-        .map(|_| Notice {
-            tone: Tone::Warn,
-            icon: "key-round",
-            title: "Add a second passkey".to_owned(),
-            text: "With one key, losing it locks you out.".to_owned(),
-            link: Some(Link { href: "/me/keys".to_owned(), text: "Add a key".to_owned() }),
-        })
-        .into_iter()
-        .collect();
+    let founding = view_of_governance::founding(&app.store, viewer.person, now).await?;
+    let changes = view_of_governance::proposals(&app.store, viewer.person, now).await?;
+    let second_key = layout.person.as_ref().filter(|person| person.keys < 2).map(|_| Notice {
+        tone: Tone::Warn,
+        icon: "key-round",
+        title: "Add a second passkey".to_owned(),
+        text: "With one key, losing it locks you out.".to_owned(),
+        link: Some(Link { href: "/me/keys".to_owned(), text: "Add a key".to_owned() }),
+    });
+    let mut notices = governance::loosenings(&changes, now);
+    notices.extend(governance::founding_notice(&founding));
+    notices.extend(second_key);
     let mut waiting: Vec<&ReleaseRow> = rows.iter().filter(|row| row.waits_for_viewer).collect();
     waiting.sort_by_key(|row| row.record.seal.as_ref().map(|seal| seal.expires_at));
     let (over, moving): (Vec<&ReleaseRow>, Vec<&ReleaseRow>) =
@@ -63,6 +64,7 @@ pub(super) async fn inbox(
         &InboxPage {
             layout,
             notices,
+            proposals: governance::waiting_rows(&changes, now),
             waiting: waiting.into_iter().map(|row| waiting_row(row, now)).collect(),
             moving: moving.into_iter().map(|row| moving_row(&app, row, now)).collect(),
             last_release: over.first().map(|row| {
@@ -203,7 +205,7 @@ fn moving_row(app: &App, row: &ReleaseRow, now: jiff::Timestamp) -> MovingRow {
     MovingRow {
         release: row_name(row),
         why: without_you(row, now),
-        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
+        status: view::status(&row.record, row.count, (false, row.stopped), "the registry"),
         signed,
         required,
         progress: view::progress(app, row.record.id),
@@ -247,7 +249,7 @@ pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp)
     };
     DecidedRow {
         release: row_name(row),
-        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
+        status: view::status(&row.record, row.count, (false, row.stopped), "the registry"),
         signers,
         note: said.map(visible),
         when: When::new(row.record.changed_at, now),
