@@ -158,6 +158,7 @@ pub async fn begin(
         let subject = Subject {
             ceremony: CeremonyPurpose::ApproveBatch,
             purpose: Purpose::ApproveBatch,
+            verdict: Verdict::Approve,
             release: None,
             proposal: None,
             statement: batch.to_bytes(),
