@@ -364,6 +364,17 @@ impl App {
         Trust { genesis: self.genesis, founding: self.founding.get().copied() }
     }
 
+    /// Pins a founding that another replica collected the last signature for, as a start would.
+    /// Until then this one sends nothing.
+    pub async fn adopt_founding(&self) -> pipeline::Result<()> {
+        if self.founding.get().is_none()
+            && let Some(found) = pinned_founding(&self.config, &self.store).await?
+        {
+            self.founding.get_or_init(|| found);
+        }
+        Ok(())
+    }
+
     /// Pins the founding, before anything that it governs happens.
     pub fn pin_founding(&self, digest: Sha256) -> std::io::Result<()> {
         write_pin(&founding_pin(&self.config), digest)?;

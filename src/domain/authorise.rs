@@ -94,6 +94,9 @@ pub enum NotAuthorised {
     /// The log is not the one this installation was told to trust.
     #[error("this is not the log that was pinned outside the database")]
     AnotherLog,
+    /// It takes two or more approvals, and no founder signed who they are yet (Q21).
+    #[error("this installation is not founded yet")]
+    Unfounded,
     /// Somebody stopped releases of this package or all of them (A17).
     #[error("releases are frozen")]
     Frozen,
@@ -203,6 +206,13 @@ impl Standing {
         };
         Statement::new(at, person, verdict, reason)
     }
+
+    /// Two or more approvals mean nothing while one owner alone says whose they are, so that nothing
+    /// of the kind is sent before the founding (Q21). One approval says no more than that.
+    pub fn needs_founding(&self) -> bool {
+        let required = self.policy.required().max(self.sealed_policy.required());
+        self.founding.is_none() && required > 1
+    }
 }
 
 /// Decides whether `release` may be published at `now`.
@@ -232,6 +242,7 @@ pub fn authorise(
     if now >= standing.expires_at {
         return Err(NotAuthorised::Expired(standing.expires_at));
     }
+    let unfounded = standing.needs_founding();
     if standing.frozen {
         return Err(NotAuthorised::Frozen);
     }
@@ -245,6 +256,7 @@ pub fn authorise(
     match standing.tally {
         Tally::Rejected { by } => Err(NotAuthorised::Rejected(by)),
         Tally::Pending { missing, .. } => Err(NotAuthorised::Pending { missing }),
+        Tally::Met(_) if unfounded => Err(NotAuthorised::Unfounded),
         Tally::Met(quorum) => Ok(Authorised {
             instance: standing.instance,
             manifest: standing.manifest,

@@ -160,6 +160,16 @@ pub enum ProposalState {
     Stale(Inapplicable),
 }
 
+impl ProposalState {
+    /// How many signatures are missing, at least, while some are.
+    pub const fn missing(&self) -> Option<u32> {
+        match self {
+            Self::Pending { missing } => Some(*missing),
+            _ => None,
+        }
+    }
+}
+
 /// What the pages and the decision share about a proposal.
 #[derive(Debug, Clone)]
 pub struct ProposalStanding {
@@ -171,6 +181,8 @@ pub struct ProposalStanding {
     pub may_count: BTreeSet<PersonId>,
     /// Who may object.
     pub may_object: BTreeSet<PersonId>,
+    /// Whose signatures count so far.
+    pub counted: BTreeSet<PersonId>,
     /// Where it is.
     pub state: ProposalState,
 }
@@ -261,6 +273,16 @@ impl Governed {
     /// A package.
     pub fn package(&self, id: PackageId) -> Result<&PackageRecord, Unsound> {
         self.packages.get(&id).ok_or(Unsound("the package of a sealed release is not in the log"))
+    }
+
+    /// Every package.
+    pub fn packages(&self) -> impl Iterator<Item = &PackageRecord> {
+        self.packages.values()
+    }
+
+    /// A publisher.
+    pub fn publisher(&self, id: PublisherId) -> Option<&PublisherRecord> {
+        self.publishers.get(&id)
     }
 
     /// An upstream.
@@ -422,8 +444,17 @@ impl Governed {
         if delay < founding::DELAY_MIN || delay > founding::DELAY_MAX {
             return Err(Unsound("the delay of the founding is out of bounds"));
         }
+        if self.policy(founding.governing)?.required() < self.strictest() {
+            return Err(Unsound("fewer founders would sign than a package asks for"));
+        }
         self.unfounded = Some(Unfounded { founding: founding.clone(), signed_by: BTreeSet::new() });
         Ok(())
+    }
+
+    /// Most approvals that the policy of a package asks for: at least as many founders sign (Q21).
+    pub fn strictest(&self) -> u32 {
+        let policies = self.packages.values().filter_map(|it| self.policies.get(&it.policy));
+        policies.map(|policy| policy.required()).max().unwrap_or(1)
     }
 
     fn sign_founding(&mut self, decision: &Decision, at: Timestamp) -> Result<(), Unsound> {
@@ -609,8 +640,13 @@ impl Governed {
             policies,
             may_count,
             may_object,
+            counted: BTreeSet::new(),
             state: ProposalState::Ready,
         };
+        let votes = self.counting(open)?;
+        let signed = votes.iter().filter(|cast| cast.verdict == Verdict::Approve);
+        standing.counted =
+            signed.map(|cast| cast.person).filter(|p| standing.may_count.contains(p)).collect();
         standing.state = self.state(open, &standing, now)?;
         Ok(standing)
     }
@@ -621,12 +657,7 @@ impl Governed {
         standing: &ProposalStanding,
         now: Timestamp,
     ) -> Result<ProposalState, Unsound> {
-        let roster = self.roster()?;
-        // A vote counts while the key that made it does (A4).
-        let counts = |cast: &&Cast| {
-            roster.key(&cast.credential_id).is_some_and(|(person, _)| person.id == cast.person)
-        };
-        let votes: Vec<Cast> = open.votes.iter().filter(counts).cloned().collect();
+        let votes = self.counting(open)?;
         let objection = votes.iter().find(|cast| {
             cast.verdict == Verdict::Reject && standing.may_object.contains(&cast.person)
         });
@@ -664,6 +695,15 @@ impl Governed {
         } else {
             ProposalState::Ready
         })
+    }
+
+    /// A vote counts while the key that made it does (A4).
+    fn counting(&self, open: &Open) -> Result<Vec<Cast>, Unsound> {
+        let roster = self.roster()?;
+        let counts = |cast: &&Cast| {
+            roster.key(&cast.credential_id).is_some_and(|(person, _)| person.id == cast.person)
+        };
+        Ok(open.votes.iter().filter(counts).cloned().collect())
     }
 
     /// When the last signature came that completed every quorum, or how many are missing.
@@ -710,7 +750,8 @@ impl Governed {
         takes.max().unwrap_or(Takes::QuorumAndDelay)
     }
 
-    fn change_takes(&self, by: PersonId, change: &Change) -> Takes {
+    /// What one change would take by itself when `by` proposes it.
+    pub fn change_takes(&self, by: PersonId, change: &Change) -> Takes {
         let own = change.subject() == Some(by);
         match change {
             Change::Freeze { .. } | Change::RemovePublisher { .. } => Takes::OneSignature,

@@ -56,6 +56,8 @@ pub enum Kind {
     NotFound,
     /// It contradicts what is already there, such as other bytes under a staged file name.
     Conflict,
+    /// Packages would be left that nobody can release. To be said aloud, and sent again.
+    LeavesUnreleasable,
     /// It was possible once and is over, such as approving an expired release.
     Gone,
     /// Too many of these in a short time. Wait.

@@ -16,7 +16,7 @@ use crate::domain::proposal::Change;
 use crate::domain::roster::{CiIdentity, Role, Roster, fingerprint};
 use crate::entropy;
 use crate::passkeys::StoredPasskey;
-use crate::pipeline::governance::{Details, Entered, Wanted, enter, governed_alone};
+use crate::pipeline::governance::{Details, Entered, Proposer, Wanted, enter, governed_alone};
 use crate::pipeline::signin::lost_keys;
 use crate::pipeline::{Fault, Kind, Result, refuse, transaction};
 use crate::store::people::NewInvitation;
@@ -115,11 +115,12 @@ pub async fn revise_roster(tx: &mut Tx, now: Timestamp, by: Actor) -> Result<Ros
 pub async fn add_person(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     name: &str,
     role: Role,
 ) -> Result<Entered<PersonId>> {
-    require_owner(tx, by).await?;
+    let by = by.into();
+    require_owner(tx, &by.actor).await?;
     let name = parse_name(name)?;
     if tx.person_named(&name).await?.is_some() {
         return refuse(
@@ -187,20 +188,21 @@ pub async fn revoke_invitation(
 pub async fn link_ci_identity(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     identity: CiIdentity,
     actor_name: &str,
     owner: IdentityOwner,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     let person = match owner {
         IdentityOwner::Bot => None,
         IdentityOwner::Person(person) => Some(standing_person(tx, person).await?),
     };
     let own = person.as_ref().is_some_and(|person| {
-        *by == Actor::Person(person.id) && person.role.may_sign() && person.joined_at.is_some()
+        by.actor == Actor::Person(person.id) && person.role.may_sign() && person.joined_at.is_some()
     });
     if !own {
-        require_owner(tx, by).await?;
+        require_owner(tx, &by.actor).await?;
     }
     let bounded = |text: &str| {
         (1..=CI_IDENTITY_MAX).contains(&text.len()) && !text.contains(char::is_control)
@@ -233,10 +235,11 @@ pub async fn link_ci_identity(
 pub async fn unlink_ci_identity(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     identity: &CiIdentity,
 ) -> Result<Option<ProposalId>> {
-    require_owner(tx, by).await?;
+    let by = by.into();
+    require_owner(tx, &by.actor).await?;
     if !tx.ci_identities().await?.iter().any(|known| known.identity == *identity) {
         return refuse(
             Kind::NotFound,
@@ -252,10 +255,11 @@ pub async fn unlink_ci_identity(
 pub async fn revoke_keys(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     person: PersonId,
 ) -> Result<Option<ProposalId>> {
-    require_owner(tx, by).await?;
+    let by = by.into();
+    require_owner(tx, &by.actor).await?;
     let standing = standing_person(tx, person).await?;
     let governed = governed_alone(tx).await?;
     let wanted = lost_keys(&governed, person)?;
@@ -274,12 +278,13 @@ pub async fn revoke_keys(
 pub async fn change_role(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     person: PersonId,
     role: Role,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     tx.lock_log().await?;
-    require_owner(tx, by).await?;
+    require_owner(tx, &by.actor).await?;
     let before = standing_person(tx, person).await?;
     if role != Role::Owner {
         another_owner_stays(tx, &before).await?;
@@ -297,16 +302,17 @@ pub async fn change_role(
 pub async fn leave(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     person: PersonId,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     tx.lock_log().await?;
-    if *by != Actor::Person(person) {
-        require_owner(tx, by).await?;
+    if by.actor != Actor::Person(person) {
+        require_owner(tx, &by.actor).await?;
     }
     let before = standing_person(tx, person).await?;
     another_owner_stays(tx, &before).await?;
-    if *by != Actor::Person(person) {
+    if by.actor != Actor::Person(person) {
         tx.end_sessions_of(person).await?;
         tx.revoke_invitations_of(person, now).await?;
     }
@@ -326,16 +332,17 @@ pub enum Added {
 pub async fn add_and_invite(
     store: &Store,
     now: Timestamp,
-    by: Actor,
+    by: impl Into<Proposer>,
     name: String,
     role: Role,
 ) -> Result<Added> {
+    let by = by.into();
     transaction(store, move |tx| {
         Box::pin(async move {
             match add_person(tx, now, &by, &name, role).await? {
                 Entered { proposal: Some(proposal), .. } => Ok(Added::Proposed(proposal)),
                 Entered { value: person, .. } => {
-                    invite(tx, now, &by, person).await.map(Added::Invited)
+                    invite(tx, now, &by.actor, person).await.map(Added::Invited)
                 }
             }
         })

@@ -276,6 +276,22 @@ impl Tx {
         rows.into_iter().map(PersonRow::record).collect()
     }
 
+    /// What everybody is called, those who left included.
+    pub async fn names(&mut self) -> Result<BTreeMap<PersonId, String>, StoreError> {
+        let rows: Vec<(Vec<u8>, String)> = on!(self, c, {
+            sqlx::query_as(
+                "-- people: names, also of those who left
+                select id, name from people",
+            )
+            .fetch_all(c)
+            .await?
+        });
+        let named = |(id, name): (Vec<u8>, String)| {
+            Ok((sound(PersonId::from_slice(&id), "people", "id")?, name))
+        };
+        rows.into_iter().map(named).collect()
+    }
+
     /// Notes that a person enrolled their first passkey. `false` when they did before, or left.
     pub async fn mark_joined(&mut self, id: PersonId, now: Timestamp) -> Result<bool, StoreError> {
         let marked = on!(self, c, {

@@ -84,6 +84,28 @@ fn two_of_three_people_authorise_exactly_what_was_sealed() {
     assert_eq!(standing.ended, None);
 }
 
+/// Ruling Q21: what takes two approvals is not sent before the founding, and what takes one is.
+#[test]
+fn what_takes_two_approvals_is_not_sent_before_the_founding() {
+    let (mut log, [ines, mara, _]) = History::sealed();
+    log.approve(ines);
+    log.approve(mara);
+    let judged = log.judge(log.release(), log.now).map(drop);
+    assert_eq!(judged, Err(NotAuthorised::Unfounded));
+    let log = log.founded_now();
+    assert_eq!(log.judge(log.release(), log.now).map(drop), Ok(()));
+
+    let (mut log, [ines, mara, _]) = History::begin(1);
+    log.seal(bot());
+    log.approve(ines);
+    assert_eq!(log.judge(log.release(), log.now).map(drop), Ok(()));
+    // The stricter of both rules counts, as everywhere (Q7).
+    log.revise_policy(|policy| policy.required = 2);
+    log.approve(mara);
+    let judged = log.judge(log.release(), log.now).map(drop);
+    assert_eq!(judged, Err(NotAuthorised::Unfounded));
+}
+
 /// A2: words in the log that say "approved" permit nothing, only signatures do.
 #[test]
 fn an_entry_that_says_approved_permits_nothing() {

@@ -77,6 +77,11 @@ GET    i - - + i /people/invite
 GET    i - + + i /people/identities/new
 GET    i - - + i /people/{id}/leave
 GET    i 0 0 0 i /people/{id}/leaving
+GET    i + + + i /proposals
+GET    i + + + i /proposals/{id}
+GET    i 0 + + i /proposals/{id}/object
+GET    i + + + i /founding
+GET    i + + + i /freeze
 GET    + + + + + /_/oidc/audience
 POST   - - - - ? /npm/-/stage/package/{*package}
 DELETE - - - - - /npm/-/stage/{id}
@@ -134,12 +139,25 @@ POST   i - - ? i /people/{id}/keys/revoke
 POST   i - - + i /people/{id}/sessions/end
 POST   i - - + i /people/{id}/leave
 POST   i - ? ? i /people/{id}/leaving
+POST   i - + + i /proposals/{id}/sign/begin
+POST   i 0 0 0 i /proposals/{id}/sign/finish
+POST   i - + + i /proposals/{id}/object/begin
+POST   i 0 0 0 i /proposals/{id}/object/finish
+POST   i - - ? i /founding
+POST   i ? ? ? i /founding/sign/begin
+POST   i 0 0 0 i /founding/sign/finish
+POST   i - + + i /freeze/everything/begin
+POST   i - 0 0 i /freeze/everything/finish
+POST   i - + + i /freeze/packages/{id}/begin
+POST   i - 0 0 i /freeze/packages/{id}/finish
+POST   i - - ? i /freeze/end
 POST   ? ? ? ? ? /_/oidc/mint-token
 POST   ? ? ? ? ? /_/oidc/github/mint-token
 POST   ? ? ? ? ? /_/oidc/burn-token
 POST   i i i i i /-/npm/v1/oidc/token/exchange/package/{*package}
 POST   i i i i i /npm/-/npm/v1/oidc/token/exchange/package/{*package}
 POST   i - + + i /releases/{id}/hold
+POST   i - - + i /proposals/{id}/withdraw
 POST   i + + + i /logout
 ";
 
@@ -202,7 +220,7 @@ async fn every_route_answers_everybody_as_the_table_says() {
         let (house, _folder) = house().await;
         names = routes(&house);
         // Reading first, and last what would be in the way of the others.
-        let in_the_way = ["/releases/{id}/hold", "/logout"];
+        let in_the_way = ["/releases/{id}/hold", "/proposals/{id}/withdraw", "/logout"];
         names.sort_by_key(|(method, path)| {
             (method != "GET", in_the_way.iter().position(|known| known == path))
         });
@@ -340,14 +358,17 @@ async fn passkeys_may_be_used_on_the_pages_that_sign_or_enrol_and_on_no_other() 
             }
         }
     }
-    assert!(pages > 45, "{pages}");
+    assert!(pages > 55, "{pages}");
     let expected = [
         "create /invite/{token} Nobody",
         "create /invite/{token} Owner",
         "create /invite/{token} Viewer",
         "create /me/keys Owner",
         "create /me/keys Viewer",
+        "get /freeze Owner",
         "get /login Nobody",
+        "get /proposals/{id} Owner",
+        "get /proposals/{id}/object Owner",
         "get /releases/{id} Owner",
         "get /releases/{id}/reject Owner",
     ];

@@ -14,7 +14,7 @@ use countersign::pipeline::setup::{self, Credential, NewCredential};
 use countersign::store::proposals::ProposalRow;
 use countersign::store::{Store, Tx};
 
-use crate::governance::{carry, decide, founded, row};
+use crate::governance::{carry, decide, row};
 use crate::support::database::on_both;
 use crate::support::desk::{Desk, refused};
 use crate::support::setup::count;
@@ -98,7 +98,7 @@ async fn a_leavers_unfinished_votes_stop_counting_and_their_history_stays() {
 #[tokio::test]
 async fn after_the_founding_others_let_somebody_go() {
     on_both(async |store: Store| {
-        let (mut desk, mut people) = founded(store.clone()).await;
+        let (mut desk, mut people) = Desk::founded(store.clone()).await;
         let (ines, mara) = (people[0].id(), people[1].id());
         let (by, now) = (Actor::Person(ines), desk.world.now());
         let (name, role) = ("Dana Ortiz".to_owned(), Role::Viewer);

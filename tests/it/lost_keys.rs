@@ -16,10 +16,11 @@ use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use crate::governance::{DELAY, carry, decide, founded, founded_with_sheet, row};
+use crate::governance::{carry, decide, row};
 use crate::support::authenticator::Authenticator;
 use crate::support::database::{on_both, sqlite};
 use crate::support::desk::{Desk, Person, refused};
+use crate::support::governing::DELAY;
 use crate::support::setup::count;
 use crate::support::site::Browser;
 
@@ -64,7 +65,7 @@ fn with_key(person: &Person, key: &Authenticator) -> Person {
 #[tokio::test]
 async fn whoever_lost_their_keys_enrols_a_new_one_that_the_others_vouch_for() {
     on_both(async |store: Store| {
-        let (desk, mut people) = founded(store.clone()).await;
+        let (desk, mut people) = Desk::founded(store.clone()).await;
         let (ines, jun) = (people[0].id(), people[2].id());
         let mut browser = enrol_anew(&desk, Actor::Person(ines), jun, 9).await;
         browser.post_form("/me/sessions/end-others", &[]).await.problem(403, "forbidden");
@@ -102,7 +103,7 @@ async fn whoever_lost_their_keys_enrols_a_new_one_that_the_others_vouch_for() {
 #[tokio::test]
 async fn a_key_that_nobody_vouched_for_reads_and_ends_with_an_objection() {
     on_both(async |store: Store| {
-        let (desk, [ines, mut mara, jun]) = founded(store.clone()).await;
+        let (desk, [ines, mut mara, jun]) = Desk::founded(store.clone()).await;
         let mut thief = enrol_anew(&desk, Actor::Person(ines.id()), jun.id(), 9).await;
         let before = (keys(&store, jun.id()).await, count(&store, "log_entries").await);
         let add = thief.post_json("/me/keys/begin", &json!({})).await;
@@ -141,7 +142,7 @@ async fn before_the_founding_a_lost_key_is_replaced_at_once() {
 #[tokio::test]
 async fn revoking_somebodys_last_key_suspends_them_until_they_enrol_another() {
     on_both(async |store: Store| {
-        let (desk, mut people) = founded(store.clone()).await;
+        let (desk, mut people) = Desk::founded(store.clone()).await;
         let (ines, jun) = (Actor::Person(people[0].id()), people[2].id());
         let mut browser = desk.world.site.browser(3);
         browser.authenticator = people[2].key.clone();
@@ -175,7 +176,7 @@ async fn revoking_somebodys_last_key_suspends_them_until_they_enrol_another() {
 #[tokio::test]
 async fn one_removes_an_own_key_alone_after_the_founding() {
     on_both(async |store: Store| {
-        let (mut desk, [_, mut mara, _]) = founded(store.clone()).await;
+        let (mut desk, [_, mut mara, _]) = Desk::founded(store.clone()).await;
         let first = people::my_keys(&store, mara.id()).await.unwrap()[0].id;
         let browser = &mut desk.world.mara;
         let lost = browser.authenticator.id.clone();
@@ -214,7 +215,7 @@ async fn command(desk: &Desk, step: Step) -> Result<String> {
 async fn the_recovery_key_gives_somebody_a_key_after_a_delay_that_everybody_sees() {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path()).await;
-    let (mut desk, [ines, _, jun], sheet) = founded_with_sheet(store.clone()).await;
+    let (mut desk, [ines, _, jun], sheet) = Desk::founded_with_sheet(store.clone()).await;
     let data = desk.world.site.app.config.data_dir.clone();
     let text = std::fs::read_to_string(data.join("countersign.toml")).unwrap();
     let database = format!("[database]\nurl = \"sqlite:{}/test.db\"\n", folder.path().display());
@@ -272,7 +273,7 @@ async fn the_recovery_key_gives_somebody_a_key_after_a_delay_that_everybody_sees
 #[tokio::test]
 async fn an_objection_ends_a_recovery_and_the_sheet_changes_no_rule() {
     on_both(async |store: Store| {
-        let (desk, mut people, sheet) = founded_with_sheet(store.clone()).await;
+        let (desk, mut people, sheet) = Desk::founded_with_sheet(store.clone()).await;
         let (ines, jun) = (people[0].id(), people[2].id());
         let policy = store.snapshot().await.unwrap().policies().await.unwrap().remove(0).id();
         let (by, now) = (Actor::Person(ines), desk.world.now());
@@ -309,7 +310,7 @@ async fn an_objection_ends_a_recovery_and_the_sheet_changes_no_rule() {
 #[tokio::test]
 async fn the_only_owner_is_recovered_by_a_proposal_of_their_own() {
     on_both(async |store: Store| {
-        let (desk, [ines, ..], sheet) = founded_with_sheet(store.clone()).await;
+        let (desk, [ines, ..], sheet) = Desk::founded_with_sheet(store.clone()).await;
         let browser = enrol_anew(&desk, Actor::Host, ines.id(), 9).await;
         let proposal = waiting(&store).await;
         assert_eq!(proposal.by, ines.id());
@@ -325,7 +326,7 @@ async fn the_only_owner_is_recovered_by_a_proposal_of_their_own() {
 #[tokio::test]
 async fn before_the_founding_there_is_nothing_to_recover() {
     on_both(async |store: Store| {
-        let (desk, _, sheet) = founded_with_sheet(store.clone()).await;
+        let (desk, _, sheet) = Desk::founded_with_sheet(store.clone()).await;
         let other = tempfile::tempdir().unwrap();
         let unfounded = sqlite(other.path()).await;
         let (young, [ines, ..]) = Desk::open(unfounded.clone()).await;

@@ -211,8 +211,10 @@ pub(super) async fn carry_out(
             tx.remove_publisher(*publisher, now).await?;
             Ok(())
         }
-        // A key's row was kept when it was enrolled; what is frozen is read from the log.
-        (Change::AddKey { .. } | Change::Freeze { .. } | Change::Unfreeze { .. }, _) => Ok(()),
+        // What is frozen is read from the log; what waited for its end need not wait longer.
+        (Change::Unfreeze { .. }, _) => Ok(tx.hasten_jobs(now).await?),
+        // A key's row was kept when it was enrolled.
+        (Change::AddKey { .. } | Change::Freeze { .. }, _) => Ok(()),
         (
             Change::AddPerson { .. }
             | Change::LinkIdentity { .. }

@@ -1,10 +1,12 @@
 //! Handlers of the pages: extract, call one pipeline function, fill a view, render.
 //!
 //! `releases` is where people decide, `access` is how they get in, `admin` is what owners set
-//! up. `visit` is what they have in common.
+//! up, `governance` how it changes once the installation is founded. `visit` is what they have in
+//! common.
 
 pub mod access;
 pub mod admin;
+pub mod governance;
 mod log_checks;
 pub mod releases;
 pub mod visit;
@@ -19,7 +21,7 @@ use jiff::Timestamp;
 
 use crate::app::App;
 use crate::domain::release::State as ReleaseState;
-use crate::pipeline::governance::recovery;
+use crate::pipeline::governance::{recovery, view};
 use crate::pipeline::review::{self, ReleaseFilter};
 use crate::pipeline::{Error, Fault, Kind, Refusal};
 use crate::web::display::{When, list};
@@ -34,7 +36,11 @@ pub type Answer = Result<Response, WebError>;
 
 /// All pages.
 pub fn routes() -> Routes<Arc<App>> {
-    Routes::new().merge(releases::routes()).merge(access::routes()).merge(admin::routes())
+    Routes::new()
+        .merge(releases::routes())
+        .merge(access::routes())
+        .merge(admin::routes())
+        .merge(governance::routes())
 }
 
 /// Renders a page; a template that fails is a fault.
@@ -61,6 +67,7 @@ pub async fn layout(
         .iter()
         .filter(|row| row.waits_for_viewer)
         .count();
+    let in_force = view::overview(&app.store, viewer.person, now).await?;
     let keys = crate::pipeline::people::my_keys(&app.store, viewer.person).await?.len();
     let person = shell::SignedIn {
         face: Face::of(&viewer.name),
@@ -71,6 +78,9 @@ pub async fn layout(
         section,
         person: Some(person),
         waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
+        proposals: u32::try_from(in_force.waiting).unwrap_or(u32::MAX),
+        governed: in_force.founded,
+        frozen: governance::frozen(&in_force.frozen, section),
         csrf: viewer.csrf.clone(),
         alarms: alarms(app, viewer, now).await?,
         ..outside(app, headers, title)
@@ -117,6 +127,9 @@ pub fn outside(app: &App, headers: &HeaderMap, title: &str) -> Layout {
         host: app.config.origin.host_str().unwrap_or_default().to_owned(),
         person: None,
         waiting: 0,
+        proposals: 0,
+        governed: false,
+        frozen: None,
         csrf: String::new(),
         theme: theme(headers),
         saved: None,

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod evidence;
 pub mod form;
+pub mod governance;
 pub mod home;
 pub mod package;
 pub mod people;

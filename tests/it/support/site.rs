@@ -96,6 +96,15 @@ impl Site {
         (site, browser)
     }
 
+    /// Two people found it, the first an owner, under its first policy.
+    pub(crate) async fn found(&self, owner: &mut Browser, other: &mut Browser) {
+        let policies = self.app.store.snapshot().await.unwrap().policies().await.unwrap();
+        owner.put_founding(&policies[0].id().to_string()).await;
+        owner.sign_founding().await;
+        other.sign_founding().await;
+        assert!(self.app.trust().founding.is_some());
+    }
+
     /// A browser with an authenticator of its own and no cookies.
     pub(crate) fn browser(&self, seed: u8) -> Browser {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -276,10 +285,27 @@ impl Browser {
         self.post_json("/login/finish", &answer).await
     }
 
+    /// An owner puts what is set up before the founders, on the page, and gets the recovery secret.
+    pub(crate) async fn put_founding(&mut self, policy: &str) -> String {
+        let fields = [("policy", policy), ("delay_hours", "24")];
+        let page = self.post_form("/founding", &fields).await.ok().text;
+        let secret = page.split("countersign-recovery-").nth(1).expect("a secret");
+        format!("countersign-recovery-{}", secret.split('<').next().unwrap())
+    }
+
+    /// A founder signs, on the page.
+    pub(crate) async fn sign_founding(&mut self) {
+        self.sign("/founding/sign").await;
+    }
+
+    /// Signs whatever is signed below an address.
+    pub(crate) async fn sign(&mut self, base: &str) {
+        let answer = self.answer(base, &json!({ "reason": "meant so" })).await;
+        self.post_json(&format!("{base}/finish"), &answer).await.ok();
+    }
+
     /// Approves or rejects a release with the authenticator, on its page.
     pub(crate) async fn decide(&mut self, release: &str, verdict: &str) {
-        let base = format!("/releases/{release}/{verdict}");
-        let answer = self.answer(&base, &json!({ "reason": "not this one" })).await;
-        self.post_json(&format!("{base}/finish"), &answer).await.ok();
+        self.sign(&format!("/releases/{release}/{verdict}")).await;
     }
 }

@@ -7,7 +7,7 @@ mod leaving;
 mod packages;
 pub(in crate::web::pages) mod people;
 pub(in crate::web::pages) mod policies;
-mod publishers;
+pub(in crate::web::pages) mod publishers;
 mod registries;
 
 use std::sync::Arc;

@@ -186,7 +186,8 @@ async fn invite_page(
 async fn invite(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     let made = async {
         let (name, role) = (fields.text("name").to_owned(), parse_role(fields.text("role"))?);
-        people::add_and_invite(&visit.app.store, visit.now, visit.actor(), name, role).await
+        people::add_and_invite(&visit.app.store, visit.now, visit.proposer(&fields), name, role)
+            .await
     };
     match made.await {
         Ok(Added::Invited(invited)) => handed_over(&visit, fields.text("name"), &invited).await,
@@ -237,26 +238,28 @@ async fn change_role(
     Path(person): Path<String>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
-    let (now, by, person) = (visit.now, visit.actor(), id(&person)?);
+    let (now, by, person) = (visit.now, visit.proposer(&fields), id(&person)?);
     let role = parse_role(fields.text("role"))?;
-    let proposal = transaction(&visit.app.store, move |tx| {
+    let changed = transaction(&visit.app.store, move |tx| {
         Box::pin(async move { people::change_role(tx, now, &by, person, role).await })
     })
-    .await?;
-    Ok(see_change(proposal, "/people"))
+    .await;
+    let again = (format!("/people/{person}/role"), fields);
+    visit.changed(changed, (Section::People, "/people"), again).await
 }
 
 async fn revoke_keys(
     ByOwner(visit): ByOwner,
     Path(person): Path<String>,
-    ProtectedForm(_): ProtectedForm<Fields>,
+    ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
-    let (now, by, person) = (visit.now, visit.actor(), id(&person)?);
-    let proposal = transaction(&visit.app.store, move |tx| {
+    let (now, by, person) = (visit.now, visit.proposer(&fields), id(&person)?);
+    let changed = transaction(&visit.app.store, move |tx| {
         Box::pin(async move { people::revoke_keys(tx, now, &by, person).await })
     })
-    .await?;
-    Ok(see_change(proposal, "/people"))
+    .await;
+    let again = (format!("/people/{person}/keys/revoke"), fields);
+    visit.changed(changed, (Section::People, "/people"), again).await
 }
 
 async fn end_sessions(
@@ -395,7 +398,7 @@ async fn link(
     };
     let known = suggested.actor_id == identity.actor_id && !suggested.login.is_empty();
     let name = if known { suggested.login.clone() } else { identity.actor_id.clone() };
-    let (now, by) = (visit.now, visit.actor());
+    let (now, by) = (visit.now, visit.proposer(fields));
     transaction(&visit.app.store, move |tx| {
         Box::pin(
             async move { people::link_ci_identity(tx, now, &by, identity, &name, owner).await },

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
 use crate::pipeline::approval::CannotDecide;
+use crate::pipeline::governance::view as view_of_governance;
 use crate::pipeline::leaving;
 use crate::pipeline::review::{self, PAGE, ReleaseFilter, ReleaseRow};
 use crate::pipeline::setup::overview::{self, PolicyOverview, UpstreamOverview};
@@ -18,6 +19,7 @@ use crate::web::display::{When, count, list, size, span, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, SignedIn};
 use crate::web::pages::admin::policies;
+use crate::web::pages::governance;
 use crate::web::pages::{Answer, layout, show};
 use crate::web::views::form::Choice;
 use crate::web::views::home::{
@@ -42,7 +44,8 @@ pub(super) async fn inbox(
     let upstreams = overview::upstreams(&app.store).await?;
     let policies = overview::policies(&app.store, now).await?;
     let no_package = policies.iter().all(|policy| policy.packages.is_empty());
-    let mut notices = leavers(&app).await?;
+    let founding = view_of_governance::founding(&app.store, viewer.person, now).await?;
+    let changes = view_of_governance::proposals(&app.store, viewer.person, now).await?;
     let second_key = layout.person.as_ref().filter(|person| person.keys < 2).map(|_| Notice {
         tone: Tone::Warn,
         icon: "key-round",
@@ -50,6 +53,9 @@ pub(super) async fn inbox(
         text: "With one key, losing it locks you out.".to_owned(),
         link: Some(Link { href: "/me/keys".to_owned(), text: "Add a key".to_owned() }),
     });
+    let mut notices = leavers(&app).await?;
+    notices.extend(governance::loosenings(&changes, now));
+    notices.extend(governance::founding_notice(&founding));
     notices.extend(second_key);
     let mut waiting: Vec<&ReleaseRow> = rows.iter().filter(|row| row.waits_for_viewer).collect();
     waiting.sort_by_key(|row| row.record.seal.as_ref().map(|seal| seal.expires_at));
@@ -61,6 +67,7 @@ pub(super) async fn inbox(
         &InboxPage {
             layout,
             notices,
+            proposals: governance::waiting_rows(&changes, now),
             waiting: waiting.into_iter().map(|row| waiting_row(row, now)).collect(),
             moving: moving.into_iter().map(|row| moving_row(&app, row, now)).collect(),
             last_release: over.first().map(|row| {
@@ -216,7 +223,7 @@ fn moving_row(app: &App, row: &ReleaseRow, now: jiff::Timestamp) -> MovingRow {
     MovingRow {
         release: row_name(row),
         why: without_you(row, now),
-        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
+        status: view::status(&row.record, row.count, (false, row.stopped), "the registry"),
         signed,
         required,
         progress: view::progress(app, row.record.id),
@@ -260,7 +267,7 @@ pub(in crate::web::pages) fn decided_row(row: &ReleaseRow, now: jiff::Timestamp)
     };
     DecidedRow {
         release: row_name(row),
-        status: view::status(&row.record, row.count, (false, row.on_hold), "the registry"),
+        status: view::status(&row.record, row.count, (false, row.stopped), "the registry"),
         signers,
         note: said.map(visible),
         when: When::new(row.record.changed_at, now),

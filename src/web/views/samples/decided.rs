@@ -54,6 +54,22 @@ pub(super) fn cooling(words: Words) -> ReleasePage {
     page
 }
 
+/// Approved before the founding (Q21).
+pub(super) fn unfounded(words: Words) -> ReleasePage {
+    let mut page = met(needs_approvals(words));
+    page.status = Status::Unfounded;
+    page.action = Action::Closed(String::new());
+    page.outcome = Some(notice(
+        Tone::Warn,
+        "stamp",
+        "Found this installation first",
+        "It takes two or more approvals, and nothing of that kind is sent before as many founders \
+         signed the rules. Approvals are kept, and it goes out by itself then.",
+        Some(Link::new("/founding", "Founding")),
+    ));
+    page
+}
+
 pub(super) fn publishing(words: Words) -> ReleasePage {
     let mut page = met(needs_approvals(words));
     page.status = Status::Publishing;

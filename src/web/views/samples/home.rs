@@ -1,6 +1,6 @@
 //! The inbox and the list of releases.
 
-use super::{Words, layout, name, notice, when};
+use super::{Words, governance, layout, name, notice, when};
 use crate::web::views::form::Choice;
 use crate::web::views::home::{
     DecidedRow, GatewayRow, InboxPage, MovingRow, NextStep, Progress, ReleasesPage, SpareRow,
@@ -34,6 +34,7 @@ pub(super) fn inbox_of(words: Words) -> InboxPage {
             "Approvals are kept and go out as soon as it does.",
             Some(Link::new("/health-page", "System health")),
         )],
+        proposals: Vec::new(),
         waiting: vec![
             waiting(
                 "PyPI",
@@ -76,6 +77,17 @@ pub(super) fn inbox_of(words: Words) -> InboxPage {
         next_steps: Vec::new(),
         last_release: None,
     }
+}
+
+/// With a change that waits, and everything frozen.
+pub(super) fn inbox_governed() -> InboxPage {
+    let mut page = inbox_of(Words::Plain);
+    page.layout.governed = true;
+    page.layout.proposals = 1;
+    page.layout.frozen = Some(governance::banner());
+    page.notices = governance::proposals().notices;
+    page.proposals = vec![governance::yours()];
+    page
 }
 
 fn moving(words: Words) -> Vec<MovingRow> {
@@ -202,6 +214,7 @@ pub(super) fn inbox_new() -> InboxPage {
             "With only one, a lost phone or laptop locks you out.",
             Some(Link::new("/me/keys", "My keys")),
         )],
+        proposals: Vec::new(),
         waiting: Vec::new(),
         moving: Vec::new(),
         decided: Vec::new(),

@@ -5,6 +5,7 @@
 
 mod access;
 mod decided;
+mod governance;
 mod home;
 mod package;
 mod people;
@@ -90,6 +91,19 @@ pub(super) fn all() -> Vec<Sample> {
         rendered("leave", &people::leave()),
         rendered("leaving", &people::leaving()),
         rendered("health", &system::health()),
+        rendered("proposals", &governance::proposals()),
+        rendered("proposals-empty", &governance::proposals_empty()),
+        rendered("proposal-waiting", &governance::waiting()),
+        rendered("proposal-stale", &governance::stale()),
+        rendered("proposal-enacted", &governance::enacted()),
+        rendered("proposal-object", &governance::object()),
+        rendered("founding-new", &governance::founding_new()),
+        rendered("founding-secret", &governance::founding_secret()),
+        rendered("founding-founded", &governance::founded()),
+        rendered("freeze", &governance::freeze()),
+        rendered("say-so", &governance::say_so()),
+        rendered("policy-propose", &policy::policy_propose()),
+        rendered("inbox-governed", &home::inbox_governed()),
     ]);
     samples
 }
@@ -109,6 +123,7 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("release-cannot-sign", &release::cannot_sign(words)),
         rendered("release-actor-unknown", &release::actor_unknown(words)),
         rendered("release-cooling", &decided::cooling(words)),
+        rendered("release-unfounded", &decided::unfounded(words)),
         rendered("release-publishing", &decided::publishing(words)),
         rendered("release-published", &decided::published(words)),
         rendered("release-partly", &decided::partly(words)),
@@ -125,6 +140,11 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("publisher-gitlab", &package::publisher(words, package::gitlab())),
         rendered("publisher-generic", &package::publisher(words, package::generic())),
         rendered("identity-new", &people::identity_new(words)),
+        rendered("proposal", &governance::proposal(words)),
+        rendered("proposal-leaving", &governance::leaving(words)),
+        rendered("proposal-rejected", &governance::rejected(words)),
+        rendered("founding-sign", &governance::founding_sign(words)),
+        rendered("freeze-frozen", &governance::frozen(words)),
     ]
 }
 
