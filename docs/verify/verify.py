@@ -11,6 +11,7 @@ import argparse
 import base64
 import hashlib
 import json
+import pathlib
 import sys
 from datetime import datetime, timedelta
 
@@ -18,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 
-FORMAT = "countersign/evidence/v1"
+FORMAT, BATCH = "countersign/evidence/v1", "countersign/batch/v1"
 TOLD = ("credential_sealed", "publisher_revised", "publisher_removed")  # What happened, not what may.
 SIGNERS = ("owner", "maintainer")
 ENDED = {"release_rejected": "rejected", "release_expired": "expired", "release_superseded": "superseded"}
@@ -233,8 +234,16 @@ def signed(origin, public_key, decision):
     """Whether the assertion is this key's, over exactly this statement (Web Authentication 7.2)."""
     assertion = decision["assertion"]
     client_data, data = unpadded(assertion["clientDataJSON"]), unpadded(assertion["authenticatorData"])
-    tag = f"countersign/{decision['verdict']}/v1".encode()
-    challenge = sha256(tag + b"\0" + unpadded(decision["nonce"]) + sha256(decision["statement"].encode()))
+    purpose, text = decision["verdict"], decision["statement"]
+    if decision["batch"] is not None:  # One touch for several releases, each by its statement's digest.
+        batch = strict(decision["batch"])
+        listed = sha256(text.encode()).hex() in (item["statement_sha256"] for item in batch["releases"])
+        if not (listed and batch["person"] == decision["person"] and purpose == "approve" and
+                batch["format"] == BATCH and canonical(batch).decode() == decision["batch"]):
+            return False
+        purpose, text = "approve-batch", decision["batch"]
+    tag = f"countersign/{purpose}/v1".encode()
+    challenge = sha256(tag + b"\0" + unpadded(decision["nonce"]) + sha256(text.encode()))
     client, host = strict(client_data), origin.split("://")[1].rsplit(":", 1)[0]
     present, verified, eligible, backed_up, attested, extended = (data[32] >> bit & 1 for bit in (0, 2, 3, 4, 6, 7))
     fits = (
@@ -281,8 +290,7 @@ def main():
     parser.add_argument("--digest", help="SHA-256 of a file that has to be one of the release's")
     arguments = parser.parse_args()
     try:
-        with open(arguments.bundle, "rb") as file:
-            data = file.read()
+        data = pathlib.Path(arguments.bundle).read_bytes()
         manifest, approvals, size, names = verify(data, LogKey(arguments.key))
         digests = [file["sha256"] for file in manifest["files"]]
         wanted = (arguments.digest or digests[0]).removeprefix("sha256:")

@@ -35,6 +35,7 @@ pub struct Authorised {
     manifest: SealedManifest,
     upstream: UpstreamRecord,
     credential_sha256: Option<Sha256>,
+    policy: Policy,
     quorum: QuorumMet,
 }
 
@@ -76,6 +77,11 @@ impl Authorised {
     /// Digest of the sealed credential that people agreed to use there.
     pub const fn credential_sha256(&self) -> Option<Sha256> {
         self.credential_sha256
+    }
+
+    /// The policy in force.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Whose approvals counted.
@@ -262,6 +268,7 @@ pub fn authorise(
             manifest: standing.manifest,
             upstream,
             credential_sha256: standing.credential_sha256,
+            policy: standing.policy,
             quorum,
         }),
     }

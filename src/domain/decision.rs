@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::assertion::{self, Assertion, Intent, Nonce, Purpose, RelyingParty};
+use crate::domain::batch::Batch;
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{DecisionId, PersonId};
 use crate::domain::quorum::Verdict;
@@ -20,6 +21,9 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The exact statement bytes shown and signed; they are UTF-8 JSON.
     pub statement: String,
+    /// The exact bytes signed when several releases were approved with one touch; they list this
+    /// statement's digest (W17). `None` when the statement itself was signed.
+    pub batch: Option<String>,
     /// Fresh for this ceremony; part of the challenge (Q13).
     pub nonce: Nonce,
     /// What the authenticator returned.
@@ -67,7 +71,7 @@ impl Decision {
         if person_now.id != person.id || key_now.public_key != key.public_key {
             return Err(Discount::KeyNow);
         }
-        let intent = Intent { purpose, statement: Sha256::of(self.statement.as_bytes()) };
+        let intent = self.intent(purpose)?;
         // The counter was compared when the decision was recorded; a replay has none to compare.
         assertion::verify(
             relying_party,
@@ -79,5 +83,20 @@ impl Decision {
         )
         .map_err(|refusal| Discount::Signature(refusal.to_string()))?;
         Ok(())
+    }
+
+    /// What was signed: the statement, or a batch that lists it.
+    fn intent(&self, purpose: Purpose) -> Result<Intent, Discount> {
+        let Some(bytes) = self.batch.as_deref().map(str::as_bytes) else {
+            return Ok(Intent { purpose, statement: Sha256::of(self.statement.as_bytes()) });
+        };
+        let batch = Batch::from_bytes(bytes).ok_or(Discount::Statement)?;
+        // Releases alone are approved so; nothing is rejected and nothing governed by the dozen.
+        let lists =
+            purpose == Purpose::Approve && batch.contains(self.person, self.statement.as_bytes());
+        if !lists {
+            return Err(Discount::Statement);
+        }
+        Ok(Intent { purpose: Purpose::ApproveBatch, statement: Sha256::of(bytes) })
     }
 }

@@ -6,7 +6,9 @@
 pub mod address;
 pub mod artifact;
 pub mod assertion;
+pub mod attestation;
 pub mod authorise;
+pub mod batch;
 pub mod claims;
 pub mod decision;
 pub mod digest;

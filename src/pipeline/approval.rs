@@ -188,7 +188,7 @@ async fn decide(
     if hold.is_some() {
         end_hold(tx, id, person, now).await?;
     }
-    let state = count(tx, id, now).await?;
+    let state = count(tx, id, (now, now)).await?;
     Ok(Decided { release: id, state })
 }
 
@@ -204,8 +204,12 @@ pub(super) async fn end_hold(
     Ok(())
 }
 
-/// Counts again and moves the release on if the count says so.
-async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
+/// Counts again and moves the release on if the count says so; it is then sent when it is `due`.
+pub(super) async fn count(
+    tx: &mut Tx,
+    id: ReleaseId,
+    (now, due): (Timestamp, Timestamp),
+) -> Result<State> {
     let log = tx.log_for_release(id).await?;
     let after = standing_of(&log, id, now)?;
     let from = existing(tx.release_locked(id).await?)?.state;
@@ -225,7 +229,7 @@ async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
     }
     tx.append(now, event).await?;
     if to == State::Approved {
-        tx.queue_job(entropy::id(now)?, id, now, now).await?;
+        tx.queue_job(entropy::id(now)?, id, due, now).await?;
     }
     Ok(to)
 }
@@ -314,16 +318,20 @@ pub(super) async fn locked(
     Ok((record, standing))
 }
 
-fn standing_of(log: &[LogEntry], release: ReleaseId, now: Timestamp) -> Result<Standing> {
+pub(super) fn standing_of(
+    log: &[LogEntry],
+    release: ReleaseId,
+    now: Timestamp,
+) -> Result<Standing> {
     standing(log, release, now).map_err(|why| Refusal::new(Kind::Conflict, why.to_string()).into())
 }
 
-fn existing(record: Option<ReleaseRecord>) -> Result<ReleaseRecord> {
+pub(super) fn existing(record: Option<ReleaseRecord>) -> Result<ReleaseRecord> {
     record.ok_or_else(|| Refusal::new(Kind::NotFound, "no such release").into())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
-fn forbidden(why: CannotDecide) -> Error {
+pub(super) fn forbidden(why: CannotDecide) -> Error {
     let kind = match why {
         CannotDecide::State(_) | CannotDecide::Expired => Kind::Gone,
         CannotDecide::AlreadyDecided => Kind::Conflict,

@@ -156,6 +156,7 @@ pub(super) async fn finish(
         person,
         verdict,
         statement: String::from_utf8_lossy(&statement).into_owned(),
+        batch: None,
         nonce: *accepted.nonce(),
         assertion: accepted.assertion().clone(),
     };

@@ -141,6 +141,8 @@ pub enum CeremonyPurpose {
     SignIn,
     /// Agreeing to a release.
     Approve,
+    /// Agreeing to several releases of one CI run.
+    ApproveBatch,
     /// Objecting to a release.
     Reject,
     /// Signing the founding, or deciding about a proposal.
@@ -157,6 +159,7 @@ impl CeremonyPurpose {
             Self::AddKey => "add-key",
             Self::SignIn => "sign-in",
             Self::Approve => "approve",
+            Self::ApproveBatch => "approve-batch",
             Self::Reject => "reject",
             Self::Governance => "governance",
             Self::SingleSignOn => "single-sign-on",

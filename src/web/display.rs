@@ -204,6 +204,13 @@ pub fn in_words(number: usize) -> String {
     WORDS.get(number).map_or_else(|| number.to_string(), |word| (*word).to_owned())
 }
 
+/// With its first letter as a capital one.
+pub fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    first + letters.as_str()
+}
+
 /// "Mara", "Mara and Jun", "Mara, Jun and Priya".
 pub fn list(names: &[String], last: &str) -> String {
     match names {

@@ -49,8 +49,11 @@ GET    i + + + i /releases
 GET    i + + + i /releases/{id}
 GET    i + + + i /releases/{id}/live
 GET    i 0 + + i /releases/{id}/reject
+GET    i + + + i /releases/{id}/together
 GET    i + + + i /releases/{id}/evidence
 GET    i + + + i /releases/{id}/evidence.json
+GET    i + + + i /releases/{id}/evidence.intoto.jsonl
+GET    i + + + i /releases/{id}/evidence.ssdf.json
 GET    i + + + i /releases/{id}/artifacts/{filename}
 GET    i + + + i /releases/{id}/artifacts/{filename}/contents
 GET    0 0 0 0 0 /setup
@@ -120,6 +123,8 @@ POST   i - + + i /releases/{id}/approve/begin
 POST   i 0 0 0 i /releases/{id}/approve/finish
 POST   i - + + i /releases/{id}/reject/begin
 POST   i 0 0 0 i /releases/{id}/reject/finish
+POST   i - ? ? i /releases/{id}/together/begin
+POST   i - 0 0 i /releases/{id}/together/finish
 POST   + + + + + /theme
 POST   i - - ? i /packages/new
 POST   i - - ? i /packages/{id}/publishers/new

@@ -1,5 +1,6 @@
 //! The inbox and the list of releases.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -68,6 +69,7 @@ pub(super) async fn inbox(
             layout,
             notices,
             proposals: governance::waiting_rows(&changes, now),
+            together: together(&waiting),
             waiting: waiting.into_iter().map(|row| waiting_row(row, now)).collect(),
             moving: moving.into_iter().map(|row| moving_row(&app, row, now)).collect(),
             last_release: over.first().map(|row| {
@@ -100,6 +102,21 @@ async fn leavers(app: &App) -> Result<Vec<Notice>, WebError> {
             link: Some(Link::new(format!("/people/{}/leaving", leaver.person), "Checklist")),
         })
         .collect())
+}
+
+/// A link for each CI run of which several releases wait for the reader.
+fn together(waiting: &[&ReleaseRow]) -> Vec<Link> {
+    let mut runs: BTreeMap<&str, Vec<&ReleaseRow>> = BTreeMap::new();
+    for row in waiting {
+        runs.entry(&row.record.run_key).or_default().push(row);
+    }
+    runs.retain(|_, rows| rows.len() > 1);
+    let link = |rows: &Vec<&ReleaseRow>| {
+        let names: Vec<String> = rows.iter().map(|row| visible(&row.record.package_name)).collect();
+        let text = format!("{} came from one CI run: approve them together", list(&names, "and"));
+        Link::new(format!("/releases/{}/together", rows[0].record.id), text)
+    };
+    runs.values().map(link).collect()
 }
 
 /// The order in which a new installation is set up; empty when it can release something.
@@ -302,7 +319,7 @@ pub(super) async fn releases(
         search: Some(search.q.trim().to_owned()).filter(|text| !text.is_empty()),
         before: search.before.parse().ok(),
         limit: PAGE,
-        package: None,
+        ..ReleaseFilter::default()
     };
     let rows = review::releases(&app.store, &filter, viewer.person, now).await?;
     let older =

@@ -132,6 +132,7 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("release-expired", &decided::expired(words)),
         rendered("release-superseded", &decided::superseded(words)),
         rendered("reject", &release::reject(words)),
+        rendered("together", &release::together(words)),
         rendered("contents", &release::contents(words)),
         rendered("evidence", &decided::evidence(words)),
         rendered("packages", &package::packages(words)),
