@@ -2,9 +2,9 @@
 //!
 //! Until the installation is founded an owner's change is made at once ([`enter`]). Afterwards it
 //! becomes a proposal: `propose` keeps it, `decide` collects signatures, [`enact_due`] carries out
-//! what has what it takes. [`founding`] is the step between the two, [`freeze`] the brake, and
-//! [`recovery`] the way back when no quorum is left. What counts is decided by `domain::governed`
-//! from the log; rows only follow. [`view`] is for pages.
+//! what has what it takes. [`founding`] is the step between the two, [`freeze`] the brake, [`recovery`]
+//! the way back when no quorum is left. What counts is decided by `domain::governed` from the log;
+//! rows only follow. [`view`] is for pages.
 
 pub(super) mod carry_out;
 pub mod decide;

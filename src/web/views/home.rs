@@ -51,7 +51,7 @@ impl InboxPage {
             return "Nothing is waiting for you".to_owned();
         }
         let verb = if releases + changes == 1 { "is" } else { "are" };
-        capitalised(&format!("{} {verb} waiting for you", list(&parts, "and")))
+        format!("{} {verb} waiting for you", capitalised(&list(&parts, "and")))
     }
 }
 

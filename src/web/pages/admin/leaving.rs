@@ -14,7 +14,7 @@ use crate::pipeline::{Kind, Refusal, governance, transaction};
 use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{BySigner, Fields, Visit, id, see, see_change};
+use crate::web::pages::visit::{BySigner, Fields, Visit, id, see};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::people as views;
@@ -72,16 +72,17 @@ fn ends(leaver: &PersonOverview) -> Vec<String> {
 async fn leave(
     visit: Visit,
     Path(person): Path<String>,
-    ProtectedForm(_): ProtectedForm<Fields>,
+    ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
     let person = id(&person)?;
     may_go(&visit, person)?;
-    let (now, by) = (visit.now, visit.actor());
-    let proposal = transaction(&visit.app.store, move |tx| {
+    let (now, by) = (visit.now, visit.proposer(&fields));
+    let changed = transaction(&visit.app.store, move |tx| {
         Box::pin(async move { people::leave(tx, now, &by, person).await })
     })
-    .await?;
-    Ok(see_change(proposal, &format!("/people/{person}/leaving")))
+    .await;
+    let again = (format!("/people/{person}/leave"), fields);
+    visit.changed(changed, (Section::People, &format!("/people/{person}/leaving")), again).await
 }
 
 async fn checklist(visit: Visit, Path(person): Path<String>) -> Answer {

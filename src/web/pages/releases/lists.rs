@@ -68,8 +68,8 @@ pub(super) async fn inbox(
         &InboxPage {
             layout,
             notices,
-            together: together(&waiting),
             proposals: governance::waiting_rows(&changes, now),
+            together: together(&waiting),
             waiting: waiting.into_iter().map(|row| waiting_row(row, now)).collect(),
             moving: moving.into_iter().map(|row| moving_row(&app, row, now)).collect(),
             last_release: over.first().map(|row| {
@@ -89,21 +89,6 @@ pub(super) async fn inbox(
     )
 }
 
-/// A link for each CI run of which several releases wait for the reader.
-fn together(waiting: &[&ReleaseRow]) -> Vec<Link> {
-    let mut runs: BTreeMap<&str, Vec<&ReleaseRow>> = BTreeMap::new();
-    for row in waiting {
-        runs.entry(&row.record.run_key).or_default().push(row);
-    }
-    runs.retain(|_, rows| rows.len() > 1);
-    let link = |rows: &Vec<&ReleaseRow>| {
-        let names: Vec<String> = rows.iter().map(|row| visible(&row.record.package_name)).collect();
-        let text = format!("{} came from one CI run: approve them together", list(&names, "and"));
-        Link::new(format!("/releases/{}/together", rows[0].record.id), text)
-    };
-    runs.values().map(link).collect()
-}
-
 /// Whoever left and may still publish at a registry.
 async fn leavers(app: &App) -> Result<Vec<Notice>, WebError> {
     let unfinished = leaving::unfinished(&app.store).await?;
@@ -117,6 +102,21 @@ async fn leavers(app: &App) -> Result<Vec<Notice>, WebError> {
             link: Some(Link::new(format!("/people/{}/leaving", leaver.person), "Checklist")),
         })
         .collect())
+}
+
+/// A link for each CI run of which several releases wait for the reader.
+fn together(waiting: &[&ReleaseRow]) -> Vec<Link> {
+    let mut runs: BTreeMap<&str, Vec<&ReleaseRow>> = BTreeMap::new();
+    for row in waiting {
+        runs.entry(&row.record.run_key).or_default().push(row);
+    }
+    runs.retain(|_, rows| rows.len() > 1);
+    let link = |rows: &Vec<&ReleaseRow>| {
+        let names: Vec<String> = rows.iter().map(|row| visible(&row.record.package_name)).collect();
+        let text = format!("{} came from one CI run: approve them together", list(&names, "and"));
+        Link::new(format!("/releases/{}/together", rows[0].record.id), text)
+    };
+    runs.values().map(link).collect()
 }
 
 /// The order in which a new installation is set up; empty when it can release something.
