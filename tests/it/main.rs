@@ -14,6 +14,7 @@ mod exchange;
 mod forwarding;
 mod governance;
 mod governance_model;
+mod governance_pages;
 mod governed;
 mod hold;
 mod leaving;
