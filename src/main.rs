@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             Command::Apply(arguments) => cli::apply::run(arguments).await,
             Command::Doctor(arguments) => cli::doctor::run(arguments).await,
             Command::Submit(arguments) => cli::submit::run(arguments).await,
+            Command::Inspect(arguments) => cli::inspect::run(&arguments),
             Command::Verify(arguments) => cli::verify::run(&arguments),
         }
     });

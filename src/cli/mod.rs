@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod doctor;
+pub mod inspect;
 pub mod serve;
 pub mod submit;
 pub mod verify;
@@ -24,6 +25,8 @@ pub enum Command {
     Apply(apply::Apply),
     /// Check the whole log against everything that was signed and kept of it
     Doctor(doctor::Doctor),
+    /// Say what changed between two artifacts, and what of it to look at
+    Inspect(inspect::Inspect),
     /// Stage built files from CI and ask for their review
     Submit(submit::Submit),
     /// Check offline who approved which bytes, from a release's evidence and the log's key

@@ -23,6 +23,7 @@ mod pages;
 mod passkeys;
 mod people;
 mod readers;
+mod review;
 mod schema;
 mod setup;
 mod staging;
