@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::domain::artifact::{Facts, Filename};
-use crate::domain::package::{Ecosystem, Version};
+use crate::domain::package::{Ecosystem, PackageName, Version};
 use crate::domain::review::checks::{self, Position};
 use crate::domain::review::delta::{Comparison, FileChange, Member};
 use crate::domain::review::finding::Finding;
@@ -49,10 +49,22 @@ fn read(path: &Path) -> Result<Survey, Failed> {
     let surveyed = if Path::new(name).extension().is_some_and(|extension| extension == "tgz") {
         survey(file, Source::Npm, &limits)
     } else {
-        let name = Filename::parse(name)?;
+        let name = Filename::parse(&spelled_anew(name))?;
         survey(file, Source::Python(&name), &limits)
     };
     surveyed.map_err(|refusal| format!("`{shown}` is refused: {refusal}").into())
+}
+
+/// The file name with its project in the canonical spelling, which older tools did not use.
+fn spelled_anew(filename: &str) -> String {
+    let stem = filename.strip_suffix(".tar.gz").and_then(|stem| stem.rsplit_once('-'));
+    let project = match stem {
+        Some((project, _)) => project,
+        None => filename.split('-').next().unwrap_or_default(),
+    };
+    let spelled = PackageName::parse(Ecosystem::Pypi, project)
+        .map_or_else(|_| project.to_owned(), |name| name.pypi_file_stem());
+    format!("{spelled}{}", &filename[project.len()..])
 }
 
 fn position(comparison: &Comparison<'_>) -> Position {

@@ -142,7 +142,7 @@ pub enum Sort {
     /// Talks to the network (CP-01).
     Network,
     /// Starts other programs (CP-02).
-    Process,
+    Programs,
     /// Names a place where credentials are kept (CP-03).
     CredentialPlace,
     /// Takes the whole environment (CP-04).

@@ -52,102 +52,190 @@ impl Language {
 
 type Patterns = Vec<(Sort, Regex)>;
 
-#[expect(clippy::expect_used, reason = "the patterns are constants, and a test compiles them all")]
-fn compile(patterns: &[(Sort, &str)]) -> Patterns {
+/// One pattern of each sort, from its alternatives. What does not compile would be missing; a test
+/// counts them.
+fn compile(patterns: &[(Sort, &[&str])]) -> Patterns {
     patterns
         .iter()
-        .map(|(sort, pattern)| (*sort, Regex::new(pattern).expect("a pattern of ours")))
+        .filter_map(|(sort, alternatives)| Some((*sort, Regex::new(&alternatives.join("|")).ok()?)))
         .collect()
 }
 
-static JAVASCRIPT: LazyLock<Patterns> = LazyLock::new(|| {
-    compile(&[
-        (
-            Sort::Network,
-            r#"\bfetch\s*\(|XMLHttpRequest|new\s+WebSocket|require\(\s*['"](?:node:)?(?:https?|net|tls|dgram|dns|http2)['"]|from\s+['"](?:node:)?(?:https?|net|tls|dgram|dns|http2)['"]|\baxios\b|\bundici\b"#,
-        ),
-        (
-            Sort::Process,
-            r#"child_process|\bexecSync\b|\bspawnSync\b|\bexecFile\b|process\.binding|worker_threads"#,
-        ),
-        (
-            Sort::DynamicCode,
-            r"\beval\s*\(|new\s+Function\s*\(|vm\.(?:runIn|Script|compileFunction)",
-        ),
-        (
-            Sort::Obfuscated,
-            r#"_0x[0-9a-f]{4,}|(?:eval|Function)\s*\(\s*(?:atob|Buffer\.from|unescape|decodeURIComponent|String\.fromCharCode)|(?:\\x[0-9a-fA-F]{2}){16,}|String\.fromCharCode\s*\((?:\s*\d+\s*,){12,}"#,
-        ),
-        (
-            Sort::Environment,
-            r"JSON\.stringify\s*\(\s*process\.env\s*[,)]|\.\.\.process\.env\b|Object\.(?:keys|entries|values|assign)\s*\([^)]{0,40}process\.env\s*[,)]",
-        ),
-    ])
+const JAVASCRIPT: &[(Sort, &[&str])] = &[
+    (
+        Sort::Network,
+        &[
+            r"\bfetch\s*\(",
+            r"XMLHttpRequest",
+            r"new\s+WebSocket",
+            r#"(?:require\(|from)\s*['"](?:node:)?(?:https?|net|tls|dgram|dns|http2)['"]"#,
+            r"\baxios\b",
+            r"\bundici\b",
+        ],
+    ),
+    (
+        Sort::Programs,
+        &[
+            r"child_process",
+            r"\bexecSync\b",
+            r"\bspawnSync\b",
+            r"\bexecFile\b",
+            r"process\.binding",
+            r"worker_threads",
+        ],
+    ),
+    (
+        Sort::DynamicCode,
+        &[r"\beval\s*\(", r"new\s+Function\s*\(", r"vm\.(?:runIn|Script|compileFunction)"],
+    ),
+    (
+        Sort::Obfuscated,
+        &[
+            r"_0x[0-9a-f]{4,}",
+            r"(?:eval|Function)\s*\(\s*(?:atob|Buffer\.from|unescape|decodeURIComponent)",
+            r"(?:eval|Function)\s*\(\s*String\.fromCharCode",
+            r"(?:\\x[0-9a-fA-F]{2}){16,}",
+            r"String\.fromCharCode\s*\((?:\s*\d+\s*,){12,}",
+        ],
+    ),
+    (
+        Sort::Environment,
+        &[
+            r"JSON\.stringify\s*\(\s*process\.env\s*[,)]",
+            r"\.\.\.process\.env\b",
+            r"Object\.(?:keys|entries|values|assign)\s*\([^)]{0,40}process\.env\s*[,)]",
+        ],
+    ),
+];
+
+const PYTHON: &[(Sort, &[&str])] = &[
+    (
+        Sort::Network,
+        &[
+            r"^\s*(?:import|from)\s+(?:requests|urllib3?|http\.client|httpx|aiohttp)\b",
+            r"^\s*(?:import|from)\s+(?:socket|ftplib|smtplib|websockets?)\b",
+        ],
+    ),
+    (
+        Sort::Programs,
+        &[
+            r"^\s*(?:import|from)\s+(?:subprocess|pty|ctypes)\b",
+            r"\bos\.(?:system|popen|exec[lv]p?e?|spawn[lv]p?e?)\s*\(",
+        ],
+    ),
+    (Sort::DynamicCode, &[r"\b(?:eval|exec)\s*\(", r"\b__import__\s*\("]),
+    (
+        Sort::Obfuscated,
+        &[
+            r"(?:exec|eval)\s*\(\s*(?:base64|zlib|marshal|codecs|bytes\.fromhex|__import__)",
+            r"marshal\.loads",
+            r"exec\s*\(\s*compile\s*\(\s*(?:base64|zlib)",
+            r"(?:\\x[0-9a-fA-F]{2}){16,}",
+            r"__pyarmor__",
+        ],
+    ),
+    (
+        Sort::Environment,
+        &[
+            r"(?:dict|json\.dumps|str|repr|list)\s*\(\s*os\.environ\s*[,)]",
+            r"os\.environ\.(?:copy|items)\s*\(",
+        ],
+    ),
+];
+
+const SHELL: &[(Sort, &[&str])] = &[
+    (Sort::Network, &[r"\b(?:curl|wget|nc|Invoke-WebRequest|Invoke-RestMethod)\b"]),
+    (
+        Sort::Obfuscated,
+        &[r"base64\s+(?:-d|--decode)[^|]*\|\s*(?:ba|z)?sh", r"(?:curl|wget)[^|]*\|\s*(?:ba|z)?sh"],
+    ),
+];
+
+/// What is looked for in code of every language.
+const CODE: &[(Sort, &[&str])] = &[
+    (
+        Sort::CredentialPlace,
+        &[
+            r"\.npmrc\b",
+            r"\.pypirc\b",
+            r"\.aws/credentials",
+            r"\.ssh/id_",
+            r"\.kube/config",
+            r"\.docker/config\.json",
+            r"\.netrc\b",
+            r"\.git-credentials",
+            r"application_default_credentials",
+            r"169\.254\.169\.254",
+            r"metadata\.google\.internal",
+            r"ACTIONS_ID_TOKEN_REQUEST",
+            r#"/proc/[^\s'"]{1,20}/mem"#,
+            r"Login Data",
+            r"wallet\.dat",
+        ],
+    ),
+    (
+        Sort::Publishes,
+        &[
+            r"\b(?:npm|pnpm|yarn(?:\s+npm)?)\s+publish\b",
+            r"\btwine\s+upload\b",
+            r"\buv\s+publish\b",
+            r"/-/user/org\.couchdb",
+            r"createForAuthenticatedUser",
+            r"actions-runner",
+            r"/actions/runners/registration-token",
+        ],
+    ),
+];
+
+const SECRETS: &[(Sort, &[&str])] = &[(
+    Sort::Secret,
+    &[
+        r"-----BEGIN (?:RSA |EC |OPENSSH |DSA |)PRIVATE KEY-----",
+        r"\bnpm_[A-Za-z0-9]{36}\b",
+        r"\bpypi-AgE[A-Za-z0-9_-]{50,}",
+        r"\bgh[pousr]_[A-Za-z0-9]{36}\b",
+        r"\bgithub_pat_[A-Za-z0-9_]{40,}",
+        r"\bAKIA[0-9A-Z]{16}\b",
+        r"\bxox[baprs]-[0-9A-Za-z-]{20,}",
+    ],
+)];
+
+const GYP: &[(Sort, &[&str])] = &[(Sort::GypCommand, &[r"<!@?\("])];
+const STARTUP: &[(Sort, &[&str])] = &[(Sort::StartupLine, &[r"^import[ \t]"])];
+const HOSTS: &[(Sort, &[&str])] =
+    &[(Sort::Host, &[r#"(?:https?|wss?|ftp)://(?:[^\s/@'"`<>]{1,80}@)?([A-Za-z0-9.-]{4,120})"#])];
+
+/// The sets, compiled once.
+struct Sets {
+    javascript: Patterns,
+    python: Patterns,
+    shell: Patterns,
+    code: Patterns,
+    secrets: Patterns,
+    gyp: Patterns,
+    startup: Patterns,
+    hosts: Patterns,
+}
+
+static SETS: LazyLock<Sets> = LazyLock::new(|| Sets {
+    javascript: compile(JAVASCRIPT),
+    python: compile(PYTHON),
+    shell: compile(SHELL),
+    code: compile(CODE),
+    secrets: compile(SECRETS),
+    gyp: compile(GYP),
+    startup: compile(STARTUP),
+    hosts: compile(HOSTS),
 });
 
-static PYTHON: LazyLock<Patterns> = LazyLock::new(|| {
-    compile(&[
-        (
-            Sort::Network,
-            r"^\s*(?:import|from)\s+(?:requests|urllib|urllib3|http\.client|httpx|aiohttp|socket|ftplib|smtplib|websockets?)\b",
-        ),
-        (
-            Sort::Process,
-            r"^\s*(?:import|from)\s+(?:subprocess|pty|ctypes)\b|\bos\.(?:system|popen|exec[lv]p?e?|spawn[lv]p?e?)\s*\(",
-        ),
-        (Sort::DynamicCode, r"\b(?:eval|exec)\s*\(|\b__import__\s*\("),
-        (
-            Sort::Obfuscated,
-            r"(?:exec|eval)\s*\(\s*(?:base64|zlib|marshal|codecs|bytes\.fromhex|__import__)|marshal\.loads|exec\s*\(\s*compile\s*\(\s*(?:base64|zlib)|(?:\\x[0-9a-fA-F]{2}){16,}|__pyarmor__",
-        ),
-        (
-            Sort::Environment,
-            r"(?:dict|json\.dumps|str|repr|list)\s*\(\s*os\.environ\s*[,)]|os\.environ\.(?:copy|items)\s*\(",
-        ),
-    ])
-});
-
-static SHELL: LazyLock<Patterns> = LazyLock::new(|| {
-    compile(&[
-        (Sort::Network, r"\b(?:curl|wget|nc|Invoke-WebRequest|Invoke-RestMethod)\b"),
-        (
-            Sort::Obfuscated,
-            r"base64\s+(?:-d|--decode)[^|]*\|\s*(?:ba|z)?sh|(?:curl|wget)[^|]*\|\s*(?:ba|z)?sh",
-        ),
-    ])
-});
-
-/// What is looked for in code of every language, configuration included.
-static CODE: LazyLock<Patterns> = LazyLock::new(|| {
-    compile(&[
-        (
-            Sort::CredentialPlace,
-            r"\.npmrc\b|\.pypirc\b|\.aws/credentials|\.ssh/id_|\.kube/config|\.docker/config\.json|\.netrc\b|\.git-credentials|application_default_credentials|169\.254\.169\.254|metadata\.google\.internal|ACTIONS_ID_TOKEN_REQUEST|/proc/[^\s'\x22]{1,20}/mem|Login Data|wallet\.dat",
-        ),
-        (
-            Sort::Publishes,
-            r"\b(?:npm|pnpm|yarn(?:\s+npm)?)\s+publish\b|\btwine\s+upload\b|\buv\s+publish\b|/-/user/org\.couchdb|createForAuthenticatedUser|actions-runner|/actions/runners/registration-token",
-        ),
-    ])
-});
-
-static SECRETS: LazyLock<Patterns> = LazyLock::new(|| {
-    compile(&[(
-        Sort::Secret,
-        r"-----BEGIN (?:RSA |EC |OPENSSH |DSA |)PRIVATE KEY-----|\bnpm_[A-Za-z0-9]{36}\b|\bpypi-AgE[A-Za-z0-9_-]{50,}|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bgithub_pat_[A-Za-z0-9_]{40,}|\bAKIA[0-9A-Z]{16}\b|\bxox[baprs]-[0-9A-Za-z-]{20,}",
-    )])
-});
-
-static GYP: LazyLock<Patterns> = LazyLock::new(|| compile(&[(Sort::GypCommand, r"<!@?\(")]));
-
-static STARTUP: LazyLock<Patterns> =
-    LazyLock::new(|| compile(&[(Sort::StartupLine, r"^import[ \t]")]));
-
-#[expect(clippy::expect_used, reason = "a constant that a test compiles")]
-static HOST: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?:https?|wss?|ftp)://(?:[^\s/@'\x22`<>]{1,80}@)?([A-Za-z0-9.-]{4,120})")
-        .expect("a pattern of ours")
-});
+/// How add-ons find the headers of the two libraries that nearly all of them use.
+const GYP_IDIOMS: [&str; 5] = [
+    r#"<!(node -e \"require('nan')\")"#,
+    r#"<!(node -e "require('nan')")"#,
+    r#"<!(node -p \"require('node-addon-api').gyp\")"#,
+    r#"<!@(node -p \"require('node-addon-api').include\")"#,
+    r#"<!@(node -p "require('node-addon-api').include")"#,
+];
 
 /// Searches one text piece by piece.
 #[derive(Debug)]
@@ -188,21 +276,26 @@ impl Scanner {
     }
 
     fn patterns(&mut self, part: &str) {
-        let sets: &[&LazyLock<Patterns>] = match self.language {
-            Language::JavaScript => &[&JAVASCRIPT, &CODE, &SECRETS],
-            Language::Python => &[&PYTHON, &CODE, &SECRETS],
-            Language::Shell => &[&SHELL, &CODE, &SECRETS],
-            Language::PathConfiguration => &[&STARTUP, &PYTHON, &CODE, &SECRETS],
-            Language::Gyp => &[&GYP, &CODE, &SECRETS],
-            Language::Other => &[&SECRETS],
+        let all = &*SETS;
+        let sets: &[&Patterns] = match self.language {
+            Language::JavaScript => &[&all.javascript, &all.code, &all.secrets],
+            Language::Python => &[&all.python, &all.code, &all.secrets],
+            Language::Shell => &[&all.shell, &all.code, &all.secrets],
+            Language::PathConfiguration => &[&all.startup, &all.python, &all.code, &all.secrets],
+            Language::Gyp => &[&all.gyp, &all.code, &all.secrets],
+            Language::Other => &[&all.secrets],
         };
-        for (sort, pattern) in sets.iter().flat_map(|set| set.iter()) {
-            if let Some(found) = pattern.find(part) {
+        for (sort, pattern) in sets.iter().copied().flatten() {
+            let known = |found: &regex::Match<'_>| {
+                *sort == Sort::GypCommand
+                    && GYP_IDIOMS.iter().any(|idiom| part[found.start()..].starts_with(idiom))
+            };
+            if let Some(found) = pattern.find_iter(part).find(|found| !known(found)) {
                 self.mark(*sort, around(part, found.start(), found.end()));
             }
         }
-        if self.language.is_code() {
-            for found in HOST.captures_iter(part) {
+        if self.language.is_code() && !is_comment(part) {
+            for found in all.hosts.iter().flat_map(|(_, pattern)| pattern.captures_iter(part)) {
                 let host = found.get(1).map_or("", |host| host.as_str()).trim_end_matches('.');
                 if host.contains('.') {
                     self.mark(Sort::Host, &host.to_ascii_lowercase());
@@ -252,6 +345,15 @@ impl Scanner {
             }
         }
     }
+}
+
+/// Whether a line is nothing but a comment, as far as one line can tell.
+fn is_comment(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("//")
+        || line.starts_with('#')
+        || line.starts_with('*')
+        || line.starts_with("/*")
 }
 
 /// Pieces of a line that overlap by nothing: a pattern across a cut is missed in a line that no
@@ -339,9 +441,16 @@ mod tests {
     }
 
     #[test]
+    fn every_pattern_compiles() {
+        for set in [JAVASCRIPT, PYTHON, SHELL, CODE, SECRETS, GYP, STARTUP, HOSTS] {
+            assert_eq!(compile(set).len(), set.len(), "{set:?}");
+        }
+    }
+
+    #[test]
     fn what_attacks_of_the_last_years_did_is_marked() {
         let cases: [(&str, &str, Sort); 16] = [
-            ("a.js", "const cp = require('child_process')", Sort::Process),
+            ("a.js", "const cp = require('child_process')", Sort::Programs),
             ("a.js", "await fetch(u)", Sort::Network),
             ("a.js", "eval(atob('YQ=='))", Sort::Obfuscated),
             ("a.js", "var _0x3f2a1b=['a']", Sort::Obfuscated),
@@ -349,7 +458,7 @@ mod tests {
             ("a.js", "read(home + '/.npmrc')", Sort::CredentialPlace),
             ("a.js", "run('npm publish --tag latest')", Sort::Publishes),
             ("a.js", "const t = process.env.ACTIONS_ID_TOKEN_REQUEST_URL", Sort::CredentialPlace),
-            ("a.py", "import subprocess", Sort::Process),
+            ("a.py", "import subprocess", Sort::Programs),
             ("a.py", "exec(base64.b64decode(x))", Sort::Obfuscated),
             ("a.py", "data = dict(os.environ)", Sort::Environment),
             ("a.py", "open('~/.aws/credentials')", Sort::CredentialPlace),
@@ -372,12 +481,16 @@ mod tests {
             ("a.pth", "../src\n# import nothing"),
             ("README.md", "eval(atob(x)) and child_process in prose"),
             ("a.txt", "مرحبا بالعالم"),
+            ("a.js", " * http://docs.example/ says so"),
+            ("a.py", "# from https://docs.example/"),
+            ("binding.gyp", r#""<!(node -e \"require('nan')\")","#),
             ("a.js", "const heart = '❤️ 👨‍👩‍👧 text'"),
         ];
         for (path, text) in quiet {
             let found = sorts(path, text);
             assert!(found.iter().all(|sort| *sort == Sort::Host), "{path}: {text}: {found:?}");
         }
+        assert_eq!(sorts("a.py", "# https://docs.example/"), []);
         assert_eq!(sorts("a.js", "fetch('https://Api.Example./v1')").last(), Some(&Sort::Host));
     }
 

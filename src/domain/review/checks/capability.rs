@@ -53,7 +53,7 @@ pub(super) const CHECKS: &[Check] = &[
 /// Sorts that count once for the whole package: the sort, its check, how grave it is when new.
 const FIRST: [(Sort, usize, Severity); 6] = [
     (Sort::Network, 0, Severity::Look),
-    (Sort::Process, 1, Severity::Look),
+    (Sort::Programs, 1, Severity::Look),
     (Sort::CredentialPlace, 2, Severity::Block),
     (Sort::Environment, 3, Severity::Look),
     (Sort::Publishes, 5, Severity::Block),

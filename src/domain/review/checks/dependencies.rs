@@ -45,7 +45,10 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         };
         let evidence = format!("{name} {range}");
         if since == Since::New {
-            found.push(finding(&CHECKS[ADDED], Severity::Look, since, evidence.trim()));
+            // What only an extra brings along is installed by those who ask for it.
+            let only_extra = range.split(" | ").all(|range| range.contains("extra =="));
+            let severity = if only_extra { Severity::Note } else { Severity::Look };
+            found.push(finding(&CHECKS[ADDED], severity, since, evidence.trim()));
         }
         if is_unusual(&comparison.candidate.facts, &range) {
             let severity = if since == Since::Unchanged { Severity::Look } else { Severity::Block };

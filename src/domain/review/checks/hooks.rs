@@ -1,5 +1,7 @@
 //! HK: code that runs without being called.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::finding;
@@ -16,7 +18,7 @@ const ENTRY: usize = 4;
 const STARTUP: usize = 5;
 const BUILD: usize = 6;
 const ENTRY_POINT: usize = 7;
-const DATA: usize = 8;
+const OUTSIDE: usize = 8;
 const AGENT: usize = 9;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -87,12 +89,35 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         }
         Facts::Pypi(_) => {
             startup(comparison, found);
+            if comparison.candidate.at("*.dist-info/WHEEL").is_some() {
+                new_packages(comparison, found);
+            }
             build(comparison, found);
             entry_points(comparison, found);
-            data(comparison, found);
+            outside(comparison, found);
         }
     }
     agents(comparison, found);
+}
+
+/// Folders and modules that a wheel adds to what can be imported.
+fn importable(survey: &Survey) -> BTreeSet<&str> {
+    let tops = survey.files.iter().filter_map(|file| {
+        let (top, rest) = file.place.split_once('/').unwrap_or((&file.place, ""));
+        let module = top.strip_suffix(".py").filter(|_| rest.is_empty());
+        let package = (rest.contains(".py") && !top.starts_with("*.")).then_some(top);
+        module.or(package)
+    });
+    tops.collect()
+}
+
+fn new_packages(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let Some(baseline) = comparison.baseline else { return };
+    let before = importable(baseline);
+    for top in importable(comparison.candidate).difference(&before) {
+        let evidence = format!("import {top}");
+        found.push(finding(&CHECKS[ENTRY], Severity::Look, Since::New, &evidence));
+    }
 }
 
 fn npm(survey: &Survey) -> Option<&Map<String, Value>> {
@@ -182,9 +207,7 @@ fn loaded(
     for member in comparison.members() {
         let check = match member.key.split('.').next().unwrap_or_default() {
             "bin" => &CHECKS[BIN],
-            "main" | "module" | "browser" | "exports" | "imports" | "types" | "type" => {
-                &CHECKS[ENTRY]
-            }
+            "main" | "module" | "browser" | "exports" | "imports" | "type" => &CHECKS[ENTRY],
             _ => continue,
         };
         let Some(value) = member.after else { continue };
@@ -269,18 +292,18 @@ fn entry_points(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-fn data(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     for file in &comparison.candidate.files {
-        let outside = ["scripts", "data", "headers"]
+        let lands = ["scripts", "data", "headers"]
             .into_iter()
             .any(|scheme| file.place.starts_with(&format!("*.data/{scheme}/")));
-        if !outside || !comparison.touched(file) {
+        if !lands || !comparison.touched(file) {
             continue;
         }
         let since =
             if comparison.before(file).is_some() { Since::Changed } else { comparison.since_new() };
         let evidence = if file.format == Format::Text { "" } else { file.format.words() };
-        found.push(at(file, finding(&CHECKS[DATA], Severity::Look, since, evidence)));
+        found.push(at(file, finding(&CHECKS[OUTSIDE], Severity::Look, since, evidence)));
     }
 }
 
