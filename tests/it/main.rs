@@ -27,6 +27,7 @@ mod pages;
 mod passkeys;
 mod people;
 mod readers;
+mod review;
 mod schema;
 mod sessions;
 mod setup;
