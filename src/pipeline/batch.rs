@@ -159,7 +159,6 @@ pub async fn begin(
             ceremony: CeremonyPurpose::ApproveBatch,
             verdict: Verdict::Approve,
             purpose: Purpose::ApproveBatch,
-            verdict: Verdict::Approve,
             release: None,
             proposal: None,
             statement: batch.to_bytes(),
