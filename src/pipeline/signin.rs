@@ -47,8 +47,8 @@ pub const KEYS_MAX: usize = 20;
 pub const KEY_NAME_MAX: usize = 60;
 /// Longest page to return to after signing in, in bytes.
 pub const NEXT_MAX: usize = 512;
-/// Sign-ins that may be open at once, by passkey and by single sign-on. They belong to nobody yet, so without a bound anybody could
-/// fill the database.
+/// Sign-ins that may be open at once, by passkey and by single sign-on. They belong to nobody yet, so
+/// without a bound anybody could fill the database.
 pub const SIGN_INS_OPEN_MAX: u64 = 10_000;
 /// A session's last use is written at most this often, so that reading pages seldom writes.
 const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);

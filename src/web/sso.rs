@@ -7,11 +7,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use governor::Quota;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -63,11 +63,13 @@ async fn leave(
     Ok((away(&app, &cookie), Redirect::to(&place)).into_response())
 }
 
-fn away(
-    app: &App,
-    cookie: &secrecy::SecretString,
-) -> [(header::HeaderName, header::HeaderValue); 1] {
+fn away(app: &App, cookie: &SecretString) -> [(HeaderName, HeaderValue); 1] {
     [(header::SET_COOKIE, away_cookie(app, cookie.expose_secret(), AWAY_MAX.as_secs()))]
+}
+
+/// Goes on by itself. Addresses and own paths are visible ASCII, so this is always a header value.
+fn onward(place: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("0;url={place}")).unwrap_or(HeaderValue::from_static("0;url=/"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,8 +93,9 @@ async fn link(
         text: "It says who you are there, and sends you back.".to_owned(),
         place,
     };
+    let onward = [(header::REFRESH, onward(&page.place))];
     let answer = show(StatusCode::OK, &page)?;
-    Ok((away(&app, &cookie), answer).into_response())
+    Ok((away(&app, &cookie), onward, answer).into_response())
 }
 
 async fn unlink(
@@ -141,5 +144,6 @@ async fn come_back(
         text: "To sign or change anything you need your passkey.".to_owned(),
         place,
     };
-    Ok((cookies, show(StatusCode::OK, &page)?).into_response())
+    let onward = [(header::REFRESH, onward(&page.place))];
+    Ok((cookies, onward, show(StatusCode::OK, &page)?).into_response())
 }

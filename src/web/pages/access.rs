@@ -181,15 +181,19 @@ async fn login(
 async fn keys(visit: Visit) -> Answer {
     let (store, person) = (&visit.app.store, visit.viewer.person);
     let keys = people::my_keys(store, person).await?;
-    let several = keys.len() > 1;
+    let (several, reads) = (keys.len() > 1, visit.viewer.session.reads_only);
     let mut sessions = sessions::mine(store, person, visit.now).await?;
     let here = visit.viewer.session.id;
     sessions.sort_by_key(|session| session.id != here);
     let page = KeysPage {
         layout: visit.layout(Section::Keys, "My keys").await?,
-        keys: keys.into_iter().map(|key| key_card(key, several, visit.now)).collect(),
+        keys: keys.into_iter().map(|key| key_card(key, several && !reads, visit.now)).collect(),
         ceremony: "/me/keys".to_owned(),
-        sessions: sessions.into_iter().map(|row| session_row(row, here, visit.now)).collect(),
+        reading: reads,
+        sessions: sessions
+            .into_iter()
+            .map(|row| session_row(row, (here, reads), visit.now))
+            .collect(),
         leave: format!("/people/{person}/leave"),
         sso: match &visit.app.directory {
             Some(directory) => {
@@ -203,7 +207,7 @@ async fn keys(visit: Visit) -> Answer {
     show(StatusCode::OK, &page).map(may_enrol)
 }
 
-fn session_row(session: Session, here: SessionId, now: Timestamp) -> SessionRow {
+fn session_row(session: Session, (here, reads): (SessionId, bool), now: Timestamp) -> SessionRow {
     let reading = if session.reads_only { ", for reading" } else { "" };
     SessionRow {
         browser: session.browser,
@@ -211,7 +215,7 @@ fn session_row(session: Session, here: SessionId, now: Timestamp) -> SessionRow 
         began: When::new(session.created_at, now),
         seen: When::new(session.seen_at, now),
         here: session.id == here,
-        end: (session.id != here).then(|| format!("/me/sessions/{}/end", session.id)),
+        end: (session.id != here && !reads).then(|| format!("/me/sessions/{}/end", session.id)),
     }
 }
 

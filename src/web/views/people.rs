@@ -201,6 +201,8 @@ pub struct KeysPage {
     pub keys: Vec<KeyCard>,
     /// Base of the enrolment ceremony: `/me/keys`.
     pub ceremony: String,
+    /// The session reads, so nothing that changes anything is offered.
+    pub reading: bool,
     /// Where the reader is signed in, this session first.
     pub sessions: Vec<SessionRow>,
     /// `/people/{id}/leave`.

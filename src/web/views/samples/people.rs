@@ -226,6 +226,7 @@ pub(super) fn keys() -> KeysPage {
             remove: None,
         }],
         ceremony: "/me/keys".to_owned(),
+        reading: false,
         sessions: vec![
             SessionRow {
                 browser: "Firefox on Linux".to_owned(),
@@ -252,6 +253,8 @@ pub(super) fn keys() -> KeysPage {
 /// Somebody who lost their keys and waits for the others, in a session for reading.
 pub(super) fn keys_waiting() -> KeysPage {
     let mut page = keys();
+    page.reading = true;
+    page.sessions.truncate(1);
     page.layout.alarms = vec![super::reading(), super::recovery()];
     page.keys = vec![KeyCard {
         name: "New phone".to_owned(),
