@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use secrecy::SecretString;
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::blobs::Blobs;
 use crate::config::Config;
@@ -18,6 +20,7 @@ use crate::domain::log::note::{Signer, Signs};
 use crate::inspect;
 use crate::keyfile;
 use crate::oidc::Verifier;
+use crate::oidc::sso::{SingleSignOn, SsoSettings};
 use crate::outbound::{Http, HttpSettings};
 use crate::passkeys::Passkeys;
 use crate::pipeline::ci::{Exchange, IssuerRate};
@@ -28,6 +31,7 @@ use crate::pipeline::log::Trouble;
 use crate::pipeline::log::notary::{Notary, NotarySettings};
 use crate::pipeline::registries::Registries;
 use crate::pipeline::signin::{self, ClaimCode};
+use crate::pipeline::sso::Directory;
 use crate::pipeline::{self, Fault};
 use crate::store::Store;
 use crate::upstream;
@@ -44,6 +48,8 @@ pub struct App {
     pub store: Store,
     /// WebAuthn.
     pub passkeys: Passkeys,
+    /// Signs people in for reading, where it is configured.
+    pub directory: Option<Directory>,
     /// Judges CI tokens.
     pub exchange: Exchange,
     /// Takes uploads.
@@ -119,6 +125,7 @@ impl App {
         let roots = extra_roots(&config)?;
         let app = Self {
             passkeys: passkeys(&config)?,
+            directory: directory(&config, &roots)?,
             exchange: exchange(&config, &store, &roots)?,
             intake: intake(&config, &store, blobs),
             upstreams: upstream::Client::new(upstream::Settings {
@@ -288,6 +295,25 @@ fn authenticator_roots(config: &Config) -> pipeline::Result<Vec<Vec<u8>>> {
     Ok(roots)
 }
 
+fn directory(config: &Config, roots: &[Vec<u8>]) -> pipeline::Result<Option<Directory>> {
+    let Some(sso) = &config.sso else { return Ok(None) };
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|error| Fault::new("reading `sso.client_secret_file`", error))?;
+        Ok::<_, Fault>(SecretString::from(text.trim()))
+    };
+    let settings = SsoSettings {
+        issuer: sso.issuer.clone(),
+        hosts: sso.hosts.clone(),
+        client_id: sso.client_id.clone(),
+        secret: sso.client_secret_file.as_ref().map(read).transpose()?,
+        redirect: format!("{}/login/sso/return", config.origin_text()),
+    };
+    let flow = SingleSignOn::new(&http_settings(roots), settings)
+        .map_err(|error| Fault::new("building the client for single sign-on", error))?;
+    Ok(Some(Directory { flow, readers: sso.readers.clone() }))
+}
+
 fn exchange(config: &Config, store: &Store, roots: &[Vec<u8>]) -> pipeline::Result<Exchange> {
     let verifier = Verifier::new(&http_settings(roots))
         .map_err(|error| Fault::new("building the client for issuers", error))?;
@@ -353,6 +379,17 @@ impl App {
     /// What is known of the log from outside the database.
     pub fn trust(&self) -> Trust {
         Trust { genesis: self.genesis, founding: self.founding.get().copied() }
+    }
+
+    /// Pins a founding that another replica collected the last signature for, as a start would.
+    /// Until then this one sends nothing.
+    pub async fn adopt_founding(&self) -> pipeline::Result<()> {
+        if self.founding.get().is_none()
+            && let Some(found) = pinned_founding(&self.config, &self.store).await?
+        {
+            self.founding.get_or_init(|| found);
+        }
+        Ok(())
     }
 
     /// Pins the founding, before anything that it governs happens.

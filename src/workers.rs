@@ -96,6 +96,7 @@ pub async fn sweep_once(app: &App) -> pipeline::Result<()> {
     for release in staging::expire_overdue(&app.store, now).await? {
         app.progress.announce(release);
     }
+    app.adopt_founding().await?;
     governance::enact_due(&app.store, now).await?;
     signin::sweep(&app.store, now).await?;
     pipeline::ci::sweep(&app.store, now).await

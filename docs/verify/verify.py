@@ -3,54 +3,24 @@
 
     verify.py evidence.json --key 'releases.example/log+id+base64' [--digest sha256:…]
 
-Shares no code with the gateway and needs nothing but Python 3.9 and `cryptography`. Exits with 0 only
-if the log with that key says that every file was approved before it was sent.
+Shares no code with the gateway and needs nothing but Python 3.9, `cryptography` and the two files beside it. Exits
+with 0 only if the log with that key says that every file was approved before it was sent.
 """
 
 import argparse
 import base64
-import hashlib
-import json
+import pathlib
 import sys
-from datetime import datetime, timedelta
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from governance import Governed
+from rules import (SIGNERS, able, canonical, digest, expect, filled, find_key, is_hardware, met, named, reference,
+                   sha256, signed, strict, when)
 
 FORMAT = "countersign/evidence/v1"
-TOLD = ("credential_sealed", "publisher_revised", "publisher_removed")  # What happened, not what may.
-SIGNERS = ("owner", "maintainer")
 ENDED = {"release_rejected": "rejected", "release_expired": "expired", "release_superseded": "superseded"}
-
-def expect(condition, message):
-    if not condition:
-        raise ValueError(message)
-
-def sha256(data):
-    return hashlib.sha256(data).digest()
-
-def canonical(value):
-    """The encoding of every document: no white space, members in their order."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-def strict(data):
-    """JSON whose objects have no member twice."""
-    def members(pairs):
-        expect(len({name for name, _ in pairs}) == len(pairs), "a member appears twice")
-        return dict(pairs)
-    return json.loads(data, object_pairs_hook=members)
-
-def unpadded(text):
-    """Base64url without padding, in the one spelling that it has."""
-    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    expect(base64.urlsafe_b64encode(data).rstrip(b"=").decode() == text, "base64url is not canonical")
-    return data
-
-def when(text, later=0):
-    """A time, so many seconds later, as something that compares; fractions have any length."""
-    whole, _, fraction = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(whole) + timedelta(seconds=later), fraction.ljust(9, "0")
+TERMS = ("reason", "no_author", "not_before", "embargo")
 
 class LogKey:
     """A verifier key, `name+id+base64` (docs/log.md)."""
@@ -109,38 +79,23 @@ def read_entries(bundle, size, root):
     return entries
 
 class Replay:
-    """People, rules and registries as the log had them, and what was decided about one release."""
+    """What was in force, and what was decided about one release."""
 
     def __init__(self, genesis, release):
-        self.origin, self.instance, self.release = genesis["origin"], genesis["instance"], release
-        self.roster, self.policies, self.packages, self.upstreams = None, {}, {}, {}
+        self.governed, self.release = Governed(genesis), release
         self.sealed, self.decisions, self.hold, self.ended = None, [], None, None
 
     def apply(self, kind, event, at):
-        expect(kind != "genesis", "there is a second genesis entry")
-        if kind == "roster_revised":
-            expected = self.roster["revision"] + 1 if self.roster else 1
-            expect(event["roster"]["revision"] == expected, "a roster revision is missing")
-            self.roster = event["roster"]
-        elif kind == "policy_revised":
-            policy = event["policy"]
-            revisions = self.policies.setdefault(policy["id"], [])
-            expect(policy["revision"] == len(revisions) + 1, "a policy revision is missing")
-            revisions.append(policy)
-        elif kind == "upstream_revised":
-            self.upstreams[event["upstream"]["id"]] = event["upstream"]
-        elif kind == "package_revised":
-            self.packages[event["package"]["id"]] = event["package"]
-        elif event.get("release") == self.release:
+        if event.get("release") == self.release:
             self.apply_own(kind, event, at)
-        else:
-            expect("release" in event or kind in TOLD, f"entries of the kind {kind} are not judged here")
+        elif not self.governed.apply(kind, event, at):
+            expect("release" in event, f"entries of the kind {kind} are not judged here")
 
     def apply_own(self, kind, event, at):
         if kind == "release_sealed":
             expect(self.sealed is None, "the release was sealed twice")
             manifest = strict(event["manifest"])
-            ours = manifest["release"] == self.release and manifest["instance"] == self.instance
+            ours = manifest["release"] == self.release and manifest["instance"] == self.governed.instance
             expect(ours and manifest["format"] == "countersign/manifest/v1", "the manifest is another's")
             policy = self.policy(manifest)
             under = (event["policy"], event["policy_revision"])
@@ -149,78 +104,83 @@ class Replay:
             self.sealed = {**event, "document": manifest, "rule": policy}
         elif kind == "decided":
             expect(self.sealed, "a decision came before the seal")
-            self.decisions.append((event["decision"], at, self.roster, self.policy(self.sealed["document"])))
+            roster, policy = self.governed.roster, self.policy(self.sealed["document"])
+            self.decisions.append((event["decision"], at, roster, policy))
         elif kind in ("release_held", "release_resumed"):
             self.hold = kind == "release_held"
         elif kind in ENDED:
             self.ended = ENDED[kind]
 
     def policy(self, manifest):
-        return self.policies[self.packages[manifest["package_id"]]["policy"]][-1]
+        return self.governed.policies[self.governed.packages[manifest["package_id"]]["policy"]]
 
     def authorise(self, at):
         """Returns the approvals that count, or says why nothing may be sent."""
         expect(self.sealed, "the release is not sealed")
         expect(self.ended is None, f"the release is {self.ended}")
         expect(when(at) < when(self.sealed["expires_at"]), "the release expired")
-        upstream = self.upstreams[self.packages[self.sealed["document"]["package_id"]]["upstream"]]
+        governed, manifest = self.governed, self.sealed["document"]
+        scopes = ("everything", {"package": manifest["package_id"]})
+        expect(not any(scope in governed.frozen for scope in scopes), "releases are frozen")
+        upstream = governed.upstreams[governed.packages[manifest["package_id"]]["upstream"]]
         goes = {"upstream": upstream["id"], "url": upstream["url"]}
-        expect(goes == self.sealed["document"]["destination"], "the destination changed")
+        expect(goes == manifest["destination"], "the destination changed")
         starter = self.starter()
         expect(not self.hold, "the release is on hold")
-        votes = [(vote[0], vote[1]) for vote in self.decisions if self.counts(*vote)]
-        for policy in (self.sealed["rule"], self.policy(self.sealed["document"])):  # Both must hold.
-            able = self.able(policy, at)
-            rejections = [v for v, _ in votes if v["verdict"] == "reject" and v["person"] in able]
+        rules = (self.sealed["rule"], self.policy(manifest))  # Both must hold.
+        alone = max(rule["required"] + rule["more_on_findings"] for rule in rules) == 1
+        expect(governed.founded or alone, "the installation was not founded")
+        votes = [(vote[0], vote[1], strict(vote[0]["statement"])) for vote in self.decisions if self.counts(*vote)]
+        for policy in rules:
+            may = able(governed.roster, named(policy), at, probation=True)
+            rejections = [vote for vote, _, _ in votes if vote["verdict"] == "reject" and vote["person"] in may]
             expect(not rejections, "somebody rejected the release")
-            if not policy["triggering_actor_counts"]:
-                able.discard(starter)
-            said = [(v, t, strict(v["statement"])) for v, t in votes if v["verdict"] == "approve"]
-            found, counted = bool(self.sealed["document"]["findings"]), []
-            for vote, time, terms in sorted(said, key=lambda vote: when(vote[1])):
-                noted = terms["reason"] is not None or not (found and policy["note_on_findings"])
-                if vote["person"] in able and noted and (terms["no_author"] or policy["authors_count"]):
-                    counted.append((vote, time, terms))
-            later = [when(terms["not_before"]) for _, _, terms in said if terms["not_before"]]
-            expect(self.goes(policy, counted, found, later, when(at)), "more approvals, or more time, were needed")
+            counted = self.counted(policy, votes, starter, at)
+            expect(self.goes(policy, counted, votes, at), "more approvals, or more time, were needed")
         return [(vote, time) for vote, time, _ in counted]
 
-    def goes(self, policy, counted, found, later, at):
+    def counted(self, policy, votes, starter, at):
+        """The approvals that count under a policy, in the order of their times."""
+        may = able(self.governed.roster, named(policy), at)
+        if not policy["triggering_actor_counts"]:
+            may.discard(starter)
+        noted = self.sealed["document"]["findings"] and policy["note_on_findings"]
+        return sorted((
+            (vote, time, terms) for vote, time, terms in votes
+            if vote["verdict"] == "approve" and vote["person"] in may and (terms["reason"] is not None or not noted)
+            and (terms["no_author"] or policy["authors_count"])
+        ), key=lambda vote: when(vote[1]))
+
+    def goes(self, policy, counted, votes, at):
         """Whether the approvals meet the policy, or its embargo rule, and nothing has to be waited for."""
-        places = [(group["required"], group["people"]) for group in policy["groups"]]
-        k = policy["required"] + (policy["more_on_findings"] if found else 0)
-        places.append((k - sum(asked for asked, _ in places), policy["members"]))
-        hard, embargo = policy["hardware"] or {"required": 0, "models": None}, policy["embargo"]
-        rules = [(counted, places, hard["required"], False, False)]
-        if embargo:
-            under = [vote for vote in counted if vote[2]["embargo"]]
-            skips = embargo["skips_cooling_off"], embargo["skips_schedule"]
-            rules.append((under, [(embargo["required"], embargo["people"])], 0, *skips))
-        for votes, places, keys, at_once, any_time in rules:
+        found, embargo = bool(self.sealed["document"]["findings"]), policy["embargo"]
+        times = [when(terms["not_before"]) for vote, _, terms in votes
+                 if vote["verdict"] == "approve" and terms["not_before"]]
+        waits = any(time > when(at) for time in times)
+        def cooled(votes, is_met, cooling):
             people, strong = set(), set()
             for vote, time, _ in votes:
                 people.add(vote["person"])
-                holder = find_key(self.roster, vote["assertion"]["credentialId"])[1]["authenticator"]
-                listed = hard["models"] is None or holder["aaguid"] in hard["models"]
-                strong |= {vote["person"]} if holder["attested"] and listed and not holder["synced"] else set()
-                if filled(places, people) == sum(asked for asked, _ in places) and filled(places, strong) >= keys:
-                    cooled = when(time, 0 if at_once else policy["cooling_off_secs"])
-                    if cooled <= at and (any_time or all(time <= at for time in later)):
-                        return True
-                    break
-        return False
+                key = find_key(self.governed.roster, vote["assertion"]["credentialId"])[1]
+                strong |= {vote["person"]} if is_hardware(policy, key) else set()
+                if is_met(people, strong):
+                    return when(time, cooling) <= when(at)
+            return False
+        cooling = policy["cooling_off_secs"]
+        if not waits and cooled(counted, lambda people, strong: met(policy, found, people, strong), cooling):
+            return True
+        under = [vote for vote in counted if vote[2]["embargo"]]
+        def embargoed(people, _):
+            return filled([(embargo["required"], embargo["people"])], people) == embargo["required"]
+        in_time = embargo and (embargo["skips_schedule"] or not waits)
+        return bool(in_time) and cooled(under, embargoed, 0 if embargo["skips_cooling_off"] else cooling)
 
     def starter(self):
         """The person who started the CI run; None for a declared bot."""
-        actor = self.sealed["started_by"]
-        people = [p["id"] for p in self.roster["people"] if actor in p["ci_identities"]]
-        expect(people or actor in self.roster["bots"], "it is not settled who started the CI run")
+        actor, roster = self.sealed["started_by"], self.governed.roster
+        people = [p["id"] for p in roster["people"] if actor in p["ci_identities"]]
+        expect(people or actor in roster["bots"], "it is not settled who started the CI run")
         return people[0] if people else None
-
-    def able(self, policy, at):
-        """Those of the policy who may sign and hold a key that counts."""
-        people = [p for p in self.roster["people"] if p["id"] in named(policy) and p["role"] in SIGNERS]
-        return {p["id"] for p in people if any(when(key["counts_from"]) <= when(at) for key in p["keys"])}
 
     def counts(self, decision, at, roster, policy):
         """Whether a decision is about this release, by a key that counted then and counts now."""
@@ -228,81 +188,38 @@ class Replay:
         if canonical(expected).decode() != decision["statement"] or when(at) >= when(self.sealed["expires_at"]):
             return False
         credential = decision["assertion"]["credentialId"]
-        (person, key), (person_now, key_now) = find_key(roster, credential), find_key(self.roster, credential)
-        if person is None or person_now is None:
+        (person, key), (now, key_now) = find_key(roster, credential), find_key(self.governed.roster, credential)
+        if person is None or now is None or person["id"] != decision["person"] or now["id"] != person["id"]:
             return False
-        then = person["id"] == decision["person"] and person["id"] in named(policy)
-        then = then and person["role"] in SIGNERS and when(key["counts_from"]) <= when(at)
-        now = person_now["id"] == person["id"] and key_now["public_key"] == key["public_key"]
-        return then and now and signed(self.origin, key["public_key"], decision)
+        in_time = decision["verdict"] == "reject" or when(key["counts_from"]) <= when(at)
+        then = in_time and person["id"] in named(policy) and person["role"] in SIGNERS
+        same = key_now["public_key"] == key["public_key"]
+        return then and same and signed(self.governed.origin, key["public_key"], decision, decision["verdict"])
 
     def statement(self, decision, roster, policy):
         """The statement that this person would be shown."""
         manifest, npm = self.sealed["document"], self.sealed["document"]["npm"] or {}
-        digest = {"sha256": sha256(canonical(policy)).hex(), "required": policy["required"]}
         return {
             "format": "countersign/statement/v1",
-            "origin": self.origin,
+            "origin": self.governed.origin,
             "decision": decision["verdict"],
             "person": decision["person"],
             **{name: manifest[name] for name in ("release", "ecosystem", "package", "version", "destination")},
             **{name: npm.get(name) for name in ("dist_tag", "access")},
             "files": [{m: file[m] for m in ("name", "size_bytes", "sha256")} for file in manifest["files"]],
             "manifest_sha256": sha256(self.sealed["manifest"].encode()).hex(),
-            "policy": {"id": policy["id"], "revision": policy["revision"], **digest},
-            "roster": {"revision": roster["revision"], "sha256": sha256(canonical(roster)).hex()},
-            **{name: strict(decision["statement"]).get(name) for name in ("reason", "no_author", "not_before", "embargo")},
+            "policy": reference(policy),
+            "roster": {"revision": roster["revision"], "sha256": digest(roster)},
+            **{name: strict(decision["statement"]).get(name) for name in TERMS},
             "not_after": self.sealed["expires_at"],
         }
-
-def named(policy):
-    return policy["members"] + (policy["embargo"]["people"] if policy["embargo"] else [])
-
-def filled(places, people):
-    """The most places that these people fill, one each: augmenting paths."""
-    seats, taken = [place for asked, place in places for _ in range(asked)], {}
-    def seat(person, tried):
-        for n in (n for n, place in enumerate(seats) if person in place and n not in tried):
-            tried.add(n)
-            if n not in taken or seat(taken[n], tried):
-                taken[n] = person
-                return True
-        return False
-    return sum(seat(person, set()) for person in people)
-
-def find_key(roster, credential):
-    keys = ((person, key) for person in roster["people"] for key in person["keys"])
-    return next((found for found in keys if found[1]["credential_id"] == credential), (None, None))
-
-def signed(origin, public_key, decision):
-    """Whether the assertion is this key's, over exactly this statement (Web Authentication 7.2)."""
-    assertion = decision["assertion"]
-    client_data, data = unpadded(assertion["clientDataJSON"]), unpadded(assertion["authenticatorData"])
-    tag = f"countersign/{decision['verdict']}/v1".encode()
-    challenge = sha256(tag + b"\0" + unpadded(decision["nonce"]) + sha256(decision["statement"].encode()))
-    client, host = strict(client_data), origin.split("://")[1].rsplit(":", 1)[0]
-    present, verified, eligible, backed_up, attested, extended = (data[32] >> bit & 1 for bit in (0, 2, 3, 4, 6, 7))
-    fits = (
-        client["type"] == "webauthn.get" and unpadded(client["challenge"]) == challenge
-        and client["origin"] == origin and data[:32] == sha256(host.encode())
-        and client.get("crossOrigin", False) is False and "topOrigin" not in client
-        and present and verified and eligible >= backed_up and not attested
-        and extended == (len(data) > 37)
-    )
-    cose = unpadded(public_key)
-    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + cose[10:42] + cose[45:])
-    try:
-        key.verify(unpadded(assertion["signature"]), data + sha256(client_data), ec.ECDSA(SHA256()))
-    except InvalidSignature:
-        return False
-    return fits
 
 def verify(data, key):
     """Returns the manifest, the approvals that counted, and the size of the log."""
     bundle = strict(data)
     expect(bundle.get("format") == FORMAT, f"expected an evidence bundle of format {FORMAT}")
     expect(canonical(bundle) == data, "the bundle was changed: it is not in the encoding that gateways write")
-    unsigned = sha256(canonical({**bundle, "signature": ""})).hex()
+    unsigned = digest({**bundle, "signature": ""})
     key.check(f"{FORMAT}\n{unsigned}\n", [bundle["signature"]])
     size, root = open_checkpoint(bundle["checkpoint"], key)
     entries = read_entries(bundle, size, root)
@@ -326,9 +243,7 @@ def main():
     parser.add_argument("--digest", help="SHA-256 of a file that has to be one of the release's")
     arguments = parser.parse_args()
     try:
-        with open(arguments.bundle, "rb") as file:
-            data = file.read()
-        manifest, approvals, size, names = verify(data, LogKey(arguments.key))
+        manifest, approvals, size, names = verify(pathlib.Path(arguments.bundle).read_bytes(), LogKey(arguments.key))
         digests = [file["sha256"] for file in manifest["files"]]
         wanted = (arguments.digest or digests[0]).removeprefix("sha256:")
         expect(wanted in digests, f"the release was approved, but {wanted} is none of its files")

@@ -35,6 +35,7 @@ pub struct Authorised {
     manifest: SealedManifest,
     upstream: UpstreamRecord,
     credential_sha256: Option<Sha256>,
+    policy: Policy,
     quorum: QuorumMet,
 }
 
@@ -78,6 +79,11 @@ impl Authorised {
         self.credential_sha256
     }
 
+    /// The policy in force.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Whose approvals counted.
     pub const fn quorum(&self) -> &QuorumMet {
         &self.quorum
@@ -94,6 +100,9 @@ pub enum NotAuthorised {
     /// The log is not the one this installation was told to trust.
     #[error("this is not the log that was pinned outside the database")]
     AnotherLog,
+    /// It takes two or more approvals, and no founder signed who they are yet (Q21).
+    #[error("this installation is not founded yet")]
+    Unfounded,
     /// Somebody stopped releases of this package or all of them (A17).
     #[error("releases are frozen")]
     Frozen,
@@ -220,6 +229,13 @@ impl Standing {
     pub fn has_findings(&self) -> bool {
         !self.manifest.manifest().findings.is_empty()
     }
+
+    /// Two or more approvals mean nothing while one owner alone says whose they are, so that nothing
+    /// of the kind is sent before the founding (Q21). One approval says no more than that.
+    pub fn needs_founding(&self) -> bool {
+        let policies = [&self.policy, &self.sealed_policy];
+        self.founding.is_none() && policies.iter().any(|policy| policy.required_with(true) > 1)
+    }
 }
 
 /// Decides whether `release` may be published at `now`.
@@ -249,6 +265,7 @@ pub fn authorise(
     if now >= standing.expires_at {
         return Err(NotAuthorised::Expired(standing.expires_at));
     }
+    let unfounded = standing.needs_founding();
     if standing.frozen {
         return Err(NotAuthorised::Frozen);
     }
@@ -262,6 +279,7 @@ pub fn authorise(
     match standing.tally {
         Tally::Rejected { by } => Err(NotAuthorised::Rejected(by)),
         Tally::Pending { missing, .. } => Err(NotAuthorised::Pending { missing }),
+        Tally::Met(_) if unfounded => Err(NotAuthorised::Unfounded),
         Tally::Met(quorum) if now < quorum.not_before() => {
             Err(NotAuthorised::TooEarly(quorum.not_before()))
         }
@@ -270,6 +288,7 @@ pub fn authorise(
             manifest: standing.manifest,
             upstream,
             credential_sha256: standing.credential_sha256,
+            policy: standing.policy,
             quorum,
         }),
     }
@@ -291,12 +310,13 @@ pub fn standing(
     let (votes, discounted) = replay.votes(sealed, roster);
     let findings = !sealed.manifest.manifest().findings.is_empty();
     let count = |policy: &Policy| {
-        let able = roster.able_to_sign(&policy.named(), now);
-        let mut may_count = able.clone();
+        let mut may_count = roster.able_to_sign(&policy.named(), now);
+        // A key on probation objects already (W13).
+        let may_object = roster.holding_keys(&policy.named());
         if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts()) {
             may_count.remove(&person);
         }
-        let among = Electorate { may_count: &may_count, may_object: &able, findings };
+        let among = Electorate { may_count: &may_count, may_object: &may_object, findings };
         (tally(policy, among, &votes), may_count)
     };
     let (then, may_count_then) = count(&sealed.policy);

@@ -28,7 +28,8 @@ use crate::domain::roster::{Roster, RosterKey, RosterRefusal};
 use crate::domain::statement::{PolicyReference, RosterReference};
 use crate::domain::upstream::CredentialPurpose;
 
-/// How long a person's further key waits before it counts (W13).
+/// How long a key that joins after the founding waits before its approvals count. It objects at
+/// once (W13).
 pub const PROBATION: SignedDuration = SignedDuration::from_hours(72);
 
 /// The log contradicts itself. Nobody may publish from it.
@@ -83,6 +84,11 @@ pub struct Open {
 }
 
 impl Open {
+    /// When the recovery key signed it instead of a quorum (Q19).
+    pub const fn recovered_at(&self) -> Option<Timestamp> {
+        self.recovered_at
+    }
+
     /// Who decided what, in order.
     pub fn votes(&self) -> impl Iterator<Item = (PersonId, Verdict, Timestamp)> + '_ {
         self.votes.iter().map(|cast| (cast.person, cast.verdict, cast.at))
@@ -158,6 +164,16 @@ pub enum ProposalState {
     Stale(Inapplicable),
 }
 
+impl ProposalState {
+    /// How many signatures are missing, at least, while some are.
+    pub const fn missing(&self) -> Option<u32> {
+        match self {
+            Self::Pending { missing } => Some(*missing),
+            _ => None,
+        }
+    }
+}
+
 /// What the pages and the decision share about a proposal.
 #[derive(Debug, Clone)]
 pub struct ProposalStanding {
@@ -169,6 +185,8 @@ pub struct ProposalStanding {
     pub may_count: BTreeSet<PersonId>,
     /// Who may object.
     pub may_object: BTreeSet<PersonId>,
+    /// Whose signatures count so far.
+    pub counted: BTreeSet<PersonId>,
     /// Where it is.
     pub state: ProposalState,
 }
@@ -261,6 +279,16 @@ impl Governed {
         self.packages.get(&id).ok_or(Unsound("the package of a sealed release is not in the log"))
     }
 
+    /// Every package.
+    pub fn packages(&self) -> impl Iterator<Item = &PackageRecord> {
+        self.packages.values()
+    }
+
+    /// A publisher.
+    pub fn publisher(&self, id: PublisherId) -> Option<&PublisherRecord> {
+        self.publishers.get(&id)
+    }
+
     /// An upstream.
     pub fn upstream(&self, id: UpstreamId) -> Option<&UpstreamRecord> {
         self.upstreams.get(&id)
@@ -269,6 +297,11 @@ impl Governed {
     /// Digest of an upstream's sealed publish credential.
     pub fn credential(&self, id: UpstreamId) -> Option<Sha256> {
         self.credentials.get(&id).copied()
+    }
+
+    /// Whether a signature over a proposal is one of the offline recovery key (Q19).
+    pub fn is_of_recovery_key(&self, proposal: &Sha256, signature: &RecoverySignature) -> bool {
+        self.founded.as_ref().is_some_and(|founded| founded.recovery.signed(proposal, signature))
     }
 
     /// The founding, once enough founders signed it.
@@ -415,12 +448,21 @@ impl Governed {
         if delay < founding::DELAY_MIN || delay > founding::DELAY_MAX {
             return Err(Unsound("the delay of the founding is out of bounds"));
         }
+        if self.policy(founding.governing)?.required() < self.strictest() {
+            return Err(Unsound("fewer founders would sign than a package asks for"));
+        }
         self.unfounded = Some(Unfounded {
             founding: founding.clone(),
             signed_by: BTreeSet::new(),
             with_hardware: BTreeSet::new(),
         });
         Ok(())
+    }
+
+    /// Most approvals that the policy of a package asks for: at least as many founders sign (Q21).
+    pub fn strictest(&self) -> u32 {
+        let policies = self.packages.values().filter_map(|it| self.policies.get(&it.policy));
+        policies.map(|policy| policy.required()).max().unwrap_or(1)
     }
 
     fn sign_founding(&mut self, decision: &Decision, at: Timestamp) -> Result<(), Unsound> {
@@ -526,6 +568,9 @@ impl Governed {
             .proposals
             .get_mut(&id)
             .ok_or(Unsound("a recovery is about a proposal that does not wait"))?;
+        if !open.proposal.is_about_keys() {
+            return Err(Unsound("a recovery changes more than keys"));
+        }
         if !founded.recovery.signed(&open.proposal.digest(), signature) {
             return Err(Unsound("the signature of a recovery does not verify"));
         }
@@ -593,7 +638,7 @@ impl Governed {
         let subjects = open.proposal.subjects();
         let everybody: BTreeSet<_> = roster.people.iter().map(|person| person.id).collect();
         let signers = roster.able_to_sign(&everybody, now);
-        let may_object: BTreeSet<_> = signers.difference(&subjects).copied().collect();
+        let may_object = roster.holding_keys(&everybody).difference(&subjects).copied().collect();
         let may_count = match takes {
             Takes::OneSignature => {
                 signers.iter().filter(|p| **p == open.proposal.by).copied().collect()
@@ -609,8 +654,13 @@ impl Governed {
             policies,
             may_count,
             may_object,
+            counted: BTreeSet::new(),
             state: ProposalState::Ready,
         };
+        let votes = self.counting(open)?;
+        let signed = votes.iter().filter(|cast| cast.verdict == Verdict::Approve);
+        standing.counted =
+            signed.map(|cast| cast.person).filter(|p| standing.may_count.contains(p)).collect();
         standing.state = self.state(open, &standing, now)?;
         Ok(standing)
     }
@@ -621,12 +671,7 @@ impl Governed {
         standing: &ProposalStanding,
         now: Timestamp,
     ) -> Result<ProposalState, Unsound> {
-        let roster = self.roster()?;
-        // A vote counts while the key that made it does (A4).
-        let counts = |cast: &&Cast| {
-            roster.key(&cast.credential_id).is_some_and(|(person, _)| person.id == cast.person)
-        };
-        let votes: Vec<Cast> = open.votes.iter().filter(counts).cloned().collect();
+        let votes = self.counting(open)?;
         let objection = votes.iter().find(|cast| {
             cast.verdict == Verdict::Reject && standing.may_object.contains(&cast.person)
         });
@@ -640,7 +685,9 @@ impl Governed {
             return Ok(ProposalState::Stale(why));
         }
         if standing.takes == Takes::OneSignature && open.recovered_at.is_none() {
-            let signed = votes.iter().any(|cast| standing.may_count.contains(&cast.person));
+            let signed = votes.iter().any(|cast| {
+                cast.verdict == Verdict::Approve && standing.may_count.contains(&cast.person)
+            });
             return Ok(if signed {
                 ProposalState::Ready
             } else {
@@ -662,6 +709,15 @@ impl Governed {
         } else {
             ProposalState::Ready
         })
+    }
+
+    /// A vote counts while the key that made it does (A4).
+    fn counting(&self, open: &Open) -> Result<Vec<Cast>, Unsound> {
+        let roster = self.roster()?;
+        let counts = |cast: &&Cast| {
+            roster.key(&cast.credential_id).is_some_and(|(person, _)| person.id == cast.person)
+        };
+        Ok(open.votes.iter().filter(counts).cloned().collect())
     }
 
     /// When the last signature came that completed every quorum, or how many are missing.
@@ -718,7 +774,8 @@ impl Governed {
         takes.max().unwrap_or(Takes::QuorumAndDelay)
     }
 
-    fn change_takes(&self, by: PersonId, change: &Change) -> Takes {
+    /// What one change would take by itself when `by` proposes it.
+    pub fn change_takes(&self, by: PersonId, change: &Change) -> Takes {
         let own = change.subject() == Some(by);
         match change {
             Change::Freeze { .. } | Change::RemovePublisher { .. } => Takes::OneSignature,
@@ -829,7 +886,7 @@ impl Governed {
         let mut roster = self.roster.as_ref().map_or_else(Roster::default, |r| r.as_ref().clone());
         let before = roster.clone();
         for change in &proposal.changes {
-            next.carry_out(&mut roster, proposal.by, change, at)?;
+            next.carry_out(&mut roster, change, at)?;
         }
         if roster != before {
             roster.revision += 1;
@@ -847,7 +904,6 @@ impl Governed {
     fn carry_out(
         &mut self,
         roster: &mut Roster,
-        by: PersonId,
         change: &Change,
         at: Timestamp,
     ) -> Result<(), Inapplicable> {
@@ -856,9 +912,7 @@ impl Governed {
             Change::ChangeRole { person, role } => roster.change_role(*person, *role)?,
             Change::RemovePerson { person } => roster.remove_person(*person)?,
             Change::AddKey { person, key } => {
-                // Whoever vouches for their own key waits (W13); others vouched for this one.
-                let earliest = if *person == by { at + PROBATION } else { at };
-                let counts_from = key.counts_from.max(earliest);
+                let counts_from = key.counts_from.max(at + PROBATION);
                 roster.add_key(*person, RosterKey { counts_from, ..key.clone() })?;
             }
             Change::RevokeKey { person, credential_id } => {

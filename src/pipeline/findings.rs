@@ -50,6 +50,17 @@ impl Finding {
             Self::StartedAgain(attempt) => format!("started_again:{attempt}"),
         }
     }
+
+    /// Whether it may stop a release, so that nobody approves it among others (W17).
+    pub const fn is_grave(&self) -> bool {
+        match self {
+            Self::Differs { .. } | Self::RunsAtInstall { .. } => true,
+            Self::UnprotectedRef(_)
+            | Self::NoEnvironment
+            | Self::OwnRunner(_)
+            | Self::StartedAgain(_) => false,
+        }
+    }
 }
 
 /// Everything there is to look at, the most telling first.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::store::{Store, StoreError, Tx};
 
 pub mod approval;
+pub mod batch;
 pub mod ci;
 pub mod evidence;
 pub mod findings;
@@ -21,13 +22,16 @@ pub mod forwarding;
 pub mod governance;
 pub mod hold;
 pub mod intake;
+pub mod leaving;
 pub mod log;
 pub mod people;
 pub mod registries;
 pub mod review;
+pub mod sessions;
 pub mod setup;
 pub mod signature;
 pub mod signin;
+pub mod sso;
 pub mod staging;
 pub mod submission;
 
@@ -53,6 +57,8 @@ pub enum Kind {
     NotFound,
     /// It contradicts what is already there, such as other bytes under a staged file name.
     Conflict,
+    /// Packages would be left that nobody can release. To be said aloud, and sent again.
+    LeavesUnreleasable,
     /// It was possible once and is over, such as approving an expired release.
     Gone,
     /// Too many of these in a short time. Wait.

@@ -13,10 +13,11 @@ use crate::domain::event::{Actor, Event};
 use crate::domain::ids::{InvitationId, PasskeyId, PersonId, ProposalId};
 use crate::domain::package::excerpt;
 use crate::domain::proposal::Change;
-use crate::domain::roster::{CiIdentity, Role, Roster};
+use crate::domain::roster::{CiIdentity, Role, Roster, fingerprint};
 use crate::entropy;
 use crate::passkeys::StoredPasskey;
-use crate::pipeline::governance::{Details, Entered, Wanted, enter};
+use crate::pipeline::governance::{Details, Entered, Proposer, Wanted, enter, governed_alone};
+use crate::pipeline::signin::lost_keys;
 use crate::pipeline::{Fault, Kind, Result, refuse, transaction};
 use crate::store::people::NewInvitation;
 use crate::store::signin::PasskeyRecord;
@@ -68,6 +69,8 @@ pub struct KeyOverview {
     pub created_at: Timestamp,
     /// Its signatures count from here on.
     pub counts_from: Timestamp,
+    /// What people compare before they vouch for it.
+    pub fingerprint: Sha256,
     /// The last accepted assertion.
     pub last_used_at: Option<Timestamp>,
     /// When an alarm suspended it.
@@ -112,11 +115,12 @@ pub async fn revise_roster(tx: &mut Tx, now: Timestamp, by: Actor) -> Result<Ros
 pub async fn add_person(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     name: &str,
     role: Role,
 ) -> Result<Entered<PersonId>> {
-    require_owner(tx, by).await?;
+    let by = by.into();
+    require_owner(tx, &by.actor).await?;
     let name = parse_name(name)?;
     if tx.person_named(&name).await?.is_some() {
         return refuse(
@@ -131,17 +135,19 @@ pub async fn add_person(
     Ok(Entered { value: person, proposal })
 }
 
-/// Invites a person who has not joined yet; earlier invitations of theirs end. Owners and the host
-/// may. Somebody who has joined adds keys in a session of their own: an invitation would let the
-/// inviter enrol a key in their name (W14).
+/// Invites a person to enrol a passkey; earlier invitations of theirs end. Owners and the host may.
+///
+/// Somebody who has joined lost their passkeys: the new one takes their place, which others decide
+/// once the installation is founded (W14), since whoever makes the invitation can use it. Their
+/// sessions end at once.
 pub async fn invite(tx: &mut Tx, now: Timestamp, by: &Actor, person: PersonId) -> Result<Invited> {
     require_owner(tx, by).await?;
     let invited = standing_person(tx, person).await?;
+    if *by == Actor::Person(person) {
+        return refuse(Kind::Conflict, "you are signed in, add a passkey to your own");
+    }
     if invited.joined_at.is_some() {
-        return refuse(
-            Kind::Conflict,
-            format!("expected somebody without a passkey, received `{}`", excerpt(&invited.name)),
-        );
+        tx.end_sessions_of(person).await?;
     }
     tx.revoke_invitations_of(person, now).await?;
     let token = entropy::token()?;
@@ -182,20 +188,21 @@ pub async fn revoke_invitation(
 pub async fn link_ci_identity(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     identity: CiIdentity,
     actor_name: &str,
     owner: IdentityOwner,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     let person = match owner {
         IdentityOwner::Bot => None,
         IdentityOwner::Person(person) => Some(standing_person(tx, person).await?),
     };
     let own = person.as_ref().is_some_and(|person| {
-        *by == Actor::Person(person.id) && person.role.may_sign() && person.joined_at.is_some()
+        by.actor == Actor::Person(person.id) && person.role.may_sign() && person.joined_at.is_some()
     });
     if !own {
-        require_owner(tx, by).await?;
+        require_owner(tx, &by.actor).await?;
     }
     let bounded = |text: &str| {
         (1..=CI_IDENTITY_MAX).contains(&text.len()) && !text.contains(char::is_control)
@@ -228,10 +235,11 @@ pub async fn link_ci_identity(
 pub async fn unlink_ci_identity(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     identity: &CiIdentity,
 ) -> Result<Option<ProposalId>> {
-    require_owner(tx, by).await?;
+    let by = by.into();
+    require_owner(tx, &by.actor).await?;
     if !tx.ci_identities().await?.iter().any(|known| known.identity == *identity) {
         return refuse(
             Kind::NotFound,
@@ -242,16 +250,41 @@ pub async fn unlink_ci_identity(
     enter(tx, by, vec![Wanted::plain(change)], now).await
 }
 
+/// Revokes every passkey of somebody who lost them or whose keys are in other hands: without one
+/// they are suspended (W14). Their sessions end at once; the keys go as soon as a quorum signed.
+pub async fn revoke_keys(
+    tx: &mut Tx,
+    now: Timestamp,
+    by: impl Into<Proposer>,
+    person: PersonId,
+) -> Result<Option<ProposalId>> {
+    let by = by.into();
+    require_owner(tx, &by.actor).await?;
+    let standing = standing_person(tx, person).await?;
+    let governed = governed_alone(tx).await?;
+    let wanted = lost_keys(&governed, person)?;
+    if wanted.is_empty() {
+        let name = excerpt(&standing.name);
+        return refuse(Kind::Conflict, format!("expected somebody with keys, received `{name}`"));
+    }
+    if governed.founded().is_none() {
+        another_owner_stays(tx, &standing).await?;
+    }
+    tx.end_sessions_of(person).await?;
+    enter(tx, by, wanted, now).await
+}
+
 /// Gives a person another role. Owners and the host may; the last owner stays one.
 pub async fn change_role(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     person: PersonId,
     role: Role,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     tx.lock_log().await?;
-    require_owner(tx, by).await?;
+    require_owner(tx, &by.actor).await?;
     let before = standing_person(tx, person).await?;
     if role != Role::Owner {
         another_owner_stays(tx, &before).await?;
@@ -263,19 +296,26 @@ pub async fn change_role(
 }
 
 /// Removes a person: their sessions, invitations, passkeys and CI identities end with it, so
-/// their signatures stop counting (A4). Owners, the host and the person may; the last owner stays.
+/// their signatures stop counting (A4), and what they may still hold at registries is listed.
+/// Owners, the host and the person may; the last owner stays. While a proposal about it waits, their
+/// sessions and invitations have ended; whoever leaves by themselves keeps theirs to sign with.
 pub async fn leave(
     tx: &mut Tx,
     now: Timestamp,
-    by: &Actor,
+    by: impl Into<Proposer>,
     person: PersonId,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     tx.lock_log().await?;
-    if *by != Actor::Person(person) {
-        require_owner(tx, by).await?;
+    if by.actor != Actor::Person(person) {
+        require_owner(tx, &by.actor).await?;
     }
     let before = standing_person(tx, person).await?;
     another_owner_stays(tx, &before).await?;
+    if by.actor != Actor::Person(person) {
+        tx.end_sessions_of(person).await?;
+        tx.revoke_invitations_of(person, now).await?;
+    }
     enter(tx, by, vec![Wanted::plain(Change::RemovePerson { person })], now).await
 }
 
@@ -292,16 +332,17 @@ pub enum Added {
 pub async fn add_and_invite(
     store: &Store,
     now: Timestamp,
-    by: Actor,
+    by: impl Into<Proposer>,
     name: String,
     role: Role,
 ) -> Result<Added> {
+    let by = by.into();
     transaction(store, move |tx| {
         Box::pin(async move {
             match add_person(tx, now, &by, &name, role).await? {
                 Entered { proposal: Some(proposal), .. } => Ok(Added::Proposed(proposal)),
                 Entered { value: person, .. } => {
-                    invite(tx, now, &by, person).await.map(Added::Invited)
+                    invite(tx, now, &by.actor, person).await.map(Added::Invited)
                 }
             }
         })
@@ -363,7 +404,7 @@ pub(super) async fn open_invitation(
     }
 }
 
-async fn require_owner(tx: &mut Tx, by: &Actor) -> Result<()> {
+pub(super) async fn require_owner(tx: &mut Tx, by: &Actor) -> Result<()> {
     let allowed = match by {
         Actor::Host => true,
         Actor::Publisher(_) | Actor::Gateway => false,
@@ -374,7 +415,7 @@ async fn require_owner(tx: &mut Tx, by: &Actor) -> Result<()> {
     if allowed { Ok(()) } else { refuse(Kind::Forbidden, "only owners may do this") }
 }
 
-async fn standing_person(tx: &mut Tx, id: PersonId) -> Result<PersonRecord> {
+pub(super) async fn standing_person(tx: &mut Tx, id: PersonId) -> Result<PersonRecord> {
     match tx.person(id).await? {
         Some(person) if person.left_at.is_none() => Ok(person),
         _ => refuse(Kind::NotFound, format!("expected somebody on the roster, received `{id}`")),
@@ -422,6 +463,7 @@ fn key_overview(key: &PasskeyRecord) -> Result<KeyOverview> {
         synced: key.backup_eligible,
         created_at: key.created_at,
         counts_from: key.counts_from,
+        fingerprint: fingerprint(&key.public_key),
         last_used_at: key.last_used_at,
         suspended_at: key.suspended_at,
     })

@@ -75,6 +75,12 @@ pub struct ReleaseView {
 }
 
 impl ReleaseView {
+    /// What stops it besides missing approvals, while there is anything to stop.
+    pub fn stopped(&self) -> Option<Stopped> {
+        let waits = matches!(self.record.state, State::Awaiting | State::Approved);
+        Stopped::by(self.standing.as_ref().filter(|_| waits)?)
+    }
+
     /// The pause that is on, while there is anything to pause.
     pub fn hold(&self) -> Option<&Hold> {
         let waits = matches!(self.record.state, State::Awaiting | State::Approved);
@@ -146,6 +152,30 @@ fn claims(record: &ReleaseRecord) -> Result<Claims> {
         .map_err(|error| Fault::new("reading stored claims", error).into())
 }
 
+/// What stops a release besides missing approvals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Somebody pauses it (Q10).
+    Held,
+    /// It takes two or more approvals, and the installation is not founded (Q21).
+    Unfounded,
+    /// Its package or everything is frozen (A17).
+    Frozen,
+}
+
+impl Stopped {
+    /// What stops a release that stands so, the nearest first.
+    pub fn by(standing: &Standing) -> Option<Self> {
+        if standing.hold.is_some() {
+            Some(Self::Held)
+        } else if standing.needs_founding() {
+            Some(Self::Unfounded)
+        } else {
+            standing.frozen.then_some(Self::Frozen)
+        }
+    }
+}
+
 /// One row of a list of releases.
 #[derive(Debug)]
 pub struct ReleaseRow {
@@ -161,8 +191,8 @@ pub struct ReleaseRow {
     pub others: Vec<String>,
     /// What the viewer decided, and when.
     pub own: Option<(Verdict, Timestamp)>,
-    /// Whether somebody pauses it.
-    pub on_hold: bool,
+    /// What stops it besides missing approvals.
+    pub stopped: Option<Stopped>,
     /// Until when it waits although enough people approved.
     pub waits_until: Option<Timestamp>,
     /// Number of files.
@@ -198,14 +228,14 @@ pub async fn releases(
         let own = own.map(|decision| (decision.decision.verdict, decision.at));
         let voted = own.is_some();
         let (mut cannot, mut others) = (None, Vec::new());
-        let (mut count, mut waits_for_viewer, mut on_hold) = (None, false, false);
+        let (mut count, mut waits_for_viewer, mut stopped) = (None, false, None);
         let mut waits_until = None;
         if matches!(record.state, State::Awaiting | State::Approved) {
             let log = tx.log_for_release(record.id).await?;
             let standing = standing(&log, record.id, now)
                 .map_err(|why| Fault::new("replaying the log", why))?;
             count = Some(counted(&standing));
-            on_hold = standing.hold.is_some();
+            stopped = Stopped::by(&standing);
             waits_until = standing.waits_until(now);
             cannot = may_decide(&record, &standing, viewer, Verdict::Approve, (voted, now)).err();
             waits_for_viewer = cannot.is_none();
@@ -233,7 +263,7 @@ pub async fn releases(
                 .collect(),
             count,
             waits_for_viewer,
-            on_hold,
+            stopped,
             waits_until,
             record,
         });

@@ -198,6 +198,21 @@ impl Tx {
         Ok(())
     }
 
+    /// Has every open job looked at again now, but those that a worker has.
+    pub async fn hasten_jobs(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- jobs: none waits any longer
+                update jobs set run_at = $1
+                where run_at > $1 and finished_at is null and lease_until is null",
+            )
+            .bind(micros(now))
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
     /// Ends a job.
     pub async fn finish_job(
         &mut self,

@@ -40,6 +40,8 @@ pub struct InvitationRecord {
     pub person_name: String,
     /// What they will be.
     pub role: Role,
+    /// They have joined before: what they enrol replaces the keys they lost.
+    pub replaces: bool,
     /// Who invited them; `None` when a set-up file or the claim did.
     pub invited_by: Option<PersonId>,
     /// What the inviter is called.
@@ -121,6 +123,7 @@ row! {
         person_id: Vec<u8>,
         person_name: String,
         role: String,
+        joined_at: Option<i64>,
         invited_by: Option<Vec<u8>>,
         inviter_name: Option<String>,
         created_at: i64,
@@ -139,6 +142,7 @@ impl InvitationRow {
             person: sound(PersonId::from_slice(&self.person_id), INVITATIONS, "person_id")?,
             person_name: self.person_name,
             role: sound(Role::parse(&self.role), PEOPLE, "role")?,
+            replaces: self.joined_at.is_some(),
             invited_by: person_opt(self.invited_by, INVITATIONS, "invited_by")?,
             inviter_name: self.inviter_name,
             created_at: timestamp(self.created_at, INVITATIONS, "created_at")?,
@@ -281,6 +285,22 @@ impl Tx {
         rows.into_iter().map(PersonRow::record).collect()
     }
 
+    /// What everybody is called, those who left included.
+    pub async fn names(&mut self) -> Result<BTreeMap<PersonId, String>, StoreError> {
+        let rows: Vec<(Vec<u8>, String)> = on!(self, c, {
+            sqlx::query_as(
+                "-- people: names, also of those who left
+                select id, name from people",
+            )
+            .fetch_all(c)
+            .await?
+        });
+        let named = |(id, name): (Vec<u8>, String)| {
+            Ok((sound(PersonId::from_slice(&id), "people", "id")?, name))
+        };
+        rows.into_iter().map(named).collect()
+    }
+
     /// Notes that a person enrolled their first passkey. `false` when they did before, or left.
     pub async fn mark_joined(&mut self, id: PersonId, now: Timestamp) -> Result<bool, StoreError> {
         let marked = on!(self, c, {
@@ -365,8 +385,9 @@ impl Tx {
         let row: Option<InvitationRow> = on!(self, c, {
             sqlx::query_as(
                 "-- invitations: one by its secret
-                select i.id, i.person_id, p.name as person_name, p.role, i.invited_by,
-                  b.name as inviter_name, i.created_at, i.expires_at, i.used_at, i.revoked_at
+                select i.id, i.person_id, p.name as person_name, p.role, p.joined_at,
+                  i.invited_by, b.name as inviter_name, i.created_at, i.expires_at, i.used_at,
+                  i.revoked_at
                 from invitations i
                 join people p on p.id = i.person_id
                 left join people b on b.id = i.invited_by
@@ -387,8 +408,9 @@ impl Tx {
         let rows: Vec<InvitationRow> = on!(self, c, {
             sqlx::query_as(
                 "-- invitations: the open ones
-                select i.id, i.person_id, p.name as person_name, p.role, i.invited_by,
-                  b.name as inviter_name, i.created_at, i.expires_at, i.used_at, i.revoked_at
+                select i.id, i.person_id, p.name as person_name, p.role, p.joined_at,
+                  i.invited_by, b.name as inviter_name, i.created_at, i.expires_at, i.used_at,
+                  i.revoked_at
                 from invitations i
                 join people p on p.id = i.person_id
                 left join people b on b.id = i.invited_by

@@ -868,6 +868,24 @@ impl Tx {
     }
 }
 
+impl Tx {
+    /// What publishers are called, removed ones included.
+    pub async fn publisher_names(&mut self) -> Result<BTreeMap<PublisherId, String>, StoreError> {
+        let rows: Vec<(Vec<u8>, String)> = on!(self, c, {
+            sqlx::query_as(
+                "-- setup: names of publishers, also of removed ones
+                select id, name from publishers",
+            )
+            .fetch_all(c)
+            .await?
+        });
+        let named = |(id, name): (Vec<u8>, String)| {
+            Ok((sound(PublisherId::from_slice(&id), "publishers", "id")?, name))
+        };
+        rows.into_iter().map(named).collect()
+    }
+}
+
 fn read_policy(body: &str) -> Result<Policy, StoreError> {
     sound(Policy::from_bytes(body.as_bytes()), "policy_revisions", "body")
 }

@@ -104,6 +104,7 @@ pub const fn pypi_status(kind: Kind) -> StatusCode {
         | Kind::Forbidden
         | Kind::NotFound
         | Kind::Conflict
+        | Kind::LeavesUnreleasable
         | Kind::Gone => StatusCode::BAD_REQUEST,
     }
 }
@@ -122,6 +123,7 @@ pub const fn npm_status(kind: Kind) -> StatusCode {
         | Kind::NotTrusted
         | Kind::Forbidden
         | Kind::Conflict
+        | Kind::LeavesUnreleasable
         | Kind::Gone => StatusCode::FORBIDDEN,
     }
 }

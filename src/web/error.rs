@@ -129,6 +129,11 @@ pub const fn table(kind: Kind) -> (StatusCode, &'static str, &'static str) {
         Kind::Conflict => {
             (StatusCode::CONFLICT, "conflict", "It contradicts what is already there")
         }
+        Kind::LeavesUnreleasable => (
+            StatusCode::CONFLICT,
+            "leaves-unreleasable",
+            "Packages would be left that nobody can release",
+        ),
         Kind::Gone => (StatusCode::GONE, "gone", "It is too late for this"),
         Kind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many requests"),
     }

@@ -137,7 +137,8 @@ const fn mint_code(kind: Kind) -> (StatusCode, &'static str) {
         | Kind::BadArtifact
         | Kind::Forbidden
         | Kind::NotFound
-        | Kind::Conflict => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-publisher"),
+        | Kind::Conflict
+        | Kind::LeavesUnreleasable => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-publisher"),
     }
 }
 
@@ -201,9 +202,12 @@ const fn npm_exchange_status(kind: Kind) -> StatusCode {
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
-        Kind::NotTrusted | Kind::Forbidden | Kind::BadArtifact | Kind::Conflict | Kind::Gone => {
-            StatusCode::FORBIDDEN
-        }
+        Kind::NotTrusted
+        | Kind::Forbidden
+        | Kind::BadArtifact
+        | Kind::Conflict
+        | Kind::LeavesUnreleasable
+        | Kind::Gone => StatusCode::FORBIDDEN,
     }
 }
 

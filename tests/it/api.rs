@@ -235,6 +235,7 @@ async fn submit_waits_and_says_by_its_exit_code_why_nothing_was_published() {
     let meanwhile = async {
         let mut ines = gateway.owner.clone();
         let mut mara = gateway.person("Mara Lindqvist", 2).await;
+        gateway.site.found(&mut ines, &mut mara).await;
         mara.decide(&awaiting(&gateway, "1.0.0").await, "reject").await;
 
         let refused = awaiting(&gateway, "3.0.0").await;

@@ -14,7 +14,7 @@ use countersign::entropy;
 use countersign::pipeline::approval::{self, Decided};
 use countersign::pipeline::people::{self, IdentityOwner};
 use countersign::pipeline::signature::Signer;
-use countersign::pipeline::{Kind, hold, staging};
+use countersign::pipeline::{Kind, hold, setup, staging};
 use countersign::store::signin::CEREMONIES_OPEN_MAX;
 use countersign::store::{Store, Tx};
 use jiff::SignedDuration;
@@ -39,7 +39,7 @@ async fn decided_entries(desk: &Desk, release: ReleaseId) -> Vec<&'static str> {
 #[tokio::test]
 async fn two_approvals_queue_a_job_that_publishes_what_they_named() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, mut mara, _]) = Desk::founded(store.clone()).await;
         assert_eq!(desk.approve(&mut ines).await, State::Awaiting);
         assert_eq!(decided_entries(&desk, desk.release).await, ["decided"]);
         assert_eq!(count(&store, "jobs").await, 0);
@@ -72,7 +72,7 @@ async fn two_approvals_queue_a_job_that_publishes_what_they_named() {
 #[tokio::test]
 async fn one_objection_ends_a_release_and_queues_nothing() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, mut jun]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, mut mara, mut jun]) = Desk::founded(store.clone()).await;
         desk.approve(&mut ines).await;
         let rejected = desk.decide(&mut mara, desk.release, Reject).await.unwrap();
         assert_eq!(rejected, Decided { release: desk.release, state: State::Rejected });
@@ -95,7 +95,7 @@ async fn one_objection_ends_a_release_and_queues_nothing() {
 #[tokio::test]
 async fn an_objection_stops_a_release_that_was_approved() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, mut jun]) = Desk::open(store).await;
+        let (desk, [mut ines, mut mara, mut jun]) = Desk::founded(store).await;
         desk.approve(&mut ines).await;
         desk.approve(&mut mara).await;
         desk.decide(&mut jun, desk.release, Reject).await.unwrap();
@@ -109,7 +109,7 @@ async fn an_objection_stops_a_release_that_was_approved() {
 #[tokio::test]
 async fn a_rejection_needs_a_reason_and_no_text_is_endless() {
     on_both(|store| async move {
-        let (desk, [ines, ..]) = Desk::open(store.clone()).await;
+        let (desk, [ines, ..]) = Desk::founded(store.clone()).await;
         let begin = async |verdict: Verdict, reason: Option<String>| {
             let (app, now) = (&desk.world.site.app, desk.world.now());
             let subject = (verdict, reason.into());
@@ -400,6 +400,7 @@ async fn a_starter_who_turns_out_to_have_approved_sends_the_release_back() {
         desk.approve(&mut ines).await;
         assert_eq!(desk.approve(&mut mara).await, State::Approved);
         desk.settle_starter(Some(IdentityOwner::Person(mara.id()))).await;
+        desk.found([&mut ines, &mut mara]).await;
         desk.world.forward().await;
         nothing_sent(&desk.world);
         assert_eq!(desk.world.record(desk.release).await.state, State::Awaiting);
@@ -421,6 +422,7 @@ async fn an_approval_that_ends_a_hold_says_what_the_release_is() {
         hold::begin(&store, desk.release, jun.id(), None, desk.world.now()).await.unwrap();
         desk.settle_starter(Some(IdentityOwner::Person(mara.id()))).await;
         desk.require(3).await;
+        desk.found([&mut ines, &mut mara, &mut jun]).await;
         desk.world.pass(SignedDuration::from_secs(1));
         assert_eq!(desk.approve(&mut jun).await, State::Approved);
         assert_eq!(desk.world.record(desk.release).await.state, State::Approved);
@@ -478,11 +480,41 @@ async fn a_viewer_and_somebody_the_policy_does_not_name_begin_nothing() {
     .await;
 }
 
+/// Rule A16: setting things up is no right to approve. An owner signs where a policy names them.
+#[tokio::test]
+async fn an_owner_whom_the_policy_does_not_name_approves_nothing() {
+    on_both(|store| async move {
+        let (mut desk, [ines, mut mara, mut jun]) = Desk::open(store.clone()).await;
+        let policy = store.snapshot().await.unwrap().policies().await.unwrap().remove(0).id();
+        let mut draft = desk.draft(2);
+        draft.members.remove(&ines.id());
+        let (by, now) = (Actor::Person(ines.id()), desk.world.now());
+        setup::revise_policy(&store, by, policy, draft, now).await.unwrap();
+        let release = desk.stage("2.0.0").await;
+        let before = desk.traces(release).await;
+        for verdict in [Approve, Reject] {
+            let begun = desk.begin(&ines, release, verdict).await;
+            assert_eq!(refused(begun), Kind::Forbidden, "{verdict:?}");
+        }
+        let path = format!("/releases/{release}");
+        let begin = format!("{path}/approve/begin");
+        desk.world.ines.post_json(&begin, &json!({})).await.problem(403, "forbidden");
+        let page = desk.world.ines.get(&path, "text/html").await.ok().text;
+        assert!(!page.contains("/approve\""), "nor does the page offer it");
+        assert_eq!(desk.traces(release).await, before);
+        assert_eq!(count(&store, "ceremonies").await, 0);
+        // One of the two who are named is not enough, whatever the owner does.
+        assert_eq!(desk.decide(&mut mara, release, Approve).await.unwrap().state, State::Awaiting);
+        assert_eq!(desk.decide(&mut jun, release, Approve).await.unwrap().state, State::Approved);
+    })
+    .await;
+}
+
 /// Row V21: begun while it was open to decisions, and answered when it no longer was.
 #[tokio::test]
 async fn a_release_that_is_over_takes_no_approval() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, jun]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, mut mara, jun]) = Desk::founded(store.clone()).await;
         let over = async |release: ReleaseId, prompt: Prompt, what: &str| {
             let signed = jun.key.clone().assert(&prompt.options);
             assert_eq!(desk.refuses(&jun, &prompt, signed).await, Kind::Gone, "{what}");
@@ -687,7 +719,7 @@ mod at_once {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_last_approval_and_an_objection_end_as_an_objection() {
         on_both(|store| async move {
-            let (desk, [mut ines, mut mara, mut jun]) = Desk::open(store.clone()).await;
+            let (desk, [mut ines, mut mara, mut jun]) = Desk::founded(store.clone()).await;
             for release in rounds(&desk).await {
                 desk.decide(&mut ines, release, Approve).await.unwrap();
                 let (one, first) = ready(&desk, &mut mara, release, Approve).await;
@@ -725,7 +757,7 @@ mod at_once {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_objection_and_the_forwarder_never_both_win() {
         on_both(|store| async move {
-            let (desk, [mut ines, mut mara, mut jun]) = Desk::open(store).await;
+            let (desk, [mut ines, mut mara, mut jun]) = Desk::founded(store).await;
             for (round, release) in rounds(&desk).await.into_iter().enumerate() {
                 desk.decide(&mut ines, release, Approve).await.unwrap();
                 desk.decide(&mut mara, release, Approve).await.unwrap();
@@ -784,9 +816,11 @@ mod at_once {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_change_of_people_never_slips_under_a_forward() {
         on_both(|store| async move {
-            let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
-            desk.approve(&mut ines).await;
-            desk.approve(&mut mara).await;
+            let (desk, [_, mut mara, _]) = Desk::open(store.clone()).await;
+            // Before the founding people change at once, and one approval is sent.
+            desk.require(1).await;
+            let release = desk.stage("1.0.1").await;
+            desk.decide(&mut mara, release, Approve).await.unwrap();
             let (now, mara) = (desk.world.now(), mara.id());
             let leave = async |tx: &mut Tx| {
                 people::leave(tx, now, &Actor::Host, mara).await.unwrap();
@@ -794,7 +828,7 @@ mod at_once {
             overtaken(&store, leave, desk.world.forward()).await;
             desk.world.forward().await;
             nothing_sent(&desk.world);
-            let entries = decided_entries(&desk, desk.release).await;
+            let entries = decided_entries(&desk, release).await;
             assert!(!entries.contains(&"forward_started"), "{entries:?}");
         })
         .await;

@@ -5,12 +5,13 @@ use countersign::app::{App, Clock};
 use countersign::config::Config;
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::Actor;
-use countersign::domain::ids::{PersonId, PolicyId, ProposalId};
+use countersign::domain::ids::{PersonId, ProposalId};
 use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
 use countersign::domain::upstream::CredentialPurpose;
-use countersign::pipeline::governance::{self, decide, enact_due, founding, governed};
+use countersign::pipeline::governance::founding;
+use countersign::pipeline::governance::{self, decide, enact_due, governed};
 use countersign::pipeline::people::{self, Added, IdentityOwner};
 use countersign::pipeline::setup::{self, Credential, NewCredential};
 use countersign::pipeline::signature::Signer;
@@ -22,39 +23,10 @@ use secrecy::ExposeSecret as _;
 
 use crate::support::database::on_both;
 use crate::support::desk::{Desk, Person, nothing_sent, refused, tamper};
+use crate::support::governing::DELAY;
 use crate::support::setup::count;
 
-const DELAY: SignedDuration = SignedDuration::from_hours(24);
-
-/// A desk after its founding by the first two of three, two of whom must sign everything.
-pub(crate) async fn founded(store: Store) -> (Desk, [Person; 3]) {
-    let (desk, mut people) = Desk::open(store).await;
-    put(&desk, &people[0]).await.unwrap();
-    let mut digest = None;
-    for person in &mut people[..2] {
-        digest = found(&desk, person).await.unwrap();
-    }
-    desk.world.site.app.pin_founding(digest.unwrap()).unwrap();
-    (desk, people)
-}
-
-pub(crate) async fn policy(desk: &Desk) -> PolicyId {
-    desk.store().snapshot().await.unwrap().policies().await.unwrap().remove(0).id()
-}
-
-async fn put(desk: &Desk, by: &Person) -> Result<()> {
-    let (policy, now) = (policy(desk).await, desk.world.now());
-    founding::put(desk.store(), by.id(), policy, DELAY, now).await.map(drop)
-}
-
-async fn found(desk: &Desk, person: &mut Person) -> Result<Option<Sha256>> {
-    let (store, passkeys, now) = (desk.store(), &desk.world.site.app.passkeys, desk.world.now());
-    let (ceremony, options) = founding::begin(store, passkeys, &person.signer, now).await?;
-    let answer = (ceremony, person.key.assert(&options));
-    founding::finish(store, passkeys, &person.signer, answer, now).await
-}
-
-async fn decide(
+pub(crate) async fn decide(
     desk: &Desk,
     person: &mut Person,
     id: ProposalId,
@@ -85,13 +57,13 @@ pub(crate) async fn carry(desk: &Desk, people: &mut [Person; 3], id: ProposalId)
     enact_due(desk.store(), desk.world.now()).await.unwrap() == 1
 }
 
-async fn row(store: &Store, id: ProposalId) -> ProposalRow {
+pub(crate) async fn row(store: &Store, id: ProposalId) -> ProposalRow {
     store.snapshot().await.unwrap().proposal(id).await.unwrap().unwrap().state
 }
 
 /// Proposes, as an owner, that one person is enough.
 async fn loosen(desk: &Desk, by: &Person) -> ProposalId {
-    let (id, draft, now) = (policy(desk).await, desk.draft(1), desk.world.now());
+    let (id, draft, now) = (desk.policy().await, desk.draft(1), desk.world.now());
     let by = Actor::Person(by.id());
     let saved = setup::revise_policy(desk.store(), by, id, draft, now).await.unwrap();
     saved.proposal.expect("a proposal")
@@ -107,18 +79,18 @@ async fn required(store: &Store) -> u32 {
 async fn an_installation_is_founded_by_its_people_and_pinned_on_its_host() {
     on_both(async |store| {
         let (desk, [mut ines, mut mara, mut jun]) = Desk::open(store).await;
-        assert_eq!(refused(found(&desk, &mut ines).await), Kind::Conflict, "nothing to sign");
-        assert_eq!(refused(put(&desk, &mara).await), Kind::Forbidden, "not an owner");
+        assert_eq!(refused(desk.sign_founding(&mut ines).await), Kind::Conflict, "nothing to sign");
+        assert_eq!(refused(desk.put_founding(mara.id()).await), Kind::Forbidden, "not an owner");
         let hasty = SignedDuration::from_hours(1);
-        let (id, now) = (policy(&desk).await, desk.world.now());
+        let (id, now) = (desk.policy().await, desk.world.now());
         let hasty = founding::put(desk.store(), ines.id(), id, hasty, now).await;
         assert_eq!(refused(hasty.map(drop)), Kind::BadInput);
-        put(&desk, &ines).await.unwrap();
-        assert_eq!(found(&desk, &mut ines).await.unwrap(), None);
-        assert_eq!(refused(found(&desk, &mut ines).await), Kind::Conflict, "signed already");
-        let digest = found(&desk, &mut mara).await.unwrap().expect("the last one needed");
-        assert_eq!(refused(found(&desk, &mut jun).await), Kind::Conflict, "founded already");
-        assert_eq!(refused(put(&desk, &ines).await), Kind::Conflict);
+        desk.put_founding(ines.id()).await.unwrap();
+        assert_eq!(desk.sign_founding(&mut ines).await.unwrap(), None);
+        assert_eq!(refused(desk.sign_founding(&mut ines).await), Kind::Conflict, "signed already");
+        let digest = desk.sign_founding(&mut mara).await.unwrap().expect("the last one needed");
+        assert_eq!(refused(desk.sign_founding(&mut jun).await), Kind::Conflict, "founded already");
+        assert_eq!(refused(desk.put_founding(ines.id()).await), Kind::Conflict);
 
         desk.approve(&mut ines).await;
         assert_eq!(desk.approve(&mut mara).await, State::Approved);
@@ -144,12 +116,51 @@ async fn an_installation_is_founded_by_its_people_and_pinned_on_its_host() {
     .await;
 }
 
+/// Ruling Q21: what takes two approvals waits for the founding, and goes out by itself then.
+#[tokio::test]
+async fn two_approvals_send_nothing_before_the_founding() {
+    on_both(async |store: Store| {
+        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+        desk.approve(&mut ines).await;
+        assert_eq!(desk.approve(&mut mara).await, State::Approved);
+        desk.world.forward().await;
+        desk.world.pass(SignedDuration::from_mins(10));
+        desk.world.forward().await;
+        nothing_sent(&desk.world);
+        assert_eq!(desk.world.record(desk.release).await.state, State::Approved);
+        desk.found([&mut ines, &mut mara]).await;
+        founding::go_on(&store, desk.world.now()).await.unwrap();
+        desk.world.forward().await;
+        assert_eq!(desk.world.record(desk.release).await.state, State::Published);
+    })
+    .await;
+}
+
+/// Ruling Q18: another replica pins the founding that it sees in the log, once, and without a start.
+#[tokio::test]
+async fn a_replica_pins_a_founding_that_another_one_collected() {
+    on_both(async |store: Store| {
+        let (desk, [mut ines, mut mara, _]) = Desk::open(store).await;
+        let app = &desk.world.site.app;
+        desk.put_founding(ines.id()).await.unwrap();
+        desk.sign_founding(&mut ines).await.unwrap();
+        app.adopt_founding().await.unwrap();
+        assert_eq!(app.trust().founding, None, "one founder of two");
+        let digest = desk.sign_founding(&mut mara).await.unwrap();
+        app.adopt_founding().await.unwrap();
+        assert_eq!(app.trust().founding, digest);
+        let pin = app.config.data_dir.join("founding.sha256");
+        assert_eq!(std::fs::read_to_string(pin).unwrap().trim(), digest.unwrap().to_string());
+    })
+    .await;
+}
+
 /// Decision D5, rule A7: what an owner changes waits for the others, and the host changes nothing.
 #[tokio::test]
 async fn after_the_founding_a_loosening_waits_for_two_people_and_a_day() {
     on_both(async |store: Store| {
-        let (desk, [ines, mut mara, mut jun]) = founded(store.clone()).await;
-        let (id, now) = (policy(&desk).await, desk.world.now());
+        let (desk, [ines, mut mara, mut jun]) = Desk::founded(store.clone()).await;
+        let (id, now) = (desk.policy().await, desk.world.now());
         let by_host =
             setup::revise_policy(&store, Actor::Host, id, desk.draft(1), now).await.map(drop);
         assert_eq!(refused(by_host), Kind::Forbidden);
@@ -178,7 +189,7 @@ async fn after_the_founding_a_loosening_waits_for_two_people_and_a_day() {
 #[tokio::test]
 async fn a_proposal_ends_by_one_objection_or_by_whoever_made_it() {
     on_both(async |store: Store| {
-        let (desk, [ines, mut mara, mut jun]) = founded(store.clone()).await;
+        let (desk, [ines, mut mara, mut jun]) = Desk::founded(store.clone()).await;
         let proposal = loosen(&desk, &ines).await;
         decide(&desk, &mut mara, proposal, Verdict::Approve).await.unwrap();
         assert!(!decide(&desk, &mut jun, proposal, Verdict::Reject).await.unwrap());
@@ -204,7 +215,7 @@ async fn a_proposal_ends_by_one_objection_or_by_whoever_made_it() {
 #[tokio::test]
 async fn a_signature_is_for_the_proposal_it_was_begun_for() {
     on_both(async |store: Store| {
-        let (desk, [ines, mut mara, jun]) = founded(store.clone()).await;
+        let (desk, [ines, mut mara, jun]) = Desk::founded(store.clone()).await;
         let (wanted, other) = (loosen(&desk, &ines).await, loosen(&desk, &ines).await);
         let passkeys = &desk.world.site.app.passkeys;
         let elsewhere = Signer { session: Sha256::of(b"elsewhere"), ..mara.signer.clone() };
@@ -240,7 +251,7 @@ async fn a_signature_is_for_the_proposal_it_was_begun_for() {
 #[tokio::test]
 async fn a_proposal_edited_in_the_database_is_not_carried_out() {
     on_both(async |store: Store| {
-        let (desk, mut people) = founded(store.clone()).await;
+        let (desk, mut people) = Desk::founded(store.clone()).await;
         let edited = loosen(&desk, &people[0]).await;
         let person = propose_person(&desk, people[0].id(), "Dana Ortiz").await;
         for id in [edited, person] {
@@ -262,7 +273,7 @@ async fn a_proposal_edited_in_the_database_is_not_carried_out() {
 #[tokio::test]
 async fn a_credential_swapped_beside_its_proposal_is_not_carried_out() {
     on_both(async |store: Store| {
-        let (desk, mut people) = founded(store.clone()).await;
+        let (desk, mut people) = Desk::founded(store.clone()).await;
         let id = propose_credential(&desk, people[0].id()).await;
         decide(&desk, &mut people[1], id, Verdict::Approve).await.unwrap();
         decide(&desk, &mut people[2], id, Verdict::Approve).await.unwrap();
@@ -305,7 +316,7 @@ async fn propose_credential(desk: &Desk, by: PersonId) -> ProposalId {
 #[tokio::test]
 async fn a_change_that_cannot_be_carried_out_ends_as_stale() {
     on_both(async |store: Store| {
-        let (desk, mut people) = founded(store.clone()).await;
+        let (desk, mut people) = Desk::founded(store.clone()).await;
         let first = propose_person(&desk, people[0].id(), "Dana Ortiz").await;
         let second = propose_person(&desk, people[0].id(), "Dana Ortiz").await;
         for id in [first, second] {
@@ -328,7 +339,7 @@ async fn a_change_that_cannot_be_carried_out_ends_as_stale() {
 #[tokio::test]
 async fn a_new_persons_key_counts_after_others_signed_for_it() {
     on_both(async |store: Store| {
-        let (desk, mut people) = founded(store.clone()).await;
+        let (desk, mut people) = Desk::founded(store.clone()).await;
         let joining = propose_person(&desk, people[0].id(), "Dana Ortiz").await;
         assert!(carry(&desk, &mut people, joining).await);
         let mut tx = store.begin().await.unwrap();
@@ -364,7 +375,7 @@ async fn a_new_persons_key_counts_after_others_signed_for_it() {
 #[tokio::test]
 async fn rows_follow_every_change_that_takes_effect() {
     on_both(async |store: Store| {
-        let (desk, mut people) = founded(store.clone()).await;
+        let (desk, mut people) = Desk::founded(store.clone()).await;
         let (owner, now) = (Actor::Person(people[0].id()), desk.world.now());
         let mut tx = store.begin().await.unwrap();
         let identity = CiIdentity { actor_id: "4711".to_owned(), ..identity(&desk).await };

@@ -28,9 +28,10 @@ struct World {
 impl World {
     async fn start(store: Store, index: Option<&PypiRegistry>) -> Self {
         let gateway = TestGateway::on(store, index).await;
-        let mara = gateway.person("Mara Lindqvist", 2).await;
+        let mut mara = gateway.person("Mara Lindqvist", 2).await;
+        let mut ines = gateway.owner.clone();
+        gateway.site.found(&mut ines, &mut mara).await;
         let release = gateway.stage("one").await;
-        let ines = gateway.owner.clone();
         Self { gateway, release, ines, mara }
     }
 

@@ -15,7 +15,7 @@ use crate::support::site::{Answered, Browser, Site};
 const HTML: &str = "text/html";
 
 /// Every page that needs no id.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 17] = [
     "/",
     "/releases",
     "/packages",
@@ -30,6 +30,9 @@ const PAGES: [&str; 14] = [
     "/people/identities/new",
     "/me/keys",
     "/health-page",
+    "/proposals",
+    "/founding",
+    "/freeze",
 ];
 
 /// Forms that only owners may see and send.

@@ -28,7 +28,7 @@ async fn under(
     let (mut desk, people) = Desk::open(store).await;
     let mut draft = desk.draft(2);
     change(&mut draft, &people);
-    let (id, now) = (policy(&desk).await, desk.world.now());
+    let (id, now) = (desk.policy().await, desk.world.now());
     setup::revise_policy(desk.store(), Actor::Host, id, draft, now).await.unwrap();
     desk.release = desk.stage("1.1.0").await;
     (desk, people)
@@ -193,8 +193,8 @@ async fn an_embargo_release_goes_out_by_the_people_of_its_rule() {
 #[tokio::test]
 async fn releases_that_wait_are_counted_again_when_a_rule_changes() {
     on_both(|store| async move {
-        let (mut desk, mut people) = founded(store).await;
-        let id = policy(&desk).await;
+        let (mut desk, mut people) = Desk::founded(store).await;
+        let id = desk.policy().await;
         let revise = async |desk: &Desk, by: &Person, draft: PolicyDraft| {
             let (by, now) = (Actor::Person(by.id()), desk.world.now());
             let saved = setup::revise_policy(desk.store(), by, id, draft, now).await.unwrap();

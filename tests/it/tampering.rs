@@ -23,7 +23,7 @@ use crate::support::world::{PUBLISH, npm_document, run};
 
 /// A release that two people approved and nobody has sent yet.
 async fn approved(store: Store) -> Desk {
-    let (desk, [mut ines, mut mara, _]) = Desk::open(store).await;
+    let (desk, [mut ines, mut mara, _]) = Desk::founded(store).await;
     desk.approve(&mut ines).await;
     assert_eq!(desk.approve(&mut mara).await, State::Approved);
     desk
@@ -66,7 +66,7 @@ async fn a_release_that_nobody_tampered_with_is_sent() {
 #[tokio::test]
 async fn a_release_marked_as_approved_sends_nothing_and_goes_back() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store).await;
+        let (desk, [mut ines, mut mara, _]) = Desk::founded(store).await;
         pretend_approved(&desk).await;
         forwarder_sends_nothing(&desk).await;
         assert_eq!(desk.world.record(desk.release).await.state, State::Awaiting);
@@ -82,7 +82,7 @@ async fn a_release_marked_as_approved_sends_nothing_and_goes_back() {
 #[tokio::test]
 async fn a_decision_row_without_its_entry_is_no_approval() {
     on_both(|store| async move {
-        let (desk, [mut ines, mara, _]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, mara, _]) = Desk::founded(store.clone()).await;
         desk.approve(&mut ines).await;
         let sql = "insert into decisions (id, release_id, person_id, passkey_id, verdict, body, at)
                    select k.id, d.release_id, k.person_id, k.id, d.verdict, d.body, d.at
@@ -98,7 +98,7 @@ async fn a_decision_row_without_its_entry_is_no_approval() {
 #[tokio::test]
 async fn a_lower_number_in_the_policys_row_asks_for_no_fewer_people() {
     on_both(|store| async move {
-        let (desk, [mut ines, ..]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, ..]) = Desk::founded(store.clone()).await;
         let sql = "update policy_revisions
                    set body = replace(body, '\"required\":2', '\"required\":1')";
         assert_eq!(tamper(&store, sql, &[]).await, 2);
@@ -112,7 +112,7 @@ async fn a_lower_number_in_the_policys_row_asks_for_no_fewer_people() {
 #[tokio::test]
 async fn a_package_row_under_another_policy_is_under_its_own() {
     on_both(|store| async move {
-        let (desk, [mut ines, ..]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, ..]) = Desk::founded(store.clone()).await;
         // A policy in the rows alone, which one person meets.
         let sql = "insert into policies (id, name, revision) values ($1, 'Easy', 1)";
         tamper(&store, sql, &[&[7; 16]]).await;
@@ -134,7 +134,7 @@ async fn a_package_row_under_another_policy_is_under_its_own() {
 #[tokio::test]
 async fn a_key_swapped_in_the_rows_signs_nothing_that_counts() {
     on_both(|store| async move {
-        let (desk, [mut ines, mara, _]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, mara, _]) = Desk::founded(store.clone()).await;
         desk.approve(&mut ines).await;
         let mut thief = with_the_thiefs_key(&store, &mara).await;
         let decided = desk.decide(&mut thief, desk.release, Approve).await.unwrap();
@@ -167,7 +167,7 @@ async fn with_the_thiefs_key(store: &Store, of: &Person) -> Person {
 #[tokio::test]
 async fn a_viewer_promoted_in_the_rows_cannot_decide() {
     on_both(|store| async move {
-        let (desk, [ines, ..]) = Desk::open(store.clone()).await;
+        let (desk, [ines, ..]) = Desk::founded(store.clone()).await;
         let vera = desk.world.person("Vera Oduya").await;
         tamper(&store, "update people set role = 'owner' where id = $1", &[vera.as_bytes()]).await;
         let sql = "update passkeys set person_id = $1 where person_id = $2";
@@ -184,7 +184,7 @@ async fn a_viewer_promoted_in_the_rows_cannot_decide() {
 #[tokio::test]
 async fn a_rejection_deleted_from_the_rows_still_stands() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, mut jun]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, mut mara, mut jun]) = Desk::founded(store.clone()).await;
         desk.approve(&mut ines).await;
         desk.approve(&mut mara).await;
         desk.decide(&mut jun, desk.release, Reject).await.unwrap();
@@ -199,8 +199,9 @@ async fn a_rejection_deleted_from_the_rows_still_stands() {
 #[tokio::test]
 async fn a_starter_renamed_in_the_rows_is_still_the_starter() {
     on_both(|store| async move {
-        let (desk, [ines, mut mara, _]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
         desk.settle_starter(Some(IdentityOwner::Person(ines.id()))).await;
+        desk.found([&mut ines, &mut mara]).await;
         desk.approve(&mut mara).await;
         tamper(&store, "update ci_identities set person_id = null", &[]).await;
         tamper(&store, "update releases set actor_id = 'nobody', actor_name = 'nobody'", &[]).await;
@@ -336,7 +337,7 @@ async fn a_file_row_too_many_sends_nothing() {
 /// Somebody edits the log after it was signed, or before; the forwarder sends nothing and writing
 /// ends.
 async fn an_edited_log_ends_all_writing(store: Store, signed: bool, sql: &str) {
-    let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+    let (desk, [mut ines, mut mara, _]) = Desk::founded(store.clone()).await;
     desk.approve(&mut ines).await;
     desk.approve(&mut mara).await;
     if signed {

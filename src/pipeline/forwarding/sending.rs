@@ -74,7 +74,10 @@ impl Worker<'_> {
             // It may go on at any time; whoever ends the hold has the job looked at again at once.
             // Which log is pinned says nothing about the release.
             Begun::Stopped(
-                why @ (NotAuthorised::Held(_) | NotAuthorised::Frozen | NotAuthorised::AnotherLog),
+                why @ (NotAuthorised::Held(_)
+                | NotAuthorised::Frozen
+                | NotAuthorised::Unfounded
+                | NotAuthorised::AnotherLog),
             ) => {
                 return Ok(After::Stop(Next::Later(PAUSE_MAX, why.to_string())));
             }

@@ -128,6 +128,16 @@ fn check(governed: &Governed, governing: PolicyId, delay: SignedDuration) -> Res
     let Ok(policy) = governed.policy(governing) else {
         return refuse(Kind::BadInput, "expected one of the policies as the governing one");
     };
+    let (required, strictest) = (policy.required(), governed.strictest());
+    if required < strictest {
+        return refuse(
+            Kind::BadInput,
+            format!(
+                "expected a governing policy that asks for {strictest} people or more, as the \
+                 policy of a package does, received `{required}`"
+            ),
+        );
+    }
     let roster = governed.roster().map_err(unsound)?;
     let able = roster.approvers(policy, Timestamp::MAX);
     if policy.lacks(&able, true) > 0 {
@@ -155,7 +165,7 @@ pub async fn begin(
         let mut tx = store.begin().await?;
         let governed = unfounded(governed(&mut tx).await?)?;
         let statement = statement(&governed, signer.person, now)?;
-        let subject = Subject::governance(None, statement.to_bytes());
+        let subject = Subject::governance(None, Verdict::Approve, statement.to_bytes());
         let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
         tx.commit().await?;
         Ok(begun)
@@ -181,6 +191,11 @@ fn statement(governed: &Governed, person: PersonId, now: Timestamp) -> Result<Fo
     Ok(FoundingStatement::new(person, founding.clone()))
 }
 
+/// Whether a founding document waits for this person's signature.
+pub fn waits_for(governed: &Governed, person: PersonId, now: Timestamp) -> bool {
+    governed.founded().is_none() && statement(governed, person, now).is_ok()
+}
+
 /// Finishes a founder's signature. Returns the digest of the founding when it was the last one
 /// needed; the caller pins it outside the database before anything else happens (Q18).
 pub async fn finish(
@@ -199,6 +214,11 @@ pub async fn finish(
         signature::keep(tx, result).await
     })
     .await
+}
+
+/// Lets what waited for the founding go out, once it is pinned.
+pub async fn go_on(store: &Store, now: Timestamp) -> Result<()> {
+    transaction(store, move |tx| Box::pin(async move { Ok(tx.hasten_jobs(now).await?) })).await
 }
 
 async fn sign(

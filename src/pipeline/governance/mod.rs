@@ -2,12 +2,16 @@
 //!
 //! Until the installation is founded an owner's change is made at once ([`enter`]). Afterwards it
 //! becomes a proposal: `propose` keeps it, `decide` collects signatures, [`enact_due`] carries out
-//! what has what it takes. [`founding`] is the step between the two. What counts is decided by
-//! `domain::governed` from the log; rows only follow.
+//! what has what it takes. [`founding`] is the step between the two, [`freeze`] the brake, [`recovery`]
+//! the way back when no quorum is left. What counts is decided by `domain::governed` from the log;
+//! rows only follow. [`view`] is for pages.
 
 pub(super) mod carry_out;
 pub mod decide;
 pub mod founding;
+pub mod freeze;
+pub mod recovery;
+pub mod view;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +19,7 @@ use jiff::Timestamp;
 
 use crate::domain::event::{Actor, Event, ProposalEnd};
 use crate::domain::governed::{Governed, Inapplicable, ProposalState, Unsound};
-use crate::domain::ids::{PackageId, PersonId, ProposalId};
+use crate::domain::ids::{PersonId, ProposalId};
 use crate::domain::proposal::{self, Change, Proposal, REASON_MAX};
 use crate::domain::roster::Role;
 use crate::entropy;
@@ -45,6 +49,35 @@ impl Wanted {
     }
 }
 
+/// Who wants a change, and what they say beside it. An [`Actor`] is one who says nothing.
+#[derive(Debug, Clone)]
+pub struct Proposer {
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub reason: Option<String>,
+    /// They know that packages will be left that nobody can release, and mean it.
+    pub leaves_unreleasable: bool,
+}
+
+impl From<Actor> for Proposer {
+    fn from(actor: Actor) -> Self {
+        Self { actor, reason: None, leaves_unreleasable: false }
+    }
+}
+
+impl From<&Self> for Proposer {
+    fn from(proposer: &Self) -> Self {
+        proposer.clone()
+    }
+}
+
+impl From<&Actor> for Proposer {
+    fn from(actor: &Actor) -> Self {
+        actor.clone().into()
+    }
+}
+
 /// What became of a wanted change: made at once, or put before people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entered<T> {
@@ -58,6 +91,11 @@ pub struct Entered<T> {
 pub async fn governed(tx: &mut Tx) -> Result<Governed> {
     let log = tx.log_of_governance().await?;
     Governed::replay(&log).map_err(unsound)
+}
+
+/// Whether changes take proposals already.
+pub async fn is_founded(store: &Store) -> Result<bool> {
+    Ok(governed(&mut store.snapshot().await?).await?.founded().is_some())
 }
 
 pub(super) fn unsound(unsound: Unsound) -> Error {
@@ -78,26 +116,35 @@ pub(super) async fn append(tx: &mut Tx, now: Timestamp, event: Event) -> Result<
     governed(tx).await
 }
 
-fn inapplicable(why: &Inapplicable) -> Error {
-    Refusal::new(Kind::Conflict, why.to_string()).into()
+fn inapplicable(governed: &Governed, why: &Inapplicable) -> Error {
+    let Inapplicable::LeavesUnreleasable(packages) = why else {
+        return Refusal::new(Kind::Conflict, why.to_string()).into();
+    };
+    let stranded = governed.packages().filter(|package| packages.contains(&package.id));
+    let names: Vec<_> = stranded.map(|package| format!("`{}`", package.name)).collect();
+    let message =
+        format!("nobody could release {} any more; say so if it is meant", names.join(", "));
+    Refusal::new(Kind::LeavesUnreleasable, message).into()
 }
 
 /// Makes changes at once before the founding, and proposes them after it.
 pub async fn enter(
     tx: &mut Tx,
-    by: &Actor,
+    by: impl Into<Proposer>,
     wanted: Vec<Wanted>,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
     let governed = governed_alone(tx).await?;
+    let Proposer { actor: by, reason, leaves_unreleasable } = by.into();
     if governed.founded().is_some() {
-        let by = match by {
+        let by = match &by {
             Actor::Person(person) => *person,
             Actor::Publisher(_) | Actor::Gateway | Actor::Host => {
                 return refuse(Kind::Forbidden, "after the founding, people propose changes");
             }
         };
-        return propose_in(tx, &governed, by, Draft::of(wanted), now).await.map(Some);
+        let draft = Draft { wanted, leaves_unreleasable, reason };
+        return propose_in(tx, &governed, by, draft, now).await.map(Some);
     }
     let roster = wanted.iter().any(|wanted| carry_out::is_about_people(&wanted.change));
     for Wanted { change, details } in wanted {
@@ -117,8 +164,9 @@ pub async fn enter(
 pub struct Draft {
     /// The changes.
     pub wanted: Vec<Wanted>,
-    /// Packages that nobody will be able to release any more, said aloud.
-    pub leaves_unreleasable: BTreeSet<PackageId>,
+    /// Whoever proposes it knows that packages will be left that nobody can release. The proposal
+    /// names them, so that everybody who signs it says so too.
+    pub leaves_unreleasable: bool,
     /// Why.
     pub reason: Option<String>,
 }
@@ -126,7 +174,7 @@ pub struct Draft {
 impl Draft {
     /// Some changes without further words.
     pub const fn of(wanted: Vec<Wanted>) -> Self {
-        Self { wanted, leaves_unreleasable: BTreeSet::new(), reason: None }
+        Self { wanted, leaves_unreleasable: false, reason: None }
     }
 }
 
@@ -153,6 +201,9 @@ async fn propose_in(
     draft: Draft,
     now: Timestamp,
 ) -> Result<ProposalId> {
+    if governed.founded().is_none() {
+        return refuse(Kind::Conflict, "nothing is proposed before the installation is founded");
+    }
     may_propose(governed, by, &draft)?;
     if governed.proposals().count() >= OPEN_MAX {
         return refuse(
@@ -169,18 +220,22 @@ async fn propose_in(
     }
     let (changes, details): (Vec<_>, Vec<_>) =
         draft.wanted.into_iter().map(|wanted| (wanted.change, wanted.details)).unzip();
-    let proposal = Proposal {
+    let mut proposal = Proposal {
         format: proposal::FORMAT.to_owned(),
         id: entropy::id(now)?,
         instance: governed.instance(),
         by,
         changes,
-        leaves_unreleasable: draft.leaves_unreleasable,
+        leaves_unreleasable: BTreeSet::new(),
         reason,
         expires_at: now + proposal::LIFETIME,
     };
-    if let Err(why) = governed.after(&proposal, now) {
-        return Err(inapplicable(&why));
+    match governed.after(&proposal, now) {
+        Ok(_) => {}
+        Err(Inapplicable::LeavesUnreleasable(packages)) if draft.leaves_unreleasable => {
+            proposal.leaves_unreleasable = packages;
+        }
+        Err(why) => return Err(inapplicable(governed, &why)),
     }
     let details =
         serde_json::to_string(&details).map_err(|error| Fault::new("keeping a proposal", error))?;

@@ -208,7 +208,7 @@ async fn apply_upstreams(
             allow_private: entry.allow_private,
             username: entry.username.clone(),
         };
-        let id = insert_upstream(tx, &Actor::Host, draft, now).await;
+        let id = insert_upstream(tx, &Actor::Host.into(), draft, now).await;
         let id = at(format_args!("upstream[{i}]"), id)?;
         names.upstreams.insert(entry.name.clone(), id);
         let UpstreamCredentials { publish, read } = credentials.next().unwrap_or_default();
@@ -219,7 +219,7 @@ async fn apply_upstreams(
                 continue;
             };
             let new = NewCredential { upstream: id, purpose, credential };
-            insert_credential(tx, key, &Actor::Host, &new, now).await?;
+            insert_credential(tx, key, &Actor::Host.into(), &new, now).await?;
         }
     }
     Ok(())
@@ -235,7 +235,7 @@ async fn apply_rules(
         let draft = entry.draft(|place, name| {
             refer(format_args!("policy[{i}].{place}"), &names.people, name).copied()
         })?;
-        let saved = insert_policy(tx, &Actor::Host, None, draft, now).await;
+        let saved = insert_policy(tx, &Actor::Host.into(), None, draft, now).await;
         let saved = at(format_args!("policy[{i}]"), saved)?;
         names.policies.insert(entry.name.clone(), saved.value.id);
     }
@@ -251,12 +251,12 @@ async fn apply_rules(
             policy: *refer(policy, &names.policies, &entry.policy)?,
             access: entry.access,
         };
-        let id = insert_package(tx, &Actor::Host, draft, now).await;
+        let id = insert_package(tx, &Actor::Host.into(), draft, now).await;
         names.packages.insert(key, at(format_args!("package[{i}]"), id)?.value);
     }
     for (i, entry) in file.publisher.iter().enumerate() {
         let draft = publisher_draft(names, i, entry)?;
-        let added = insert_publisher(tx, &Actor::Host, draft, now).await;
+        let added = insert_publisher(tx, &Actor::Host.into(), draft, now).await;
         at(format_args!("publisher[{i}]"), added)?;
     }
     Ok(())

@@ -28,7 +28,7 @@ use crate::domain::roster::Role;
 use crate::domain::upstream::{CredentialPurpose, Upstream, UpstreamFields};
 use crate::entropy;
 use crate::pipeline::governance::carry_out::{publisher_record, taken};
-use crate::pipeline::governance::{Details, Entered, Wanted, enter};
+use crate::pipeline::governance::{Details, Entered, Proposer, Wanted, enter};
 use crate::store::setup::{StoredPackage, StoredUpstream};
 use crate::store::{Store, Tx};
 use crate::vault::{self, Context, SealingKey};
@@ -152,14 +152,15 @@ pub async fn add_issuer(
 pub async fn add_upstream(
     store: &Store,
     key: &SealingKey,
-    by: Actor,
+    by: impl Into<Proposer>,
     (draft, credential): (UpstreamDraft, Option<Credential>),
     now: Timestamp,
 ) -> Result<Entered<UpstreamId>> {
+    let by = by.into();
     let key = key.clone();
     transaction(store, move |tx| {
         Box::pin(async move {
-            require_owner(tx, &by).await?;
+            require_owner(tx, &by.actor).await?;
             let (upstream, wanted) = upstream_of(draft, now)?;
             let mut wanted = vec![wanted];
             if let Some(credential) = credential {
@@ -188,10 +189,11 @@ pub struct NewCredential {
 pub async fn seal_credential(
     store: &Store,
     key: &SealingKey,
-    by: Actor,
+    by: impl Into<Proposer>,
     new: NewCredential,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     let key = key.clone();
     transaction(store, move |tx| {
         Box::pin(async move { insert_credential(tx, &key, &by, &new, now).await })
@@ -202,10 +204,11 @@ pub async fn seal_credential(
 /// Adds a policy that the people on the roster can satisfy.
 pub async fn add_policy(
     store: &Store,
-    by: Actor,
+    by: impl Into<Proposer>,
     draft: PolicyDraft,
     now: Timestamp,
 ) -> Result<Entered<PolicySaved>> {
+    let by = by.into();
     transaction(store, move |tx| {
         Box::pin(async move { insert_policy(tx, &by, None, draft, now).await })
     })
@@ -216,11 +219,12 @@ pub async fn add_policy(
 /// and need the new one besides (Q7).
 pub async fn revise_policy(
     store: &Store,
-    by: Actor,
+    by: impl Into<Proposer>,
     id: PolicyId,
     draft: PolicyDraft,
     now: Timestamp,
 ) -> Result<Entered<PolicySaved>> {
+    let by = by.into();
     transaction(store, move |tx| {
         Box::pin(async move { insert_policy(tx, &by, Some(id), draft, now).await })
     })
@@ -230,10 +234,11 @@ pub async fn revise_policy(
 /// Registers a package.
 pub async fn add_package(
     store: &Store,
-    by: Actor,
+    by: impl Into<Proposer>,
     draft: PackageDraft,
     now: Timestamp,
 ) -> Result<Entered<PackageId>> {
+    let by = by.into();
     transaction(store, move |tx| Box::pin(async move { insert_package(tx, &by, draft, now).await }))
         .await
 }
@@ -241,14 +246,15 @@ pub async fn add_package(
 /// Puts a package under another policy.
 pub async fn set_package_policy(
     store: &Store,
-    by: Actor,
+    by: impl Into<Proposer>,
     package: PackageId,
     policy: PolicyId,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     transaction(store, move |tx| {
         Box::pin(async move {
-            require_owner(tx, &by).await?;
+            require_owner(tx, &by.actor).await?;
             let mut stored = known_package(tx, package).await?;
             known_policy(tx, policy).await?;
             if stored.policy == policy {
@@ -265,10 +271,11 @@ pub async fn set_package_policy(
 /// Trusts a CI workload to stage some packages.
 pub async fn add_publisher(
     store: &Store,
-    by: Actor,
+    by: impl Into<Proposer>,
     draft: PublisherDraft,
     now: Timestamp,
 ) -> Result<Entered<PublisherId>> {
+    let by = by.into();
     transaction(store, move |tx| {
         Box::pin(async move { insert_publisher(tx, &by, draft, now).await })
     })
@@ -278,14 +285,15 @@ pub async fn add_publisher(
 /// Lets a publisher stage these packages and no others, open sessions included.
 pub async fn set_publisher_packages(
     store: &Store,
-    by: Actor,
+    by: impl Into<Proposer>,
     id: PublisherId,
     packages: BTreeSet<PackageId>,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     transaction(store, move |tx| {
         Box::pin(async move {
-            require_owner(tx, &by).await?;
+            require_owner(tx, &by.actor).await?;
             let Some(stored) = tx.publisher(id).await? else {
                 return refuse(Kind::NotFound, "expected a publisher that was not removed");
             };
@@ -303,13 +311,14 @@ pub async fn set_publisher_packages(
 /// Stops trusting a CI workload. Its open sessions end with it.
 pub async fn remove_publisher(
     store: &Store,
-    by: Actor,
+    by: impl Into<Proposer>,
     id: PublisherId,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
+    let by = by.into();
     transaction(store, move |tx| {
         Box::pin(async move {
-            require_owner(tx, &by).await?;
+            require_owner(tx, &by.actor).await?;
             if tx.publisher(id).await?.is_none() {
                 return refuse(Kind::NotFound, "expected a publisher that was not removed");
             }
@@ -380,11 +389,11 @@ async fn insert_issuer(
 
 async fn insert_upstream(
     tx: &mut Tx,
-    by: &Actor,
+    by: &Proposer,
     draft: UpstreamDraft,
     now: Timestamp,
 ) -> Result<UpstreamId> {
-    require_owner(tx, by).await?;
+    require_owner(tx, &by.actor).await?;
     let (upstream, wanted) = upstream_of(draft, now)?;
     enter(tx, by, vec![wanted], now).await?;
     Ok(upstream.id())
@@ -443,11 +452,11 @@ fn parse_username(kind: Ecosystem, username: Option<String>) -> Result<String> {
 async fn insert_credential(
     tx: &mut Tx,
     key: &SealingKey,
-    by: &Actor,
+    by: &Proposer,
     new: &NewCredential,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
-    require_owner(tx, by).await?;
+    require_owner(tx, &by.actor).await?;
     let upstream = known_upstream(tx, new.upstream).await?.upstream;
     let wanted = sealed(tx, key, &upstream, (new.purpose, &new.credential)).await?;
     enter(tx, by, vec![wanted], now).await
@@ -477,12 +486,12 @@ async fn sealed(
 /// Saves the first revision of a new policy, or the next one of `id`.
 async fn insert_policy(
     tx: &mut Tx,
-    by: &Actor,
+    by: &Proposer,
     id: Option<PolicyId>,
     draft: PolicyDraft,
     now: Timestamp,
 ) -> Result<Entered<PolicySaved>> {
-    require_owner(tx, by).await?;
+    require_owner(tx, &by.actor).await?;
     let (id, revision) = match id {
         None => (entropy::id(now)?, 1),
         Some(id) => (id, known_policy(tx, id).await?.revision() + 1),
@@ -536,11 +545,11 @@ async fn check_members(tx: &mut Tx, policy: &Policy) -> Result<Vec<String>> {
 
 async fn insert_package(
     tx: &mut Tx,
-    by: &Actor,
+    by: &Proposer,
     draft: PackageDraft,
     now: Timestamp,
 ) -> Result<Entered<PackageId>> {
-    require_owner(tx, by).await?;
+    require_owner(tx, &by.actor).await?;
     let ecosystem = draft.name.ecosystem();
     let upstream = known_upstream(tx, draft.upstream).await?.upstream;
     if upstream.kind() != ecosystem {
@@ -587,11 +596,11 @@ fn check_access(draft: &PackageDraft) -> Result<()> {
 
 async fn insert_publisher(
     tx: &mut Tx,
-    by: &Actor,
+    by: &Proposer,
     draft: PublisherDraft,
     now: Timestamp,
 ) -> Result<Entered<PublisherId>> {
-    require_owner(tx, by).await?;
+    require_owner(tx, &by.actor).await?;
     let issuers = tx.issuers().await?;
     let Some(issuer) = issuers.iter().find(|issuer| issuer.id() == draft.issuer) else {
         let message = format!("expected a configured issuer, received `{}`", draft.issuer);

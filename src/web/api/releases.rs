@@ -23,7 +23,7 @@ use crate::domain::release::State as Stands;
 use crate::domain::words::check_words;
 use crate::pipeline::review::{
     self, ArtifactRecord, AttemptRecord, DecisionRecord, PAGE, ReleaseFilter, ReleaseRow,
-    ReleaseView,
+    ReleaseView, Stopped,
 };
 use crate::pipeline::setup::overview;
 use crate::pipeline::{Fault, Kind, Refusal};
@@ -437,7 +437,8 @@ async fn filter(
         }
         None => None,
     };
-    Ok(Some(ReleaseFilter { states, search: None, package, before, limit: limit + 1 }))
+    let limit = limit + 1;
+    Ok(Some(ReleaseFilter { states, package, before, limit, ..ReleaseFilter::default() }))
 }
 
 fn next_link(query: &ReleaseQuery, cursor: &str) -> Result<HeaderValue, WebError> {
@@ -469,7 +470,7 @@ fn item(app: &App, row: ReleaseRow) -> ReleaseItem {
         started_by: record.actor_name,
         manifest_sha256: record.seal.map(|seal| seal.manifest.digest().to_string()),
         approvals: row.count.map(|(counted, required)| Approvals { counted, required }),
-        on_hold: row.on_hold,
+        on_hold: row.stopped == Some(Stopped::Held),
         files: row.files as u64,
         differences: row.differences as u64,
         waits_for_you: row.waits_for_viewer,

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 
-use super::layout;
+use super::{layout, show};
 use crate::app::App;
 use crate::domain::event::Actor;
 use crate::domain::ids::{Id, ProposalId};
 use crate::domain::roster::Role;
+use crate::pipeline::governance::Proposer;
 use crate::pipeline::{Error, Kind, Refusal};
 use crate::web::error::{WebError, sentence};
 use crate::web::extract::{Now, SignedIn};
 use crate::web::views::form::{Field, FormError};
+use crate::web::views::governance::SaySoPage;
 use crate::web::views::shell::{Layout, Section};
 
 /// A request by somebody who is signed in.
@@ -53,9 +55,46 @@ impl Visit {
         Actor::Person(self.viewer.person)
     }
 
+    /// Who acts, and what they say about a change that may become a proposal.
+    pub fn proposer(&self, fields: &Fields) -> Proposer {
+        Proposer {
+            actor: self.actor(),
+            reason: fields.optional("reason"),
+            leaves_unreleasable: fields.ticked("leaves_unreleasable"),
+        }
+    }
+
+    /// After a form that may have become a proposal: there, or to where it was made, or asks whether
+    /// it is meant that packages are left that nobody can release.
+    pub async fn changed(
+        &self,
+        changed: Result<Option<ProposalId>, Error>,
+        (section, place): (Section, &str),
+        (action, fields): (String, Fields),
+    ) -> Result<Response, WebError> {
+        let message = match changed {
+            Ok(proposal) => return Ok(see_change(proposal, place)),
+            Err(Error::Refused(Refusal { kind: Kind::LeavesUnreleasable, message })) => message,
+            Err(error) => return Err(WebError(error)),
+        };
+        let page = SaySoPage {
+            layout: self.layout(section, "Some packages would be stuck").await?,
+            sentence: sentence(&message),
+            action,
+            fields: fields.0,
+            back: place.to_owned(),
+        };
+        show(StatusCode::CONFLICT, &page)
+    }
+
     /// Whether the viewer may set things up.
     pub fn is_owner(&self) -> bool {
-        self.viewer.role == Role::Owner
+        self.viewer.role == Role::Owner && !self.viewer.session.reads_only
+    }
+
+    /// Whether the viewer's role signs and their session changes things.
+    pub fn is_signer(&self) -> bool {
+        self.viewer.role.may_sign() && !self.viewer.session.reads_only
     }
 }
 
@@ -69,6 +108,7 @@ impl FromRequestParts<Arc<App>> for ByOwner {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let visit = Visit::from_request_parts(parts, app).await?;
+        visit.viewer.may_change().map_err(|why| WebError::from(why).into_response())?;
         if visit.is_owner() { Ok(Self(visit)) } else { Err(forbidden("only owners may do this")) }
     }
 }
@@ -82,7 +122,8 @@ impl FromRequestParts<Arc<App>> for BySigner {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let visit = Visit::from_request_parts(parts, app).await?;
-        if visit.viewer.role.may_sign() {
+        visit.viewer.may_change().map_err(|why| WebError::from(why).into_response())?;
+        if visit.is_signer() {
             return Ok(Self(visit));
         }
         Err(forbidden("your role reads and does not sign"))

@@ -3,9 +3,10 @@
 use askama::Template;
 
 use super::form::Choice;
+use super::governance::ProposalRow;
 use super::release::Status;
 use super::shell::{Badge, Layout, Link, Notice};
-use crate::web::display::{When, in_words};
+use crate::web::display::{When, capitalised, in_words, list};
 
 /// `/`: what needs this person, then what moves without them, then what was decided.
 #[derive(Clone, Debug, Template)]
@@ -15,8 +16,12 @@ pub struct InboxPage {
     pub layout: Layout,
     /// Banners: a registry that does not answer, a second key that is missing.
     pub notices: Vec<Notice>,
+    /// Changes that wait for the reader's signature.
+    pub proposals: Vec<ProposalRow>,
     /// Soonest to expire first.
     pub waiting: Vec<WaitingRow>,
+    /// Runs of which several releases wait: "Approve the 3 releases of one run".
+    pub together: Vec<Link>,
     /// In motion without a signature of this person.
     pub moving: Vec<MovingRow>,
     /// Newest first.
@@ -34,15 +39,19 @@ pub struct InboxPage {
 impl InboxPage {
     /// The heading is the state itself.
     pub fn heading(&self) -> String {
-        match self.waiting.len() {
-            0 => "Nothing is waiting for you".to_owned(),
-            1 => "One release is waiting for you".to_owned(),
-            number => {
-                let words = in_words(number);
-                let capital: String = words.chars().take(1).flat_map(char::to_uppercase).collect();
-                format!("{capital}{} releases are waiting for you", &words[words.len().min(1)..])
-            }
+        let some = |number: usize, word: &str| match number {
+            0 => None,
+            1 => Some(format!("one {word}")),
+            many => Some(format!("{} {word}s", in_words(many))),
+        };
+        let (releases, changes) = (self.waiting.len(), self.proposals.len());
+        let parts = [some(releases, "release"), some(changes, "change")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() {
+            return "Nothing is waiting for you".to_owned();
         }
+        let verb = if releases + changes == 1 { "is" } else { "are" };
+        format!("{} {verb} waiting for you", capitalised(&list(&parts, "and")))
     }
 }
 

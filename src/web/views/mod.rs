@@ -7,6 +7,7 @@
 pub mod access;
 pub mod evidence;
 pub mod form;
+pub mod governance;
 pub mod home;
 pub mod package;
 pub mod people;
@@ -15,6 +16,7 @@ pub mod registry;
 pub mod release;
 pub mod shell;
 pub mod system;
+pub mod together;
 
 #[cfg(test)]
 mod samples;

@@ -73,6 +73,8 @@ pub struct PackagePage {
     pub facts: Vec<Fact>,
     /// `/packages/{id}/publishers/new`, when this person may add one.
     pub add_publisher: Option<String>,
+    /// Where its releases are frozen, once the installation is founded.
+    pub freeze: Option<String>,
 }
 
 impl PackagePage {

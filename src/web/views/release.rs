@@ -20,6 +20,10 @@ pub enum Status {
     NeedsActor,
     /// A person paused it.
     Held,
+    /// Approved, and nothing of its kind is sent before the founding.
+    Unfounded,
+    /// Approved, and its package or everything is frozen.
+    Frozen,
     /// The quorum is met; the waiting time runs: "in 26 min".
     Cooling(String),
     /// Files are being sent.
@@ -57,6 +61,8 @@ impl Status {
                 (Tone::Warn, "circle-question-mark", "Who started this?".to_owned())
             }
             Self::Held => (Tone::Warn, "pause", "On hold".to_owned()),
+            Self::Unfounded => (Tone::Warn, "stamp", "Waits for the founding".to_owned()),
+            Self::Frozen => (Tone::Warn, "pause", "Frozen".to_owned()),
             Self::Cooling(when) => (Tone::Note, "timer", format!("Publishes {when}")),
             Self::Publishing => (Tone::Note, "loader", "Publishing".to_owned()),
             Self::Confirming => (Tone::Note, "loader", "Reading it back".to_owned()),

@@ -17,12 +17,20 @@ pub struct Layout {
     pub person: Option<SignedIn>,
     /// Releases that wait for this person; shown at the inbox.
     pub waiting: u32,
+    /// Proposals that wait for this person, the founding among them.
+    pub proposals: u32,
+    /// The installation is founded: changes are proposed, and forms say so.
+    pub governed: bool,
+    /// What is frozen, on every page while it is.
+    pub frozen: Option<Notice>,
     /// The session's CSRF token: hidden field `csrf` of forms, and a `meta` for the passkey script.
     pub csrf: String,
     /// From the cookie `theme`.
     pub theme: Theme,
     /// One sentence after something was saved.
     pub saved: Option<String>,
+    /// What everybody must see wherever they are: a recovery that waits, a session for reading.
+    pub alarms: Vec<Notice>,
 }
 
 /// Entries of the navigation.
@@ -35,6 +43,8 @@ pub enum Section {
     Inbox,
     /// `/releases`
     Releases,
+    /// `/proposals`
+    Proposals,
     /// `/packages`
     Packages,
     /// `/people`
@@ -45,6 +55,8 @@ pub enum Section {
     Registries,
     /// `/health-page`
     Health,
+    /// `/freeze`
+    Freeze,
     /// `/me/keys`
     Keys,
 }

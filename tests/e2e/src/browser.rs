@@ -208,6 +208,20 @@ impl Browser {
         self.ceremony("form[data-passkey=get][action$='/reject']").await
     }
 
+    /// Signs a proposal on its page, or what else is signed there. Err holds the message the page showed.
+    pub async fn sign(&self, page: &str) -> Result<(), String> {
+        self.go(page).await;
+        self.ceremony("form[data-passkey=get][action$='/sign']").await
+    }
+
+    /// Types into the field that `selector` names, in place of what it holds.
+    pub async fn fill(&self, selector: &str, text: &str) {
+        let field = self.driver.find(By::Css(selector)).await;
+        let field = field.unwrap_or_else(|e| panic!("no {selector}: {e}"));
+        field.clear().await.expect("an empty field");
+        field.send_keys(text).await.expect("typing");
+    }
+
     /// Opens the review page until it offers approval: the server may still wait for more files or inspect them.
     pub async fn review(&self, release_url: &str) {
         let begun = Instant::now();
@@ -231,6 +245,13 @@ impl Browser {
 
     /// Clicks the button of a passkey form and waits: Ok when another document came, Err with the message that appeared.
     pub async fn ceremony(&self, form: &str) -> Result<(), String> {
+        let ended = self.press(form).await;
+        count::check("Chromium passkeys");
+        ended
+    }
+
+    /// Clicks the button of a form and waits, like [`Browser::ceremony`].
+    pub async fn press(&self, form: &str) -> Result<(), String> {
         let selector = format!("{form} button:not([type=button])");
         let Ok(button) = self.driver.find(By::Css(&selector)).await else {
             panic!("no {selector} on {}, which shows:\n{}", self.url().await, self.text().await);
@@ -246,13 +267,9 @@ impl Browser {
                 // A document without the mark: the page went on.
                 Ok(Value::Null) => {
                     self.until_loaded().await;
-                    count::check("Chromium passkeys");
                     return Ok(());
                 }
-                Ok(Value::String(text)) if !text.is_empty() => {
-                    count::check("Chromium passkeys");
-                    return Err(text);
-                }
+                Ok(Value::String(text)) if !text.is_empty() => return Err(text),
                 // Between two documents an evaluation may fail.
                 Ok(_) | Err(_) => {}
             }

@@ -103,6 +103,25 @@ impl World {
         browser
     }
 
+    /// Ines puts what is set up before the founders, and both sign it. Returns the recovery secret, which the page
+    /// showed once.
+    pub async fn found(&self, ines: &Browser, mara: &Browser) -> String {
+        let page = format!("{}/founding", self.gateway.origin);
+        ines.go(&page).await;
+        assert_eq!(
+            ines.press("form[action='/founding']").await,
+            Ok(()),
+            "{INES} puts it before them"
+        );
+        let shown = ines.evaluate("document.querySelector('#secret')?.innerText ?? ''").await;
+        let secret = shown.as_str().unwrap_or_default().to_string();
+        assert!(secret.starts_with("countersign-recovery-"), "no secret:\n{}", ines.text().await);
+        for (name, founder) in [(INES, ines), (MARA, mara)] {
+            assert_eq!(founder.sign(&page).await, Ok(()), "{name} signs the founding");
+        }
+        secret
+    }
+
     /// Builds the Python project and uploads sdist and wheel the way the PyPA action does.
     pub async fn submit_python(&self) -> Submitted {
         let dir = self.dir.join("python");

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::Actor;
-use countersign::domain::ids::{CeremonyId, Id, PersonId, ReleaseId};
+use countersign::domain::ids::{CeremonyId, Id, PersonId, PolicyId, ReleaseId};
 use countersign::domain::policy::PolicyDraft;
 use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
 use countersign::pipeline::approval::{self, Decided};
+use countersign::pipeline::governance::founding::{self, RecoverySecret};
 use countersign::pipeline::people::{self, IdentityOwner};
 use countersign::pipeline::signature::Signer;
 use countersign::pipeline::{Error, Kind, Result, setup};
@@ -19,6 +20,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use crate::support::authenticator::Authenticator;
+use crate::support::governing::DELAY;
 use crate::support::setup::{count, invited};
 use crate::support::world::{World, npm_document, run};
 
@@ -109,6 +111,53 @@ impl Desk {
         (desk, people)
     }
 
+    /// [`Self::open`], and founded by the first two.
+    pub(crate) async fn founded(store: Store) -> (Self, [Person; 3]) {
+        let (desk, people, _) = Self::founded_with_sheet(store).await;
+        (desk, people)
+    }
+
+    /// The same, with the recovery secret that was printed.
+    pub(crate) async fn founded_with_sheet(store: Store) -> (Self, [Person; 3], RecoverySecret) {
+        let (desk, mut people) = Self::open(store).await;
+        let [ines, mara, _] = &mut people;
+        let sheet = desk.found([ines, mara]).await;
+        (desk, people, sheet)
+    }
+
+    /// Ines puts what is set up before the founders, who are as many as it takes.
+    pub(crate) async fn found<const N: usize>(&self, founders: [&mut Person; N]) -> RecoverySecret {
+        let ines = self.world.person("Ines Duarte").await;
+        let sheet = self.put_founding(ines).await.unwrap();
+        let mut digest = None;
+        for founder in founders {
+            assert_eq!(digest, None, "one founder too many");
+            digest = self.sign_founding(founder).await.unwrap();
+        }
+        self.world.site.app.pin_founding(digest.expect("founded")).unwrap();
+        sheet
+    }
+
+    /// Somebody puts what is set up before the founders.
+    pub(crate) async fn put_founding(&self, by: PersonId) -> Result<RecoverySecret> {
+        let policy = self.policy().await;
+        founding::put(self.store(), by, policy, DELAY, self.world.now()).await
+    }
+
+    /// A founder signs; the digest when it was the last one needed.
+    pub(crate) async fn sign_founding(&self, founder: &mut Person) -> Result<Option<Sha256>> {
+        let (store, now) = (self.store(), self.world.now());
+        let passkeys = &self.world.site.app.passkeys;
+        let (ceremony, options) = founding::begin(store, passkeys, &founder.signer, now).await?;
+        let answer = (ceremony, founder.key.assert(&options));
+        founding::finish(store, passkeys, &founder.signer, answer, now).await
+    }
+
+    /// The one policy.
+    pub(crate) async fn policy(&self) -> PolicyId {
+        self.store().snapshot().await.unwrap().policies().await.unwrap().remove(0).id()
+    }
+
     pub(crate) fn store(&self) -> &Store {
         self.world.store()
     }
@@ -120,9 +169,8 @@ impl Desk {
 
     /// Puts the policy in force.
     pub(crate) async fn require(&self, required: u32) {
-        let policy = self.store().snapshot().await.unwrap().policies().await.unwrap().remove(0);
-        let (draft, now) = (self.draft(required), self.world.now());
-        setup::revise_policy(self.store(), Actor::Host, policy.id(), draft, now).await.unwrap();
+        let (policy, draft, now) = (self.policy().await, self.draft(required), self.world.now());
+        setup::revise_policy(self.store(), Actor::Host, policy, draft, now).await.unwrap();
     }
 
     /// A version, staged and sealed.

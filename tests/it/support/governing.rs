@@ -47,6 +47,19 @@ impl History {
         (log, people)
     }
 
+    /// The same, founded by as many as it takes.
+    pub(crate) fn founded_now(mut self) -> Self {
+        let members = self.policies[&self.package.policy].members().clone();
+        let able = self.roster.able_to_sign(&members, self.now);
+        self.put_founding();
+        for founder in able {
+            if self.governed().unwrap().founded().is_none() {
+                self.sign_founding(founder);
+            }
+        }
+        self
+    }
+
     /// What founders would sign.
     pub(crate) fn founding(&self) -> Founding {
         let key = recovery_pair().public_key().as_ref().try_into().unwrap();

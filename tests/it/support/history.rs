@@ -155,7 +155,8 @@ impl History {
 
     /// Appends an event.
     pub(crate) fn tell(&mut self, event: Event) {
-        let sequence = self.entries.len() as u64;
+        // Entries about other releases may have been left out.
+        let sequence = self.entries.last().map_or(0, |last| last.sequence + 1);
         self.entries.push(LogEntry { sequence, at: self.now, event });
         self.wait(SignedDuration::from_secs(1));
     }
@@ -399,6 +400,7 @@ impl History {
         let holds = |held: &&mut Authenticator| held.id == key.as_bytes();
         let key = self.authenticators.iter_mut().find(holds).expect("a key made here");
         Decision {
+            batch: None,
             id,
             person,
             verdict,
@@ -434,9 +436,22 @@ impl History {
 impl History {
     /// Whether a release may go out now.
     pub(crate) fn authorise(&self, release: ReleaseId) -> Result<Authorised, NotAuthorised> {
+        match self.judge(release, self.now) {
+            // Whether it is founded is a question of its own: everything else was fine.
+            Err(NotAuthorised::Unfounded) => self.clone().founded_now().judge(release, self.now),
+            judged => judged,
+        }
+    }
+
+    /// What is decided from this log as it is, founded or not.
+    pub(crate) fn judge(
+        &self,
+        release: ReleaseId,
+        now: Timestamp,
+    ) -> Result<Authorised, NotAuthorised> {
         let genesis = self.entries.first().map(LogEntry::to_bytes).unwrap_or_default();
         let trust = Trust { genesis: Sha256::of(&genesis), founding: self.founding };
-        authorise(&self.entries, trust, release, self.now)
+        authorise(&self.entries, trust, release, now)
     }
 
     /// Whose approvals authorise it now, or why it is not.

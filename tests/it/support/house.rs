@@ -1,12 +1,15 @@
 //! An installation with something behind every door: whatever stands in braces in a route is there.
 
 use countersign::domain::event::Actor;
-use countersign::domain::ids::ReleaseId;
+use countersign::domain::ids::{PersonId, ProposalId, ReleaseId};
+use countersign::domain::policy::PolicyDraft;
 use countersign::domain::roster::Role;
 use countersign::pipeline::hold;
 use countersign::pipeline::people::{self, Invited};
+use countersign::pipeline::setup::revise_policy;
 use countersign::store::{Store, Tx};
 use countersign::web::assets;
+use jiff::Timestamp;
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -56,6 +59,12 @@ impl House {
         vera.enrol(&secret).await.ok();
         assert!(vera.read_csrf().await);
 
+        let jonas = invite(&world, "Jonas", Role::Viewer).await.person;
+        let (invitation, guest) =
+            (invite(&world, "Jun", Role::Viewer).await, invite(&world, "Kim", Role::Viewer).await);
+        world.site.found(&mut world.ines, &mut world.mara).await;
+        let proposal = propose(&world).await;
+
         let out = world.stage_npm(run(5), &npm_document("0.9.0", b"x = 0")).await.unwrap().release;
         world.mara.decide(&out.to_string(), "approve").await;
         world.ines.decide(&out.to_string(), "approve").await;
@@ -69,10 +78,14 @@ impl House {
         let gathering = world.stage_python(run(3), &sdist("1.0.0", &[])).await.unwrap();
         world.site.notary.run(world.now()).await.unwrap();
 
+        // She is signed in at a second place, which a door may end.
+        let mut second = world.ines.elsewhere();
+        second.sign_in().await.ok();
+        world.ines.authenticator = second.authenticator;
+
         let mut ci = world.site.browser(8);
-        let (invitation, guest) =
-            (invite(&world, "Jun", Role::Viewer).await, invite(&world, "Kim", Role::Viewer).await);
-        let mut places = places(&world, staged.release).await;
+        let mut places = places(&world, staged.release, jonas).await;
+        places.push(("/proposals/{id}", format!("/proposals/{proposal}")));
         for (start, release) in [
             ("/releases/{id}/seal", gathering.release),
             ("/releases/{id}/live", over.release),
@@ -212,10 +225,24 @@ async fn pypi_token(world: &World, ci: &mut Browser) -> String {
     minted.ok().json()["token"].as_str().unwrap().to_owned()
 }
 
-async fn places(world: &World, waiting: ReleaseId) -> Vec<(&'static str, String)> {
+/// Ines proposes another name for the policy.
+async fn propose(world: &World) -> ProposalId {
+    let by = Actor::Person(world.person("Ines Duarte").await);
+    let policy = world.store().snapshot().await.unwrap().policies().await.unwrap().remove(0);
+    let draft = PolicyDraft {
+        name: "Two of us".to_owned(),
+        required: policy.required(),
+        members: policy.members().clone(),
+        expiry: policy.expiry(),
+        triggering_actor_counts: policy.triggering_actor_counts(),
+    };
+    let saved = revise_policy(world.store(), by, policy.id(), draft, world.now()).await.unwrap();
+    saved.proposal.expect("a proposal")
+}
+
+async fn places(world: &World, waiting: ReleaseId, jonas: PersonId) -> Vec<(&'static str, String)> {
     let file = &world.artifacts(waiting).await[0].filename;
-    let (ines, jonas) =
-        (world.person("Ines Duarte").await, invite(world, "Jonas", Role::Viewer).await.person);
+    let ines = world.person("Ines Duarte").await;
     let mut tx = world.store().snapshot().await.unwrap();
     let packages = tx.packages().await.unwrap();
     let package = packages.iter().find(|package| package.name.as_str() == NPM_NAME).unwrap().id;
@@ -223,6 +250,8 @@ async fn places(world: &World, waiting: ReleaseId) -> Vec<(&'static str, String)
     let policy = tx.policies().await.unwrap()[0].id();
     let upstream = tx.upstreams().await.unwrap()[0].upstream.id();
     let key = tx.passkeys_of(ines).await.unwrap()[0].id;
+    let sessions = tx.live_sessions_of(ines, Timestamp::MIN, world.now()).await.unwrap();
+    let second = sessions.iter().max_by_key(|session| session.created_at).unwrap().id;
     vec![
         ("/releases/{id}/artifacts/{filename}", format!("/releases/{waiting}/artifacts/{file}")),
         ("/releases/{id}", format!("/releases/{waiting}")),
@@ -231,10 +260,12 @@ async fn places(world: &World, waiting: ReleaseId) -> Vec<(&'static str, String)
             format!("/packages/{package}/publishers/{publisher}"),
         ),
         ("/packages/{id}", format!("/packages/{package}")),
+        ("/freeze/packages/{id}", format!("/freeze/packages/{package}")),
         ("/policies/{id}", format!("/policies/{policy}")),
         ("/people/{id}", format!("/people/{jonas}")),
         ("/registries/{id}", format!("/registries/{upstream}")),
         ("/me/keys/{key}", format!("/me/keys/{key}")),
+        ("/me/sessions/{id}", format!("/me/sessions/{second}")),
         ("/static/{name}", assets::url("app.css").to_owned()),
         ("/log/tile/{*path}", "/log/tile/0/000.p/1".to_owned()),
         ("/api/v1/releases/{id}", format!("/api/v1/releases/{waiting}")),

@@ -41,15 +41,21 @@ impl Drop for Site {
 impl Site {
     /// A founded, unclaimed site on a database of the caller.
     pub(crate) async fn on(store: Store) -> Self {
+        Self::configured(store, "").await
+    }
+
+    /// The same with more in its configuration.
+    pub(crate) async fn configured(store: Store, more: &str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let origin = format!("http://localhost:{}", address.port());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("countersign.toml");
         let text = format!(
-            "origin = \"{origin}\"\ndata_dir = \".\"\nlisten = [{{ address = \"{address}\" }}]\n"
+            "origin = \"{origin}\"\ndata_dir = \".\"\nlisten = [{{ address = \"{address}\" }}]\n{more}"
         );
         std::fs::write(&file, text).unwrap();
+        std::fs::write(folder.path().join("sso-secret"), "between-us\n").unwrap();
         let clock = Clock::default();
         let config = Config::read(&file).unwrap();
         let Opened { app, claim_code: code, .. } =
@@ -77,12 +83,26 @@ impl Site {
 
     /// A site whose first person, an owner, has enrolled and is signed in.
     pub(crate) async fn claimed(store: Store) -> (Self, Browser) {
-        let site = Self::on(store).await;
+        Self::on(store).await.claim().await
+    }
+
+    /// Its first person, an owner, enrols and is signed in.
+    pub(crate) async fn claim(self) -> (Self, Browser) {
+        let site = self;
         let mut browser = site.browser(1);
         let token = browser.claim(&site.code.expose(), "Ines Duarte").await.token();
         browser.enrol(&token).await.ok();
         browser.read_csrf().await;
         (site, browser)
+    }
+
+    /// Two people found it, the first an owner, under its first policy.
+    pub(crate) async fn found(&self, owner: &mut Browser, other: &mut Browser) {
+        let policies = self.app.store.snapshot().await.unwrap().policies().await.unwrap();
+        owner.put_founding(&policies[0].id().to_string()).await;
+        owner.sign_founding().await;
+        other.sign_founding().await;
+        assert!(self.app.trust().founding.is_some());
     }
 
     /// A browser with an authenticator of its own and no cookies.
@@ -265,10 +285,27 @@ impl Browser {
         self.post_json("/login/finish", &answer).await
     }
 
+    /// An owner puts what is set up before the founders, on the page, and gets the recovery secret.
+    pub(crate) async fn put_founding(&mut self, policy: &str) -> String {
+        let fields = [("policy", policy), ("delay_hours", "24")];
+        let page = self.post_form("/founding", &fields).await.ok().text;
+        let secret = page.split("countersign-recovery-").nth(1).expect("a secret");
+        format!("countersign-recovery-{}", secret.split('<').next().unwrap())
+    }
+
+    /// A founder signs, on the page.
+    pub(crate) async fn sign_founding(&mut self) {
+        self.sign("/founding/sign").await;
+    }
+
+    /// Signs whatever is signed below an address.
+    pub(crate) async fn sign(&mut self, base: &str) {
+        let answer = self.answer(base, &json!({ "reason": "meant so" })).await;
+        self.post_json(&format!("{base}/finish"), &answer).await.ok();
+    }
+
     /// Approves or rejects a release with the authenticator, on its page.
     pub(crate) async fn decide(&mut self, release: &str, verdict: &str) {
-        let base = format!("/releases/{release}/{verdict}");
-        let answer = self.answer(&base, &json!({ "reason": "not this one" })).await;
-        self.post_json(&format!("{base}/finish"), &answer).await.ok();
+        self.sign(&format!("/releases/{release}/{verdict}")).await;
     }
 }

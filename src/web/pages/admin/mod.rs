@@ -3,12 +3,13 @@
 //! A form that is refused for what was typed comes back with the reason and the fields as they
 //! were, with status 422; after a success the browser is sent to the thing that was made.
 
+mod leaving;
 mod packages;
 pub(in crate::web::pages) mod people;
 pub(in crate::web::pages) mod policies;
 mod policy_check;
 mod policy_editor;
-mod publishers;
+pub(in crate::web::pages) mod publishers;
 mod registries;
 
 use std::sync::Arc;
@@ -24,4 +25,5 @@ pub fn routes() -> Routes<Arc<App>> {
         .merge(policies::routes())
         .merge(registries::routes())
         .merge(people::routes())
+        .merge(leaving::routes())
 }

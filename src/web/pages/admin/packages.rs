@@ -112,8 +112,10 @@ async fn details(visit: Visit, Path(package): Path<String>) -> Answer {
     let policy = overview::policy(&visit.app.store, known.policy.id(), visit.now).await?.overview;
     let releases = releases(&visit, id, RELEASES_SHOWN).await?;
     let name = known.package.name.as_str().to_owned();
+    let layout = visit.layout(Section::Packages, &name).await?;
+    let may_freeze = layout.governed && visit.viewer.role.may_sign();
     let page = views::PackagePage {
-        layout: visit.layout(Section::Packages, &name).await?,
+        layout,
         ecosystem: known.package.name.ecosystem().label().to_owned(),
         name,
         registry: known.upstream.upstream.name().to_owned(),
@@ -123,6 +125,7 @@ async fn details(visit: Visit, Path(package): Path<String>) -> Answer {
         releases: releases.iter().map(|row| decided_row(row, visit.now)).collect(),
         facts: facts(&known),
         add_publisher: visit.is_owner().then(|| format!("/packages/{id}/publishers/new")),
+        freeze: may_freeze.then(|| format!("/freeze?package={id}")),
     };
     show(StatusCode::OK, &page)
 }
@@ -282,7 +285,7 @@ fn draft(fields: &Fields) -> Result<PackageDraft, Error> {
 async fn add(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {
     let saved = async {
         let draft = draft(&fields)?;
-        setup::add_package(&visit.app.store, visit.actor(), draft, visit.now).await
+        setup::add_package(&visit.app.store, visit.proposer(&fields), draft, visit.now).await
     };
     match saved.await {
         Ok(added) => Ok(see_change(added.proposal, &format!("/packages/{}", added.value))),

@@ -114,7 +114,7 @@ async fn save(
     id: Option<PolicyId>,
     fields: &Fields,
 ) -> Result<Entered<PolicySaved>, Error> {
-    let (store, by, draft) = (&visit.app.store, visit.actor(), draft(fields)?);
+    let (store, by, draft) = (&visit.app.store, visit.proposer(fields), draft(fields)?);
     match id {
         None => setup::add_policy(store, by, draft, visit.now).await,
         Some(id) => setup::revise_policy(store, by, id, draft, visit.now).await,

@@ -62,7 +62,7 @@ pub(super) fn routes() -> Routes<Arc<App>> {
 }
 
 /// What a rule compares, for the package's page.
-pub(super) fn rule_facts(rule: &Rule) -> Vec<Fact> {
+pub(in crate::web::pages) fn rule_facts(rule: &Rule) -> Vec<Fact> {
     let json = match rule {
         Rule::GitHub(rule) => serde_json::to_value(rule.config()),
         Rule::GitLab(rule) => serde_json::to_value(rule.config()),
@@ -300,7 +300,8 @@ async fn save(
     let rule = config.rule().map_err(|error| Refusal::new(Kind::BadInput, error.to_string()))?;
     let packages = BTreeSet::from([package]);
     let draft = PublisherDraft { name: config.name, issuer: issuer.id(), rule, packages };
-    let added = setup::add_publisher(&visit.app.store, visit.actor(), draft, visit.now).await?;
+    let added =
+        setup::add_publisher(&visit.app.store, visit.proposer(fields), draft, visit.now).await?;
     Ok(added.proposal)
 }
 

@@ -154,18 +154,19 @@ async fn save(visit: &Visit, fields: &Fields) -> Result<Option<ProposalId>, Erro
     };
     let (app, new) = (&visit.app, (draft, credential));
     let added =
-        setup::add_upstream(&app.store, &app.sealing, visit.actor(), new, visit.now).await?;
+        setup::add_upstream(&app.store, &app.sealing, visit.proposer(fields), new, visit.now)
+            .await?;
     Ok(added.proposal)
 }
 
 async fn seal(
     visit: &Visit,
-    upstream: UpstreamId,
-    credential: Credential,
+    fields: &Fields,
+    (upstream, credential): (UpstreamId, Credential),
 ) -> Result<Option<ProposalId>, Error> {
     let new = NewCredential { upstream, purpose: CredentialPurpose::Publish, credential };
     let app = &visit.app;
-    setup::seal_credential(&app.store, &app.sealing, visit.actor(), new, visit.now).await
+    setup::seal_credential(&app.store, &app.sealing, visit.proposer(fields), new, visit.now).await
 }
 
 async fn replace_credential(
@@ -174,7 +175,7 @@ async fn replace_credential(
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
     let credential = Credential::parse(&SecretString::from(fields.text("credential")))?;
-    let proposal = seal(&visit, id(&upstream)?, credential).await?;
+    let proposal = seal(&visit, &fields, (id(&upstream)?, credential)).await?;
     Ok(see_change(proposal, "/registries"))
 }
 

@@ -18,10 +18,11 @@ use crate::domain::statement::{Statement, Terms};
 use crate::domain::words::check_words;
 use crate::pipeline::approval::CannotDecide;
 use crate::pipeline::review::{
-    ArtifactRecord, DecisionRecord, ReleaseRecord, ReleaseView, StoredUpstream, counted,
+    ArtifactRecord, DecisionRecord, ReleaseRecord, ReleaseView, Stopped, StoredUpstream, counted,
 };
 use crate::web::display::{When, clock, count, grouped, list, size, visible};
 use crate::web::extract::SignedIn;
+use crate::web::pages::governance;
 use crate::web::views::home::{Progress, ReleaseName};
 use crate::web::views::release::{
     Action, Difference, FileRow, Hold as HoldForm, Quorum, ReleasePage, Run, Settling, Signing,
@@ -46,7 +47,7 @@ pub(super) fn page(
         status: status(
             record,
             release.standing.as_ref().map(counted),
-            (unknown_actor, release.hold().is_some()),
+            (unknown_actor, release.stopped()),
             waits_until(release, now),
             registry,
         ),
@@ -86,18 +87,20 @@ pub(super) fn name(record: &ReleaseRecord, upstream: &StoredUpstream) -> Release
 pub(super) fn status(
     record: &ReleaseRecord,
     count: Option<(u32, u32)>,
-    (unknown_actor, on_hold): (bool, bool),
+    (unknown_actor, stopped): (bool, Option<Stopped>),
     waits: Option<When>,
     registry: &str,
 ) -> Status {
     match record.state {
         State::Open => Status::Receiving,
-        State::Awaiting | State::Approved if on_hold => Status::Held,
+        State::Awaiting | State::Approved if stopped == Some(Stopped::Held) => Status::Held,
         State::Awaiting if unknown_actor => Status::NeedsActor,
         State::Awaiting => {
             let (have, needed) = count.unwrap_or_default();
             Status::Needs(needed.saturating_sub(have))
         }
+        State::Approved if stopped == Some(Stopped::Unfounded) => Status::Unfounded,
+        State::Approved if stopped == Some(Stopped::Frozen) => Status::Frozen,
         State::Approved => match waits {
             Some(until) => Status::Cooling(until.relative),
             None => Status::Publishing,
@@ -219,7 +222,7 @@ fn outcome(release: &ReleaseView) -> Option<Notice> {
             "Upload it again from CI to ask again.".to_owned(),
         ),
         State::Open | State::Awaiting | State::Approved | State::Forwarding | State::Confirming => {
-            on_hold(release)
+            stopped(release)
         }
     }
 }
@@ -239,6 +242,21 @@ fn waits_until(release: &ReleaseView, now: Timestamp) -> Option<When> {
     Some(When::new(until, now))
 }
 
+/// What stops it besides missing approvals.
+fn stopped(release: &ReleaseView) -> Option<Notice> {
+    match release.stopped()? {
+        Stopped::Held => on_hold(release),
+        Stopped::Unfounded => Some(governance::release_waits()),
+        Stopped::Frozen => Some(Notice {
+            tone: Tone::Warn,
+            icon: "pause",
+            title: "Frozen".to_owned(),
+            text: "Approvals are kept. It goes out once people agreed to go on.".to_owned(),
+            link: Some(Link::new("/freeze", "See why")),
+        }),
+    }
+}
+
 /// The steps of publishing, once there are any.
 pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
     let record = &release.record;
@@ -246,7 +264,7 @@ pub(super) fn run(app: &App, release: &ReleaseView) -> Option<Run> {
         record.state,
         State::Approved | State::Forwarding | State::Confirming | State::Published | State::Partial
     ) || (record.state == State::Failed && !release.attempts.is_empty());
-    if !on_its_way || release.hold().is_some() {
+    if !on_its_way || release.stopped().is_some() {
         return None;
     }
     let registry = release.upstream.upstream.name();
@@ -396,7 +414,7 @@ fn differences(release: &ReleaseView) -> Vec<Difference> {
         .collect()
 }
 
-fn file(release: ReleaseId, artifact: &ArtifactRecord) -> FileRow {
+pub(super) fn file(release: ReleaseId, artifact: &ArtifactRecord) -> FileRow {
     let download = format!("/releases/{release}/artifacts/{}", artifact.filename);
     FileRow {
         name: visible(&artifact.filename),

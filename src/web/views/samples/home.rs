@@ -1,6 +1,6 @@
 //! The inbox and the list of releases.
 
-use super::{Words, layout, name, notice, when};
+use super::{Words, governance, layout, name, notice, when};
 use crate::web::views::form::Choice;
 use crate::web::views::home::{
     DecidedRow, GatewayRow, InboxPage, MovingRow, NextStep, Progress, ReleasesPage, SpareRow,
@@ -9,22 +9,37 @@ use crate::web::views::home::{
 use crate::web::views::release::Status;
 use crate::web::views::shell::{Badge, Link, Section, Tone};
 
+fn waiting(words: Words) -> Vec<WaitingRow> {
+    let row =
+        |release: (&str, &str, &str), attention, files: &str, left: &str, pips: (u32, u32)| {
+            WaitingRow {
+                release: name(words, release.0, release.1, release.2),
+                attention,
+                files: files.to_owned(),
+                left: left.to_owned(),
+                signed: pips.0,
+                required: pips.1,
+            }
+        };
+    vec![
+        row(
+            ("PyPI", "aurora-client", "4.2.0"),
+            Badge::new(Tone::Warn, "triangle-alert", "2 things to look at"),
+            "3 files, 412 KB",
+            "2 days 23 h left",
+            (1, 2),
+        ),
+        row(
+            ("npm", "@aurora/react", "2.0.0-rc.1"),
+            Badge::new(Tone::Ok, "circle-check", "Nothing unusual found"),
+            "1 file, 88 KB",
+            "6 days left",
+            (0, 1),
+        ),
+    ]
+}
+
 pub(super) fn inbox_of(words: Words) -> InboxPage {
-    let waiting = |ecosystem: &str,
-                   package: &str,
-                   version: &str,
-                   attention,
-                   files: &str,
-                   left: &str,
-                   signed,
-                   required| WaitingRow {
-        release: name(words, ecosystem, package, version),
-        attention,
-        files: files.to_owned(),
-        left: left.to_owned(),
-        signed,
-        required,
-    };
     InboxPage {
         layout: layout("Inbox", Section::Inbox),
         notices: vec![notice(
@@ -34,28 +49,16 @@ pub(super) fn inbox_of(words: Words) -> InboxPage {
             "Approvals are kept and go out as soon as it does.",
             Some(Link::new("/health-page", "System health")),
         )],
-        waiting: vec![
-            waiting(
-                "PyPI",
-                "aurora-client",
-                "4.2.0",
-                Badge::new(Tone::Warn, "triangle-alert", "2 things to look at"),
-                "3 files, 412 KB",
-                "2 days 23 h left",
-                1,
-                2,
+        proposals: Vec::new(),
+        waiting: waiting(words),
+        together: vec![Link::new(
+            "/releases/0193a7c2/together",
+            format!(
+                "{} and {} came from one CI run: approve them together",
+                words.show("@aurora/core"),
+                words.show("@aurora/react")
             ),
-            waiting(
-                "npm",
-                "@aurora/react",
-                "2.0.0-rc.1",
-                Badge::new(Tone::Ok, "circle-check", "Nothing unusual found"),
-                "1 file, 88 KB",
-                "6 days left",
-                0,
-                1,
-            ),
-        ],
+        )],
         moving: moving(words),
         decided: decided(words),
         spare: spare(words),
@@ -76,6 +79,17 @@ pub(super) fn inbox_of(words: Words) -> InboxPage {
         next_steps: Vec::new(),
         last_release: None,
     }
+}
+
+/// With a change that waits, and everything frozen.
+pub(super) fn inbox_governed() -> InboxPage {
+    let mut page = inbox_of(Words::Plain);
+    page.layout.governed = true;
+    page.layout.proposals = 1;
+    page.layout.frozen = Some(governance::banner());
+    page.notices = governance::proposals().notices;
+    page.proposals = vec![governance::yours()];
+    page
 }
 
 fn moving(words: Words) -> Vec<MovingRow> {
@@ -202,7 +216,9 @@ pub(super) fn inbox_new() -> InboxPage {
             "With only one, a lost phone or laptop locks you out.",
             Some(Link::new("/me/keys", "My keys")),
         )],
+        proposals: Vec::new(),
         waiting: Vec::new(),
+        together: Vec::new(),
         moving: Vec::new(),
         decided: Vec::new(),
         spare: Vec::new(),

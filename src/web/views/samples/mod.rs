@@ -5,6 +5,7 @@
 
 mod access;
 mod decided;
+mod governance;
 mod home;
 mod package;
 mod people;
@@ -66,6 +67,7 @@ pub(super) fn all() -> Vec<Sample> {
         rendered("invite", &access::invite()),
         rendered("invite-gone", &access::invite_gone()),
         rendered("login", &access::login()),
+        rendered("onward", &access::onward()),
         rendered(
             "neutral",
             &NeutralPage {
@@ -86,7 +88,23 @@ pub(super) fn all() -> Vec<Sample> {
         rendered("person-invite", &people::person_invite()),
         rendered("person-invited", &people::person_invited()),
         rendered("keys", &people::keys()),
+        rendered("keys-waiting", &people::keys_waiting()),
+        rendered("leave", &people::leave()),
+        rendered("leaving", &people::leaving()),
         rendered("health", &system::health()),
+        rendered("proposals", &governance::proposals()),
+        rendered("proposals-empty", &governance::proposals_empty()),
+        rendered("proposal-waiting", &governance::waiting()),
+        rendered("proposal-stale", &governance::stale()),
+        rendered("proposal-enacted", &governance::enacted()),
+        rendered("proposal-object", &governance::object()),
+        rendered("founding-new", &governance::founding_new()),
+        rendered("founding-secret", &governance::founding_secret()),
+        rendered("founding-founded", &governance::founded()),
+        rendered("freeze", &governance::freeze()),
+        rendered("say-so", &governance::say_so()),
+        rendered("policy-propose", &policy::policy_propose()),
+        rendered("inbox-governed", &home::inbox_governed()),
     ]);
     samples
 }
@@ -106,6 +124,7 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("release-cannot-sign", &release::cannot_sign(words)),
         rendered("release-actor-unknown", &release::actor_unknown(words)),
         rendered("release-cooling", &decided::cooling(words)),
+        rendered("release-unfounded", &decided::unfounded(words)),
         rendered("release-publishing", &decided::publishing(words)),
         rendered("release-published", &decided::published(words)),
         rendered("release-partly", &decided::partly(words)),
@@ -114,6 +133,7 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("release-expired", &decided::expired(words)),
         rendered("release-superseded", &decided::superseded(words)),
         rendered("reject", &release::reject(words)),
+        rendered("together", &release::together(words)),
         rendered("contents", &release::contents(words)),
         rendered("evidence", &decided::evidence(words)),
         rendered("packages", &package::packages(words)),
@@ -122,6 +142,11 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("publisher-gitlab", &package::publisher(words, package::gitlab())),
         rendered("publisher-generic", &package::publisher(words, package::generic())),
         rendered("identity-new", &people::identity_new(words)),
+        rendered("proposal", &governance::proposal(words)),
+        rendered("proposal-leaving", &governance::leaving(words)),
+        rendered("proposal-rejected", &governance::rejected(words)),
+        rendered("founding-sign", &governance::founding_sign(words)),
+        rendered("freeze-frozen", &governance::frozen(words)),
     ]
 }
 
@@ -181,6 +206,21 @@ fn name(words: Words, ecosystem: &str, package: &str, version: &str) -> ReleaseN
         version: words.show(version),
         registry: ecosystem.to_owned(),
     }
+}
+
+/// On every page of a session for reading.
+fn reading() -> Notice {
+    let text = "To sign or change anything, sign out and sign in with a passkey that counts.";
+    notice(Tone::Note, "lock", "You are signed in for reading", text, None)
+}
+
+/// On every page while a recovery waits.
+fn recovery() -> Notice {
+    let text = "A new passkey joins in 23 hours (23 Nov 2026 15:00 UTC) without any approval, \
+                unless one of you objects. If you do not know why, object now and ask who has the \
+                recovery secret.";
+    let link = Link::new("/proposals/1", "Look at it");
+    notice(Tone::Bad, "siren", "Somebody used the recovery key for Theo Okafor", text, Some(link))
 }
 
 fn notice(tone: Tone, icon: &'static str, title: &str, text: &str, link: Option<Link>) -> Notice {

@@ -110,6 +110,7 @@ pub(super) fn package(words: Words) -> PackagePage {
             Fact::words("Policy", "Just me, revision 1"),
             Fact::words("Added", "3 Mar 2026 by Mara Lindqvist"),
         ],
+        freeze: Some("/freeze?package=1".to_owned()),
         add_publisher: Some("/packages/0193a7c2/publishers/new".to_owned()),
     }
 }

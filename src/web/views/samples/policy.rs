@@ -112,6 +112,15 @@ pub(super) fn check() -> PolicyCheck {
     }
 }
 
+/// As the form is once the installation is founded.
+pub(super) fn policy_propose() -> NewPolicyPage {
+    let mut page = policy_new();
+    page.layout.governed = true;
+    page.people_error = String::new();
+    page.errors = Vec::new();
+    page
+}
+
 pub(super) fn policy_new() -> NewPolicyPage {
     let people_error =
         "Needs 3 people, but only 2 of the chosen have a passkey, so no release could ever go out."

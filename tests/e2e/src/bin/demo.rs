@@ -77,6 +77,9 @@ impl Demo {
                 people.push((name, self.world.enrol(name).await));
                 self.say(&format!("{name} added a passkey"));
             }
+            self.world.found(&people[0].1, &people[1].1).await;
+            self.say("both founded the installation: they signed who decides, by which rule, and where releases go");
+            self.hint("From here on no one person can change any of it; a loosening waits for a day besides.");
         } else {
             self.say("two people must approve, and you are both: open each link and add a passkey");
             self.line(INES, self.world.invite(INES));
@@ -84,6 +87,12 @@ impl Demo {
             self.hint("Use a window of its own for each: a second browser, or a private window.");
             self.hint("Your device keeps both passkeys; they work at this address only.");
             self.hint("No device for passkeys at hand? `make demo AUTO=1` needs none.");
+            let founding = format!("{}/founding", self.world.gateway.origin);
+            self.say("then found the installation: put it before the founders as Ines, and sign it as both");
+            self.line("founding", &founding);
+            self.hint(
+                "Nothing that takes two approvals is sent before; approvals are kept meanwhile.",
+            );
         }
 
         let releases = self.submit().await;

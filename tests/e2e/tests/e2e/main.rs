@@ -1,9 +1,11 @@
 //! One binary for everything that runs real clients, real registries or a real browser.
 //! The modules named `harness_*` prove the drivers themselves against small stand-ins, without the product.
 
+mod governance;
 mod harness_browser;
 mod harness_clients;
 mod harness_registries;
+mod people_browser;
 mod release_browser;
 mod release_clients;
 mod release_documents;

@@ -196,6 +196,7 @@ impl Reader {
     /// Two people approve the release that appears.
     async fn approve_new(&self, before: &[String]) {
         let mara = self.stage.world.enrol(MARA).await;
+        self.stage.world.found(&self.stage.ines, &mara).await;
         let release = loop {
             let after = self.stage.releases().await;
             if let Some(new) = after.into_iter().find(|link| !before.contains(link)) {

@@ -85,6 +85,38 @@ async fn set_up_pages(findings: &mut Findings, ines: &Browser, origin: &str) {
     findings.look_at(ines, "policy-edit", &format!("{policy}/edit"), "Two people").await;
 }
 
+/// The founding, step by step.
+async fn found(findings: &mut Findings, world: &World, (ines, mara): (&Browser, &Browser)) {
+    let page = format!("{}/founding", world.gateway.origin);
+    findings.look_at(ines, "founding-new", &page, "Put it before the founders").await;
+    ines.plain().await;
+    world.found(ines, mara).await;
+    findings.look_at(mara, "founding-founded", &page, "Pinned beside the database").await;
+}
+
+/// A change that waits, and a freeze.
+async fn govern(findings: &mut Findings, (ines, mara): (&Browser, &Browser), origin: &str) {
+    ines.go(&format!("{origin}/policies")).await;
+    let edit = format!("{}/edit", link(ines, "h2 a[href^='/policies/']").await);
+    findings.look_at(ines, "policy-propose", &edit, "Propose change").await;
+    ines.plain().await;
+    ines.go(&edit).await;
+    ines.fill("#required", "1").await;
+    ines.fill("#reason", "the others are at a conference").await;
+    assert_eq!(ines.press("main form[method=post]").await, Ok(()));
+    let proposal = ines.url().await;
+    findings.look_at(mara, "proposal", &proposal, "Loosens").await;
+    findings.look_at(mara, "proposal-object", &format!("{proposal}/object"), "Why").await;
+    findings.look_at(mara, "proposals", &format!("{origin}/proposals"), "waiting").await;
+    findings.look_at(mara, "inbox-proposal", origin, "One change is waiting for you").await;
+    findings.look_at(mara, "freeze", &format!("{origin}/freeze"), "Freeze everything").await;
+    mara.plain().await;
+    mara.go(&format!("{origin}/freeze")).await;
+    assert_eq!(mara.ceremony("form[action='/freeze/everything']").await, Ok(()));
+    findings.look_at(ines, "freeze-frozen", &format!("{origin}/freeze"), "Frozen now").await;
+    findings.look_at(ines, "inbox-frozen", origin, "Releases are frozen").await;
+}
+
 #[tokio::test]
 async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
     let dir = tempfile::tempdir().unwrap();
@@ -123,6 +155,7 @@ async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
     findings.look_at(&ines, "release-signed", &npm, "You approved").await;
     assert_eq!(ines.approve(&python).await, Ok(()));
     let mara = world.enrol(MARA).await;
+    found(&mut findings, &world, (&ines, &mara)).await;
     findings.look_at(&mara, "release-second", &python, "Needs 1 more approval").await;
     mara.go(&python).await;
     for (look, suffix) in [LOOKS[0], LOOKS[1]] {
@@ -137,6 +170,8 @@ async fn every_page_has_no_axe_violation_in_any_look_and_fits_a_phone() {
     findings.look_at(&mara, "release-published", &npm, "Ines Duarte and you approved").await;
     findings.look_at(&mara, "evidence", &format!("{npm}/evidence"), "Who approved it").await;
     findings.look_at(&mara, "inbox-decided", &origin, "the changelog names another version").await;
+
+    govern(&mut findings, (&ines, &mara), &origin).await;
 
     // The two instruments work on these pages: they see what is broken on purpose.
     mara.go(&origin).await;

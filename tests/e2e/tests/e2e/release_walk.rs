@@ -14,6 +14,7 @@ async fn a_release_walks_from_ci_through_two_approvals_to_both_registries() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::start(dir.path(), &Settings::default()).await;
     let (ines, mara) = (world.enrol(INES).await, world.enrol(MARA).await);
+    world.found(&ines, &mara).await;
 
     let python = world.submit_python().await;
     let npm = world.submit_npm().await;
