@@ -131,7 +131,7 @@ pub const fn table(kind: Kind) -> (StatusCode, &'static str, &'static str) {
         }
         Kind::LeavesUnreleasable => (
             StatusCode::CONFLICT,
-            "leaves-packages-unreleasable",
+            "leaves-unreleasable",
             "Packages would be left that nobody can release",
         ),
         Kind::Gone => (StatusCode::GONE, "gone", "It is too late for this"),

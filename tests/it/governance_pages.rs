@@ -19,7 +19,9 @@ const HTML: &str = "text/html";
 
 /// A browser of somebody at the desk.
 fn browser(of: &Browser, person: &Person) -> Browser {
-    Browser { authenticator: person.key.clone(), ..of.clone() }
+    let mut browser = of.clone();
+    browser.authenticator = person.key.clone();
+    browser
 }
 
 /// Ines proposes that one person is enough.
