@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::blobs::Blobs;
 use crate::config::Config;
@@ -16,6 +18,7 @@ use crate::domain::log::note::{Signer, Signs};
 use crate::inspect;
 use crate::keyfile;
 use crate::oidc::Verifier;
+use crate::oidc::sso::{SingleSignOn, SsoSettings};
 use crate::outbound::{Http, HttpSettings};
 use crate::passkeys::Passkeys;
 use crate::pipeline::ci::{Exchange, IssuerRate};
@@ -26,6 +29,7 @@ use crate::pipeline::log::Trouble;
 use crate::pipeline::log::notary::{Notary, NotarySettings};
 use crate::pipeline::registries::Registries;
 use crate::pipeline::signin::{self, ClaimCode};
+use crate::pipeline::sso::Directory;
 use crate::pipeline::{self, Fault};
 use crate::store::Store;
 use crate::upstream;
@@ -42,6 +46,8 @@ pub struct App {
     pub store: Store,
     /// WebAuthn.
     pub passkeys: Passkeys,
+    /// Signs people in for reading, where it is configured.
+    pub directory: Option<Directory>,
     /// Judges CI tokens.
     pub exchange: Exchange,
     /// Takes uploads.
@@ -117,6 +123,7 @@ impl App {
         let roots = extra_roots(&config)?;
         let app = Self {
             passkeys: passkeys(&config)?,
+            directory: directory(&config, &roots)?,
             exchange: exchange(&config, &store, &roots)?,
             intake: intake(&config, &store, blobs),
             upstreams: upstream::Client::new(upstream::Settings {
@@ -269,6 +276,25 @@ fn passkeys(config: &Config) -> pipeline::Result<Passkeys> {
     } else {
         passkeys
     })
+}
+
+fn directory(config: &Config, roots: &[Vec<u8>]) -> pipeline::Result<Option<Directory>> {
+    let Some(sso) = &config.sso else { return Ok(None) };
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|error| Fault::new("reading `sso.client_secret_file`", error))?;
+        Ok::<_, Fault>(SecretString::from(text.trim()))
+    };
+    let settings = SsoSettings {
+        issuer: sso.issuer.clone(),
+        hosts: sso.hosts.clone(),
+        client_id: sso.client_id.clone(),
+        secret: sso.client_secret_file.as_ref().map(read).transpose()?,
+        redirect: format!("{}/login/sso/return", config.origin_text()),
+    };
+    let flow = SingleSignOn::new(&http_settings(roots), settings)
+        .map_err(|error| Fault::new("building the client for single sign-on", error))?;
+    Ok(Some(Directory { flow, readers: sso.readers.clone() }))
 }
 
 fn exchange(config: &Config, store: &Store, roots: &[Vec<u8>]) -> pipeline::Result<Exchange> {

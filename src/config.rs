@@ -3,13 +3,17 @@
 //! Unknown keys are errors. Secrets are never in this file; it names files that hold them. Relative
 //! paths are taken from the folder of the configuration file.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use serde::Deserialize;
 use url::Url;
+use uuid::Uuid;
 
+use crate::domain::ids::IssuerId;
+use crate::domain::issuer::{Algorithm, Issuer, IssuerConfig, Preset};
 use crate::domain::log;
 use crate::domain::log::note::{Signs, VerifierKey};
 use crate::domain::log::witness::{Place, Witness};
@@ -84,6 +88,33 @@ pub struct Limits {
     pub witness_grace: SignedDuration,
 }
 
+/// A directory that signs people in for reading (S10).
+#[derive(Debug, Clone)]
+pub struct Sso {
+    /// Who vouches for them.
+    pub issuer: Issuer,
+    /// Hosts besides the issuer's own where its endpoints may be.
+    pub hosts: Vec<String>,
+    /// Our name there.
+    pub client_id: String,
+    /// The file that holds our secret there; a public client has none.
+    pub client_secret_file: Option<PathBuf>,
+    /// Who reads without having linked an account.
+    pub readers: Option<Readers>,
+}
+
+/// People of the directory who may read as one viewer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Readers {
+    /// A claim of the ID token: a text, or a list of texts.
+    pub claim: String,
+    /// What it is or holds.
+    pub value: String,
+    /// The name of the viewer as whom they read.
+    pub person: String,
+}
+
 /// Everything that `countersign serve` needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -103,6 +134,8 @@ pub struct Config {
     pub limits: Limits,
     /// Outside places that keep checkpoints of the log (K5).
     pub witnesses: Vec<Witness>,
+    /// Who signs people in for reading, besides their passkeys.
+    pub sso: Option<Sso>,
     /// PEM files of certificate authorities trusted besides the public ones.
     pub extra_roots: Vec<PathBuf>,
     /// Accept authenticators that only test browsers have. Never in production.
@@ -123,6 +156,7 @@ struct File {
     limits: LimitsFile,
     #[serde(default)]
     witness: Vec<WitnessFile>,
+    sso: Option<SsoFile>,
     #[serde(default)]
     extra_roots: Vec<PathBuf>,
     #[serde(default)]
@@ -153,6 +187,22 @@ struct WitnessFile {
     key: Option<String>,
     #[serde(default)]
     allow_private: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SsoFile {
+    name: String,
+    issuer: String,
+    client_id: String,
+    client_secret_file: Option<PathBuf>,
+    #[serde(default)]
+    hosts: Vec<String>,
+    jwks_host: Option<String>,
+    algorithms: Option<BTreeSet<Algorithm>>,
+    #[serde(default)]
+    allow_private: bool,
+    readers: Option<Readers>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -221,6 +271,7 @@ impl Config {
                 .collect::<Result<_, _>>()?,
             limits: parse_limits(&file.limits)?,
             witnesses: parse_witnesses(file.witness, &base)?,
+            sso: file.sso.map(|sso| parse_sso(sso, &base)).transpose()?,
             extra_roots: file.extra_roots.iter().map(|path| base.join(path)).collect(),
             allow_test_authenticators: file.allow_test_authenticators,
             base,
@@ -325,6 +376,48 @@ fn parse_place(file: WitnessFile, base: &Path) -> Result<Place, ConfigError> {
             received: kind,
         }),
     }
+}
+
+fn parse_sso(file: SsoFile, base: &Path) -> Result<Sso, ConfigError> {
+    let config = IssuerConfig {
+        name: file.name,
+        preset: Preset::Generic,
+        url: file.issuer,
+        allow_private: file.allow_private,
+        jwks_host: file.jwks_host,
+        algorithms: file.algorithms.unwrap_or_else(|| BTreeSet::from([Algorithm::Rs256])),
+        max_age_minutes: 5,
+    };
+    let issuer = Issuer::parse(IssuerId::from_uuid(Uuid::nil()), config).map_err(|error| {
+        ConfigError::Value {
+            key: "sso",
+            expected: "a name and the exact https address of an issuer",
+            received: error.to_string(),
+        }
+    })?;
+    let printable = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    if !printable(&file.client_id) {
+        return Err(ConfigError::Value {
+            key: "sso.client_id",
+            expected: "printable characters",
+            received: file.client_id,
+        });
+    }
+    let host = |host: &&String| Url::parse(&format!("https://{host}/")).is_err();
+    if let Some(host) = file.hosts.iter().find(host) {
+        return Err(ConfigError::Value {
+            key: "sso.hosts",
+            expected: "`host` or `host:port`",
+            received: host.clone(),
+        });
+    }
+    Ok(Sso {
+        issuer,
+        hosts: file.hosts,
+        client_id: file.client_id,
+        client_secret_file: file.client_secret_file.map(|path| base.join(path)),
+        readers: file.readers,
+    })
 }
 
 /// Plain http is for loopback and private networks only, like their addresses (Q15).
@@ -461,6 +554,25 @@ mod tests {
         assert_eq!(found[0].place, Place::Directory(PathBuf::from("etc/kept")));
         assert!(matches!(&found[1].place, Place::Webhook { allow_private: false, .. }));
         assert!(matches!(&found[2].place, Place::Cosigner { key, .. } if key.to_string() == KEY));
+    }
+
+    #[test]
+    fn a_directory_for_reading_is_read_and_bounded() {
+        let start = "origin = \"https://a.example\"\nlisten = [{ address = \"127.0.0.1:1\" }]\n";
+        let sso = |text: &str| parse(&format!("{start}[sso]\n{text}"));
+        let good = "name = \"Directory\"\nissuer = \"https://login.example\"\nclient_id = \"us\"\n";
+        let read = sso(good).unwrap().sso.unwrap();
+        assert_eq!((read.issuer.url(), read.client_id.as_str()), ("https://login.example", "us"));
+        assert!(read.readers.is_none() && read.client_secret_file.is_none());
+        for (key, text) in [
+            ("sso", good.replace("https:", "http:")),
+            ("sso", good.replace("Directory", "")),
+            ("sso.client_id", good.replace("us", "")),
+            ("sso.hosts", format!("{good}hosts = [\"a b\"]")),
+        ] {
+            let result = sso(&text);
+            assert!(matches!(result, Err(ConfigError::Value { key: k, .. }) if k == key), "{text}");
+        }
     }
 
     #[test]

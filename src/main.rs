@@ -27,7 +27,9 @@ fn main() -> ExitCode {
             Command::Serve(arguments) => cli::serve::run(arguments).await,
             Command::Apply(arguments) => cli::apply::run(arguments).await,
             Command::Doctor(arguments) => cli::doctor::run(arguments).await,
+            Command::Recover(arguments) => cli::recover::run(arguments).await,
             Command::Submit(arguments) => cli::submit::run(arguments).await,
+            Command::Inspect(arguments) => cli::inspect::run(&arguments),
             Command::Verify(arguments) => cli::verify::run(&arguments),
         }
     });

@@ -10,6 +10,7 @@ use std::time::Duration;
 use reqwest::RequestBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
 use crate::domain::address;
@@ -140,6 +141,27 @@ impl Http {
     ) -> Result<(u16, Vec<u8>), FetchError> {
         let request = self.client(url, allow_private)?.post(url.clone());
         let request = request.header(CONTENT_TYPE, "text/plain; charset=utf-8").body(text);
+        answer(url, request).await
+    }
+
+    /// Posts a form, with a name and secret of ours if the other side gave us one, and gives the
+    /// status with the answer. Bounded like [`Self::get`].
+    pub async fn post_form(
+        &self,
+        url: &Url,
+        allow_private: bool,
+        form: String,
+        credential: Option<(&str, &SecretString)>,
+    ) -> Result<(u16, Vec<u8>), FetchError> {
+        let request = self.client(url, allow_private)?.post(url.clone());
+        let request = request
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "application/json")
+            .body(form);
+        let request = match credential {
+            Some((name, secret)) => request.basic_auth(name, Some(secret.expose_secret())),
+            None => request,
+        };
         answer(url, request).await
     }
 

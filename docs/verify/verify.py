@@ -11,6 +11,7 @@ import argparse
 import base64
 import hashlib
 import json
+import pathlib
 import sys
 from datetime import datetime, timedelta
 
@@ -18,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 
-FORMAT = "countersign/evidence/v1"
+FORMAT, BATCH = "countersign/evidence/v1", "countersign/batch/v1"
 TOLD = ("credential_sealed", "publisher_revised", "publisher_removed")  # What happened, not what may.
 SIGNERS = ("owner", "maintainer")
 ENDED = {"release_rejected": "rejected", "release_expired": "expired", "release_superseded": "superseded"}
@@ -170,8 +171,8 @@ class Replay:
         expect(not self.hold, "the release is on hold")
         votes = [(vote[0], vote[1]) for vote in self.decisions if self.counts(*vote)]
         for policy in (self.sealed["rule"], self.policy(self.sealed["document"])):  # Both must hold.
-            able = self.able(policy, at)
-            rejections = [v for v, _ in votes if v["verdict"] == "reject" and v["person"] in able]
+            able, may_object = self.able(policy, at), self.able(policy)  # A key on probation objects.
+            rejections = [v for v, _ in votes if v["verdict"] == "reject" and v["person"] in may_object]
             expect(not rejections, "somebody rejected the release")
             if not policy["triggering_actor_counts"]:
                 able.discard(starter)
@@ -187,10 +188,10 @@ class Replay:
         expect(people or actor in self.roster["bots"], "it is not settled who started the CI run")
         return people[0] if people else None
 
-    def able(self, policy, at):
-        """Those of the policy who may sign and hold a key that counts."""
+    def able(self, policy, at=None):
+        """Those of the policy who may sign and hold a key, one that approves at that time if one is given."""
         people = [p for p in self.roster["people"] if p["id"] in policy["members"] and p["role"] in SIGNERS]
-        return {p["id"] for p in people if any(when(key["counts_from"]) <= when(at) for key in p["keys"])}
+        return {p["id"] for p in people if any(not at or when(key["counts_from"]) <= when(at) for key in p["keys"])}
 
     def counts(self, decision, at, roster, policy):
         """Whether a decision is about this release, by a key that counted then and counts now."""
@@ -201,8 +202,8 @@ class Replay:
         (person, key), (person_now, key_now) = find_key(roster, credential), find_key(self.roster, credential)
         if person is None or person_now is None:
             return False
-        then = person["id"] == decision["person"] and person["id"] in policy["members"]
-        then = then and person["role"] in SIGNERS and when(key["counts_from"]) <= when(at)
+        then = person["id"] == decision["person"] and person["id"] in policy["members"] and person["role"] in SIGNERS
+        then = then and (decision["verdict"] == "reject" or when(key["counts_from"]) <= when(at))
         now = person_now["id"] == person["id"] and key_now["public_key"] == key["public_key"]
         return then and now and signed(self.origin, key["public_key"], decision)
 
@@ -233,8 +234,16 @@ def signed(origin, public_key, decision):
     """Whether the assertion is this key's, over exactly this statement (Web Authentication 7.2)."""
     assertion = decision["assertion"]
     client_data, data = unpadded(assertion["clientDataJSON"]), unpadded(assertion["authenticatorData"])
-    tag = f"countersign/{decision['verdict']}/v1".encode()
-    challenge = sha256(tag + b"\0" + unpadded(decision["nonce"]) + sha256(decision["statement"].encode()))
+    purpose, text = decision["verdict"], decision["statement"]
+    if decision["batch"] is not None:  # One touch for several releases, each by its statement's digest.
+        batch = strict(decision["batch"])
+        listed = sha256(text.encode()).hex() in (item["statement_sha256"] for item in batch["releases"])
+        if not (listed and batch["person"] == decision["person"] and purpose == "approve" and
+                batch["format"] == BATCH and canonical(batch).decode() == decision["batch"]):
+            return False
+        purpose, text = "approve-batch", decision["batch"]
+    tag = f"countersign/{purpose}/v1".encode()
+    challenge = sha256(tag + b"\0" + unpadded(decision["nonce"]) + sha256(text.encode()))
     client, host = strict(client_data), origin.split("://")[1].rsplit(":", 1)[0]
     present, verified, eligible, backed_up, attested, extended = (data[32] >> bit & 1 for bit in (0, 2, 3, 4, 6, 7))
     fits = (
@@ -281,8 +290,7 @@ def main():
     parser.add_argument("--digest", help="SHA-256 of a file that has to be one of the release's")
     arguments = parser.parse_args()
     try:
-        with open(arguments.bundle, "rb") as file:
-            data = file.read()
+        data = pathlib.Path(arguments.bundle).read_bytes()
         manifest, approvals, size, names = verify(data, LogKey(arguments.key))
         digests = [file["sha256"] for file in manifest["files"]]
         wanted = (arguments.digest or digests[0]).removeprefix("sha256:")

@@ -105,6 +105,10 @@ create table invitations (
 create table sessions (
   token_hash   blob    not null constraint sessions_pk primary key,
   person_id    blob    not null constraint sessions_person_fk references people (id),
+  id           blob    not null constraint sessions_id_unique unique, -- what pages call it
+  opened_with  text    not null,           -- the passkey's name, or the issuer that vouched
+  browser      text    not null,           -- and its system, as it calls itself
+  reads_only   integer not null constraint sessions_reads_only_flag check (reads_only in (0, 1)),
   csrf         text    not null,
   created_at   integer not null,
   expires_at   integer not null,           -- absolute
@@ -112,6 +116,30 @@ create table sessions (
   seen_at      integer not null            -- idle time counts from here
 ) strict;
 create index sessions_by_person on sessions (person_id);
+
+-- What somebody who left may still be able to do at registries. Rows are made when they leave.
+create table leaver_rights (
+  id           blob    not null constraint leaver_rights_pk primary key,
+  person_id    blob    not null constraint leaver_rights_person_fk references people (id),
+  created_at   integer not null,
+  kind         text    not null constraint leaver_rights_kind_known check (kind in
+    ('owner_row', 'token', 'publisher', 'credential')),
+  thing        text    not null,           -- the package or publisher; what a page says
+  place        text    not null,           -- the registry
+  -- mutable
+  confirmed_at integer,                    -- somebody saw that it is gone
+  confirmed_by blob    constraint leaver_rights_confirmer_fk references people (id)
+) strict;
+create index leaver_rights_by_person on leaver_rights (person_id);
+
+-- Accounts of the single sign-on that are somebody's. They sign in for reading.
+create table sso_accounts (
+  issuer_url   text    not null,
+  subject      text    not null,
+  person_id    blob    not null constraint sso_accounts_person_fk references people (id),
+  linked_at    integer not null,
+  constraint sso_accounts_pk primary key (issuer_url, subject)
+) strict;
 
 -- One WebAuthn exchange. Deleted when it finishes, whatever the result.
 create table ceremonies (
@@ -372,7 +400,8 @@ create table proposals (
   -- mutable
   state        text     not null constraint proposals_state_known check (state in
     ('open', 'enacted', 'withdrawn', 'rejected', 'expired', 'stale')),
-  ended_at     integer
+  ended_at     integer,
+  recovered_until integer               -- the recovery key signed it; it takes effect then
 ) strict;
 create index proposals_by_state on proposals (state, at);
 

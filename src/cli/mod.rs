@@ -2,6 +2,8 @@
 
 pub mod apply;
 pub mod doctor;
+pub mod inspect;
+pub mod recover;
 pub mod serve;
 pub mod submit;
 pub mod verify;
@@ -24,6 +26,10 @@ pub enum Command {
     Apply(apply::Apply),
     /// Check the whole log against everything that was signed and kept of it
     Doctor(doctor::Doctor),
+    /// Say what changed between two artifacts, and what of it to look at
+    Inspect(inspect::Inspect),
+    /// Give people keys again when too many are lost for a quorum
+    Recover(recover::Recover),
     /// Stage built files from CI and ask for their review
     Submit(submit::Submit),
     /// Check offline who approved which bytes, from a release's evidence and the log's key

@@ -71,6 +71,30 @@ pub enum Facts {
     Pypi(PypiFacts),
 }
 
+impl Facts {
+    /// The packages that an installation of this one brings along, as far as they are valid names.
+    pub fn requires(&self) -> Vec<PackageName> {
+        match self {
+            Self::Npm(facts) => ["dependencies", "optionalDependencies", "peerDependencies"]
+                .into_iter()
+                .filter_map(|field| facts.package_json.get(field)?.as_object())
+                .flat_map(serde_json::Map::keys)
+                .filter_map(|name| PackageName::parse(Ecosystem::Npm, name).ok())
+                .collect(),
+            Self::Pypi(facts) => facts
+                .values("Requires-Dist")
+                .filter_map(|requirement| {
+                    // The name ends before an extra, a version, a marker or an address (PEP 508).
+                    let ends =
+                        |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+                    let name = requirement.trim_start().split(ends).next()?;
+                    PackageName::parse(Ecosystem::Pypi, name).ok()
+                })
+                .collect(),
+        }
+    }
+}
+
 /// What `package/package.json` and the file list of an npm tarball say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NpmFacts {

@@ -34,6 +34,8 @@ pub enum Purpose {
     StepUp,
     /// Agree to a release.
     Approve,
+    /// Agree to several releases of one CI run (W17).
+    ApproveBatch,
     /// Object to a release.
     Reject,
     /// Add another passkey to one's own account.
@@ -44,8 +46,15 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 6] =
-        [Self::SignIn, Self::StepUp, Self::Approve, Self::Reject, Self::AddKey, Self::Governance];
+    pub const ALL: [Self; 7] = [
+        Self::SignIn,
+        Self::StepUp,
+        Self::Approve,
+        Self::ApproveBatch,
+        Self::Reject,
+        Self::AddKey,
+        Self::Governance,
+    ];
 
     /// The text that begins the hashed challenge. It never changes and holds no zero byte.
     pub const fn tag(self) -> &'static str {
@@ -53,6 +62,7 @@ impl Purpose {
             Self::SignIn => "countersign/sign-in/v1",
             Self::StepUp => "countersign/step-up/v1",
             Self::Approve => "countersign/approve/v1",
+            Self::ApproveBatch => "countersign/approve-batch/v1",
             Self::Reject => "countersign/reject/v1",
             Self::AddKey => "countersign/add-key/v1",
             Self::Governance => "countersign/governance/v1",
@@ -66,6 +76,7 @@ impl fmt::Display for Purpose {
             Self::SignIn => "sign-in",
             Self::StepUp => "step-up",
             Self::Approve => "approve",
+            Self::ApproveBatch => "approve-batch",
             Self::Reject => "reject",
             Self::AddKey => "add-key",
             Self::Governance => "governance",

@@ -35,6 +35,7 @@ pub struct Authorised {
     manifest: SealedManifest,
     upstream: UpstreamRecord,
     credential_sha256: Option<Sha256>,
+    policy: Policy,
     quorum: QuorumMet,
 }
 
@@ -76,6 +77,11 @@ impl Authorised {
     /// Digest of the sealed credential that people agreed to use there.
     pub const fn credential_sha256(&self) -> Option<Sha256> {
         self.credential_sha256
+    }
+
+    /// The policy in force.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Whose approvals counted.
@@ -262,6 +268,7 @@ pub fn authorise(
             manifest: standing.manifest,
             upstream,
             credential_sha256: standing.credential_sha256,
+            policy: standing.policy,
             quorum,
         }),
     }
@@ -282,12 +289,13 @@ pub fn standing(
     let started_by = roster.whose(&sealed.started_by);
     let (votes, discounted) = replay.votes(sealed, roster);
     let count = |policy: &Policy| {
-        let able = roster.able_to_sign(policy.members(), now);
-        let mut may_count = able.clone();
+        let mut may_count = roster.able_to_sign(policy.members(), now);
+        // A key on probation objects already (W13).
+        let may_object = roster.holding_keys(policy.members());
         if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts()) {
             may_count.remove(&person);
         }
-        (tally(policy.required(), &may_count, &able, &votes), may_count)
+        (tally(policy.required(), &may_count, &may_object, &votes), may_count)
     };
     let (then, may_count_then) = count(&sealed.policy);
     let (today, may_count_today) = count(policy);

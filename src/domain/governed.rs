@@ -28,7 +28,8 @@ use crate::domain::roster::{Roster, RosterKey, RosterRefusal};
 use crate::domain::statement::{PolicyReference, RosterReference};
 use crate::domain::upstream::CredentialPurpose;
 
-/// How long a person's further key waits before it counts (W13).
+/// How long a key that joins after the founding waits before its approvals count. It objects at
+/// once (W13).
 pub const PROBATION: SignedDuration = SignedDuration::from_hours(72);
 
 /// The log contradicts itself. Nobody may publish from it.
@@ -81,6 +82,11 @@ pub struct Open {
 }
 
 impl Open {
+    /// When the recovery key signed it instead of a quorum (Q19).
+    pub const fn recovered_at(&self) -> Option<Timestamp> {
+        self.recovered_at
+    }
+
     /// Who decided what, in order.
     pub fn votes(&self) -> impl Iterator<Item = (PersonId, Verdict, Timestamp)> + '_ {
         self.votes.iter().map(|cast| (cast.person, cast.verdict, cast.at))
@@ -287,6 +293,11 @@ impl Governed {
     /// Digest of an upstream's sealed publish credential.
     pub fn credential(&self, id: UpstreamId) -> Option<Sha256> {
         self.credentials.get(&id).copied()
+    }
+
+    /// Whether a signature over a proposal is one of the offline recovery key (Q19).
+    pub fn is_of_recovery_key(&self, proposal: &Sha256, signature: &RecoverySignature) -> bool {
+        self.founded.as_ref().is_some_and(|founded| founded.recovery.signed(proposal, signature))
     }
 
     /// The founding, once enough founders signed it.
@@ -543,6 +554,9 @@ impl Governed {
             .proposals
             .get_mut(&id)
             .ok_or(Unsound("a recovery is about a proposal that does not wait"))?;
+        if !open.proposal.is_about_keys() {
+            return Err(Unsound("a recovery changes more than keys"));
+        }
         if !founded.recovery.signed(&open.proposal.digest(), signature) {
             return Err(Unsound("the signature of a recovery does not verify"));
         }
@@ -610,7 +624,7 @@ impl Governed {
         let subjects = open.proposal.subjects();
         let everybody: BTreeSet<_> = roster.people.iter().map(|person| person.id).collect();
         let signers = roster.able_to_sign(&everybody, now);
-        let may_object: BTreeSet<_> = signers.difference(&subjects).copied().collect();
+        let may_object = roster.holding_keys(&everybody).difference(&subjects).copied().collect();
         let may_count = match takes {
             Takes::OneSignature => {
                 signers.iter().filter(|p| **p == open.proposal.by).copied().collect()
@@ -657,7 +671,9 @@ impl Governed {
             return Ok(ProposalState::Stale(why));
         }
         if standing.takes == Takes::OneSignature && open.recovered_at.is_none() {
-            let signed = votes.iter().any(|cast| standing.may_count.contains(&cast.person));
+            let signed = votes.iter().any(|cast| {
+                cast.verdict == Verdict::Approve && standing.may_count.contains(&cast.person)
+            });
             return Ok(if signed {
                 ProposalState::Ready
             } else {
@@ -846,7 +862,7 @@ impl Governed {
         let mut roster = self.roster.as_ref().map_or_else(Roster::default, |r| r.as_ref().clone());
         let before = roster.clone();
         for change in &proposal.changes {
-            next.carry_out(&mut roster, proposal.by, change, at)?;
+            next.carry_out(&mut roster, change, at)?;
         }
         if roster != before {
             roster.revision += 1;
@@ -864,7 +880,6 @@ impl Governed {
     fn carry_out(
         &mut self,
         roster: &mut Roster,
-        by: PersonId,
         change: &Change,
         at: Timestamp,
     ) -> Result<(), Inapplicable> {
@@ -873,9 +888,7 @@ impl Governed {
             Change::ChangeRole { person, role } => roster.change_role(*person, *role)?,
             Change::RemovePerson { person } => roster.remove_person(*person)?,
             Change::AddKey { person, key } => {
-                // Whoever vouches for their own key waits (W13); others vouched for this one.
-                let earliest = if *person == by { at + PROBATION } else { at };
-                let counts_from = key.counts_from.max(earliest);
+                let counts_from = key.counts_from.max(at + PROBATION);
                 roster.add_key(*person, RosterKey { counts_from, ..key.clone() })?;
             }
             Change::RevokeKey { person, credential_id } => {

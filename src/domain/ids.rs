@@ -59,6 +59,12 @@ pub mod kind {
     /// A requested change of people, rules or places.
     #[derive(Debug)]
     pub enum Proposal {}
+    /// Somebody signed in at one browser.
+    #[derive(Debug)]
+    pub enum Session {}
+    /// Something a leaver may still be able to do at a registry.
+    #[derive(Debug)]
+    pub enum Right {}
     /// A unit of background work.
     #[derive(Debug)]
     pub enum Job {}
@@ -97,6 +103,10 @@ pub type ArtifactId = Id<kind::Artifact>;
 pub type DecisionId = Id<kind::Decision>;
 /// Names a proposal.
 pub type ProposalId = Id<kind::Proposal>;
+/// Names a session of a person; its secret is another thing.
+pub type SessionId = Id<kind::Session>;
+/// Names something a leaver may still be able to do at a registry.
+pub type RightId = Id<kind::Right>;
 /// Names a job.
 pub type JobId = Id<kind::Job>;
 /// Names a forward attempt.

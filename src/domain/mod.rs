@@ -6,7 +6,9 @@
 pub mod address;
 pub mod artifact;
 pub mod assertion;
+pub mod attestation;
 pub mod authorise;
+pub mod batch;
 pub mod claims;
 pub mod decision;
 pub mod digest;
@@ -27,6 +29,7 @@ pub mod publisher;
 pub mod quorum;
 pub mod recovery;
 pub mod release;
+pub mod review;
 pub mod roster;
 pub mod statement;
 pub mod upstream;

@@ -65,8 +65,8 @@ pub enum Change {
         /// Who.
         person: PersonId,
     },
-    /// A key joins. It counts from the time in it, and at the earliest a probation after it was
-    /// added (W13).
+    /// A key joins. It approves from the time in it, and at the earliest a probation after it was
+    /// added; until then it objects (W13).
     AddKey {
         /// Whose.
         person: PersonId,
@@ -204,6 +204,13 @@ impl Proposal {
     /// What a signature names.
     pub fn digest(&self) -> Sha256 {
         Sha256::of(&self.to_bytes())
+    }
+
+    /// Whether it changes nothing but keys: a recovery gives people keys, and no rule (Q19).
+    pub fn is_about_keys(&self) -> bool {
+        let key =
+            |change: &Change| matches!(change, Change::AddKey { .. } | Change::RevokeKey { .. });
+        self.changes.iter().all(key)
     }
 
     /// Everybody it is about.

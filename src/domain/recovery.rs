@@ -1,8 +1,8 @@
 //! The offline recovery key (Q19): printed once at the founding, kept in a safe, used when so many
 //! keys are lost that no quorum is left.
 //!
-//! A recovery is a proposal that this key signs instead of a quorum. It still waits for the delay,
-//! everybody is told, and one objection by a signer who is not its subject ends it.
+//! A recovery is a proposal about keys that this key signs instead of a quorum. It still waits for
+//! the delay, everybody is told, and one objection by a signer who is not its subject ends it.
 
 use std::fmt;
 

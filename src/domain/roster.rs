@@ -75,6 +75,18 @@ pub struct RosterKey {
     pub counts_from: Timestamp,
 }
 
+impl RosterKey {
+    /// What people compare by phone, as check words, before they vouch for a key (W12).
+    pub fn fingerprint(&self) -> Sha256 {
+        fingerprint(&self.public_key)
+    }
+}
+
+/// What people compare of a public key.
+pub fn fingerprint(key: &CoseKey) -> Sha256 {
+    Sha256::of(key.as_bytes())
+}
+
 /// One person with everything needed to judge their signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RosterPerson {
@@ -157,7 +169,7 @@ impl Roster {
             .collect()
     }
 
-    /// Those of `members` who may sign and hold a key, be it on probation.
+    /// Those of `members` who may sign and hold a key, be it on probation: they may object (W13).
     pub fn holding_keys(&self, members: &BTreeSet<PersonId>) -> BTreeSet<PersonId> {
         self.able_to_sign(members, Timestamp::MAX)
     }

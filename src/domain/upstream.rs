@@ -17,7 +17,7 @@ use crate::domain::ids::UpstreamId;
 use crate::domain::package::{Ecosystem, excerpt};
 
 /// What a credential may be used for. The two kinds never open for each other (Q17).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialPurpose {
     /// Sending artifacts.

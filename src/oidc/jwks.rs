@@ -256,15 +256,8 @@ struct Fetched {
 }
 
 async fn fetch(http: &Http, issuer: &Issuer) -> Result<Fetched, KeysError> {
-    let base = issuer.url().strip_suffix('/').unwrap_or(issuer.url());
-    let parse = |text: &str| {
-        let reason = |error: url::ParseError| error.to_string();
-        Url::parse(text)
-            .map_err(|error| KeysError::Document { document: "discovery", reason: reason(error) })
-    };
-    let address = parse(&format!("{base}/.well-known/openid-configuration"))?;
-    let body = http.get(&address, issuer.allow_private()).await.map_err(KeysError::Discovery)?;
-    let jwks_uri = parse(&jwks_uri(issuer, &body)?)?;
+    let document = discover(http, issuer).await?;
+    let jwks_uri = address(&document, "jwks_uri")?;
     if !is_key_host(issuer, &jwks_uri) {
         return Err(KeysError::Host { received: jwks_uri.into() });
     }
@@ -273,20 +266,39 @@ async fn fetch(http: &Http, issuer: &Issuer) -> Result<Fetched, KeysError> {
     Ok(Fetched { keys, jwks_uri })
 }
 
-/// Reads `jwks_uri`. Not openidconnect's type, which demands members that CI issuers do not have.
-fn jwks_uri(issuer: &Issuer, body: &[u8]) -> Result<String, KeysError> {
-    let broken = |reason| KeysError::Document { document: "discovery", reason };
-    let document = read_json(body).map_err(broken)?;
-    let text = |name: &str| document.get(name).and_then(Value::as_str);
-    let named = text("issuer").ok_or_else(|| broken("expected the text `issuer`".to_owned()))?;
+/// Fetches the discovery document, which names the issuer it is about (O3). Not openidconnect's
+/// type, which demands members that CI issuers do not have.
+pub(super) async fn discover(
+    http: &Http,
+    issuer: &Issuer,
+) -> Result<Map<String, Value>, KeysError> {
+    let base = issuer.url().strip_suffix('/').unwrap_or(issuer.url());
+    let place = parse(&format!("{base}/.well-known/openid-configuration"))?;
+    let body = http.get(&place, issuer.allow_private()).await.map_err(KeysError::Discovery)?;
+    let document = read_json(&body).map_err(broken)?;
+    let named = document.get("issuer").and_then(Value::as_str);
+    let named = named.ok_or_else(|| broken("expected the text `issuer`".to_owned()))?;
     if named != issuer.url() {
         return Err(KeysError::Issuer {
             expected: issuer.url().to_owned(),
             received: named.chars().take(200).collect(),
         });
     }
-    let uri = text("jwks_uri").ok_or_else(|| broken("expected the text `jwks_uri`".to_owned()))?;
-    Ok(uri.to_owned())
+    Ok(document)
+}
+
+/// An address in a discovery document.
+pub(super) fn address(document: &Map<String, Value>, name: &str) -> Result<Url, KeysError> {
+    let text = document.get(name).and_then(Value::as_str);
+    parse(text.ok_or_else(|| broken(format!("expected the text `{name}`")))?)
+}
+
+fn parse(text: &str) -> Result<Url, KeysError> {
+    Url::parse(text).map_err(|error| broken(error.to_string()))
+}
+
+const fn broken(reason: String) -> KeysError {
+    KeysError::Document { document: "discovery", reason }
 }
 
 fn is_key_host(issuer: &Issuer, jwks_uri: &Url) -> bool {

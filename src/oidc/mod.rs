@@ -6,6 +6,7 @@
 //! `domain::publisher`'s; remembering used tokens is the store's.
 
 pub mod jwks;
+pub mod sso;
 pub mod token;
 
 use std::sync::Arc;
@@ -176,7 +177,11 @@ impl Verifier {
                 KeyError::Unavailable(reason) => Unverified::KeysUnavailable(reason),
             })
         })?;
-        check_signature(token, &unverified, issuer, audience, key, now).map_err(refused)?;
+        if unverified.members.contains_key("nonce") {
+            return Err(refused(Unverified::Nonce));
+        }
+        let expected = Expected { issuer, audience, nonce: None };
+        check_signature(token, &unverified, &expected, key, now).map_err(refused)?;
         let payload = VerifiedPayload {
             issuer,
             audience,
@@ -202,21 +207,26 @@ fn check_audience<'a>(
     ours.copied().ok_or(Unverified::Audience)
 }
 
-/// The library's checks of a token that was read strictly before: `iss`, `aud`, algorithm,
+/// What a token has to say.
+struct Expected<'a> {
+    issuer: &'a Issuer,
+    audience: &'a str,
+    /// Of a person's sign-in; a CI token has none.
+    nonce: Option<&'a str>,
+}
+
+/// The library's checks of a token that was read strictly before: `iss`, `aud`, `nonce`, algorithm,
 /// signature and `exp`. An expired token passes here and is refused by [`Claims`] with its claim
 /// named, because by then the library has found everything before `exp` in order.
 fn check_signature(
     text: &str,
     unverified: &UnverifiedToken<'_>,
-    issuer: &Issuer,
-    audience: &str,
+    expected: &Expected<'_>,
     key: CoreJsonWebKey,
     now: Timestamp,
 ) -> Result<(), Unverified> {
     let broken = |reason: String| Unverified::Signature { reason };
-    if unverified.members.contains_key("nonce") {
-        return Err(Unverified::Nonce);
-    }
+    let Expected { issuer, audience, nonce: expected } = *expected;
     let token: CiToken = text.parse().map_err(|error: serde_json::Error| {
         // The library's text may repeat parts of the payload.
         broken(format!("the library could not read the token ({:?})", error.classify()))
@@ -230,11 +240,14 @@ fn check_signature(
             .set_allowed_algs([library_algorithm(unverified.algorithm)])
             .set_other_audience_verifier_fn(|_: &Audience| false)
             .set_time_fn(move || clock);
-    let no_nonce = |nonce: Option<&Nonce>| match nonce {
-        None => Ok(()),
-        Some(_) => Err("a nonce".to_owned()),
+    let same_nonce = |nonce: Option<&Nonce>| {
+        if nonce.map(|nonce| nonce.secret().as_str()) == expected {
+            Ok(())
+        } else {
+            Err("another nonce".to_owned())
+        }
     };
-    match token.claims(&verifier, no_nonce) {
+    match token.claims(&verifier, same_nonce) {
         Ok(_) | Err(ClaimsVerificationError::Expired(_)) => Ok(()),
         Err(ClaimsVerificationError::SignatureVerification(error)) => {
             Err(broken(error.to_string()))

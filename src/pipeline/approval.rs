@@ -84,6 +84,7 @@ async fn begin_once(
     let subject = Subject {
         ceremony: purpose(verdict),
         purpose: signed_for(verdict),
+        verdict,
         release: Some(release),
         proposal: None,
         statement: standing.statement(signer.person, verdict, reason).to_bytes(),
@@ -187,7 +188,7 @@ async fn decide(
     if hold.is_some() {
         end_hold(tx, id, person, now).await?;
     }
-    let state = count(tx, id, now).await?;
+    let state = count(tx, id, (now, now)).await?;
     Ok(Decided { release: id, state })
 }
 
@@ -203,8 +204,12 @@ pub(super) async fn end_hold(
     Ok(())
 }
 
-/// Counts again and moves the release on if the count says so.
-async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
+/// Counts again and moves the release on if the count says so; it is then sent when it is `due`.
+pub(super) async fn count(
+    tx: &mut Tx,
+    id: ReleaseId,
+    (now, due): (Timestamp, Timestamp),
+) -> Result<State> {
     let log = tx.log_for_release(id).await?;
     let after = standing_of(&log, id, now)?;
     let from = existing(tx.release_locked(id).await?)?.state;
@@ -224,7 +229,7 @@ async fn count(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<State> {
     }
     tx.append(now, event).await?;
     if to == State::Approved {
-        tx.queue_job(entropy::id(now)?, id, now, now).await?;
+        tx.queue_job(entropy::id(now)?, id, due, now).await?;
     }
     Ok(to)
 }
@@ -259,7 +264,11 @@ pub fn may_decide(
     if !named {
         return Err(CannotDecide::NotNamed);
     }
-    if !standing.roster.able_to_sign(&BTreeSet::from([person]), now).contains(&person) {
+    let able = match verdict {
+        Verdict::Approve => standing.roster.able_to_sign(&BTreeSet::from([person]), now),
+        Verdict::Reject => standing.roster.holding_keys(&BTreeSet::from([person])),
+    };
+    if !able.contains(&person) {
         return Err(CannotDecide::NoKey);
     }
     if verdict == Verdict::Reject {
@@ -309,16 +318,20 @@ pub(super) async fn locked(
     Ok((record, standing))
 }
 
-fn standing_of(log: &[LogEntry], release: ReleaseId, now: Timestamp) -> Result<Standing> {
+pub(super) fn standing_of(
+    log: &[LogEntry],
+    release: ReleaseId,
+    now: Timestamp,
+) -> Result<Standing> {
     standing(log, release, now).map_err(|why| Refusal::new(Kind::Conflict, why.to_string()).into())
 }
 
-fn existing(record: Option<ReleaseRecord>) -> Result<ReleaseRecord> {
+pub(super) fn existing(record: Option<ReleaseRecord>) -> Result<ReleaseRecord> {
     record.ok_or_else(|| Refusal::new(Kind::NotFound, "no such release").into())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
-fn forbidden(why: CannotDecide) -> Error {
+pub(super) fn forbidden(why: CannotDecide) -> Error {
     let kind = match why {
         CannotDecide::State(_) | CannotDecide::Expired => Kind::Gone,
         CannotDecide::AlreadyDecided => Kind::Conflict,

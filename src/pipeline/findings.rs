@@ -38,6 +38,19 @@ pub enum Finding {
     StartedAgain(String),
 }
 
+impl Finding {
+    /// Whether it may stop a release, so that nobody approves it among others (W17).
+    pub const fn is_grave(&self) -> bool {
+        match self {
+            Self::Differs { .. } | Self::RunsAtInstall { .. } => true,
+            Self::UnprotectedRef(_)
+            | Self::NoEnvironment
+            | Self::OwnRunner(_)
+            | Self::StartedAgain(_) => false,
+        }
+    }
+}
+
 /// Everything there is to look at, the most telling first.
 pub fn findings(
     claims: &Claims,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::store::{Store, StoreError, Tx};
 
 pub mod approval;
+pub mod batch;
 pub mod ci;
 pub mod evidence;
 pub mod findings;
@@ -21,13 +22,16 @@ pub mod forwarding;
 pub mod governance;
 pub mod hold;
 pub mod intake;
+pub mod leaving;
 pub mod log;
 pub mod people;
 pub mod registries;
 pub mod review;
+pub mod sessions;
 pub mod setup;
 pub mod signature;
 pub mod signin;
+pub mod sso;
 pub mod staging;
 pub mod submission;
 

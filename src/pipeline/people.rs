@@ -13,10 +13,11 @@ use crate::domain::event::{Actor, Event};
 use crate::domain::ids::{InvitationId, PasskeyId, PersonId, ProposalId};
 use crate::domain::package::excerpt;
 use crate::domain::proposal::Change;
-use crate::domain::roster::{CiIdentity, Role, Roster};
+use crate::domain::roster::{CiIdentity, Role, Roster, fingerprint};
 use crate::entropy;
 use crate::passkeys::StoredPasskey;
-use crate::pipeline::governance::{Details, Entered, Proposer, Wanted, enter};
+use crate::pipeline::governance::{Details, Entered, Proposer, Wanted, enter, governed_alone};
+use crate::pipeline::signin::lost_keys;
 use crate::pipeline::{Fault, Kind, Result, refuse, transaction};
 use crate::store::people::NewInvitation;
 use crate::store::signin::PasskeyRecord;
@@ -68,6 +69,8 @@ pub struct KeyOverview {
     pub created_at: Timestamp,
     /// Its signatures count from here on.
     pub counts_from: Timestamp,
+    /// What people compare before they vouch for it.
+    pub fingerprint: Sha256,
     /// The last accepted assertion.
     pub last_used_at: Option<Timestamp>,
     /// When an alarm suspended it.
@@ -132,17 +135,19 @@ pub async fn add_person(
     Ok(Entered { value: person, proposal })
 }
 
-/// Invites a person who has not joined yet; earlier invitations of theirs end. Owners and the host
-/// may. Somebody who has joined adds keys in a session of their own: an invitation would let the
-/// inviter enrol a key in their name (W14).
+/// Invites a person to enrol a passkey; earlier invitations of theirs end. Owners and the host may.
+///
+/// Somebody who has joined lost their passkeys: the new one takes their place, which others decide
+/// once the installation is founded (W14), since whoever makes the invitation can use it. Their
+/// sessions end at once.
 pub async fn invite(tx: &mut Tx, now: Timestamp, by: &Actor, person: PersonId) -> Result<Invited> {
     require_owner(tx, by).await?;
     let invited = standing_person(tx, person).await?;
+    if *by == Actor::Person(person) {
+        return refuse(Kind::Conflict, "you are signed in, add a passkey to your own");
+    }
     if invited.joined_at.is_some() {
-        return refuse(
-            Kind::Conflict,
-            format!("expected somebody without a passkey, received `{}`", excerpt(&invited.name)),
-        );
+        tx.end_sessions_of(person).await?;
     }
     tx.revoke_invitations_of(person, now).await?;
     let token = entropy::token()?;
@@ -245,6 +250,30 @@ pub async fn unlink_ci_identity(
     enter(tx, by, vec![Wanted::plain(change)], now).await
 }
 
+/// Revokes every passkey of somebody who lost them or whose keys are in other hands: without one
+/// they are suspended (W14). Their sessions end at once; the keys go as soon as a quorum signed.
+pub async fn revoke_keys(
+    tx: &mut Tx,
+    now: Timestamp,
+    by: impl Into<Proposer>,
+    person: PersonId,
+) -> Result<Option<ProposalId>> {
+    let by = by.into();
+    require_owner(tx, &by.actor).await?;
+    let standing = standing_person(tx, person).await?;
+    let governed = governed_alone(tx).await?;
+    let wanted = lost_keys(&governed, person)?;
+    if wanted.is_empty() {
+        let name = excerpt(&standing.name);
+        return refuse(Kind::Conflict, format!("expected somebody with keys, received `{name}`"));
+    }
+    if governed.founded().is_none() {
+        another_owner_stays(tx, &standing).await?;
+    }
+    tx.end_sessions_of(person).await?;
+    enter(tx, by, wanted, now).await
+}
+
 /// Gives a person another role. Owners and the host may; the last owner stays one.
 pub async fn change_role(
     tx: &mut Tx,
@@ -267,7 +296,9 @@ pub async fn change_role(
 }
 
 /// Removes a person: their sessions, invitations, passkeys and CI identities end with it, so
-/// their signatures stop counting (A4). Owners, the host and the person may; the last owner stays.
+/// their signatures stop counting (A4), and what they may still hold at registries is listed.
+/// Owners, the host and the person may; the last owner stays. While a proposal about it waits, their
+/// sessions and invitations have ended; whoever leaves by themselves keeps theirs to sign with.
 pub async fn leave(
     tx: &mut Tx,
     now: Timestamp,
@@ -281,6 +312,10 @@ pub async fn leave(
     }
     let before = standing_person(tx, person).await?;
     another_owner_stays(tx, &before).await?;
+    if by.actor != Actor::Person(person) {
+        tx.end_sessions_of(person).await?;
+        tx.revoke_invitations_of(person, now).await?;
+    }
     enter(tx, by, vec![Wanted::plain(Change::RemovePerson { person })], now).await
 }
 
@@ -369,7 +404,7 @@ pub(super) async fn open_invitation(
     }
 }
 
-async fn require_owner(tx: &mut Tx, by: &Actor) -> Result<()> {
+pub(super) async fn require_owner(tx: &mut Tx, by: &Actor) -> Result<()> {
     let allowed = match by {
         Actor::Host => true,
         Actor::Publisher(_) | Actor::Gateway => false,
@@ -380,7 +415,7 @@ async fn require_owner(tx: &mut Tx, by: &Actor) -> Result<()> {
     if allowed { Ok(()) } else { refuse(Kind::Forbidden, "only owners may do this") }
 }
 
-async fn standing_person(tx: &mut Tx, id: PersonId) -> Result<PersonRecord> {
+pub(super) async fn standing_person(tx: &mut Tx, id: PersonId) -> Result<PersonRecord> {
     match tx.person(id).await? {
         Some(person) if person.left_at.is_none() => Ok(person),
         _ => refuse(Kind::NotFound, format!("expected somebody on the roster, received `{id}`")),
@@ -428,6 +463,7 @@ fn key_overview(key: &PasskeyRecord) -> Result<KeyOverview> {
         synced: key.backup_eligible,
         created_at: key.created_at,
         counts_from: key.counts_from,
+        fingerprint: fingerprint(&key.public_key),
         last_used_at: key.last_used_at,
         suspended_at: key.suspended_at,
     })

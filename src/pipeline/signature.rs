@@ -11,6 +11,7 @@ use crate::domain::decision::Decision;
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{CeremonyId, PasskeyId, PersonId, ProposalId, ReleaseId};
 use crate::domain::quorum::Verdict;
+use crate::domain::roster::NEVER;
 use crate::entropy;
 use crate::passkeys::{AssertState, Passkeys, PresentedAssertion, StoredPasskey};
 use crate::pipeline::signin::suspend_on_alarm;
@@ -40,6 +41,8 @@ pub(super) struct Subject {
     pub(super) ceremony: CeremonyPurpose,
     /// What the challenge says it is for.
     pub(super) purpose: Purpose,
+    /// What the person says; keys on probation say less (W13).
+    pub(super) verdict: Verdict,
     /// The release it is about.
     pub(super) release: Option<ReleaseId>,
     /// The proposal it is about.
@@ -50,10 +53,15 @@ pub(super) struct Subject {
 
 impl Subject {
     /// A statement about a proposal, or about the founding.
-    pub(super) const fn governance(proposal: Option<ProposalId>, statement: Vec<u8>) -> Self {
+    pub(super) const fn governance(
+        proposal: Option<ProposalId>,
+        verdict: Verdict,
+        statement: Vec<u8>,
+    ) -> Self {
         Self {
             ceremony: CeremonyPurpose::Governance,
             purpose: Purpose::Governance,
+            verdict,
             release: None,
             proposal,
             statement,
@@ -74,7 +82,7 @@ pub(super) async fn begin(
     let nonce = Nonce::from_bytes(entropy::bytes()?);
     let mut keys = Vec::new();
     for key in tx.passkeys_of(signer.person).await? {
-        if key.counts_from <= now {
+        if may_say(&key, subject.verdict, now) {
             keys.push(stored(&key)?);
         }
     }
@@ -141,12 +149,14 @@ pub(super) async fn finish(
         return Err(Fault::new("finishing a signature", "the ceremony has no person").into());
     };
     let intent = Intent { purpose, statement: Sha256::of(&statement) };
-    let (key, accepted) = verify(tx, passkeys, ceremony, credential, intent, now).await?;
+    let said = (intent, verdict);
+    let (key, accepted) = verify(tx, passkeys, ceremony, credential, said, now).await?;
     let decision = Decision {
         id: entropy::id(now)?,
         person,
         verdict,
         statement: String::from_utf8_lossy(&statement).into_owned(),
+        batch: None,
         nonce: *accepted.nonce(),
         assertion: accepted.assertion().clone(),
     };
@@ -164,7 +174,7 @@ async fn verify(
     passkeys: &Passkeys,
     ceremony: &Ceremony,
     credential: &serde_json::Value,
-    intent: Intent,
+    (intent, verdict): (Intent, Verdict),
     now: Timestamp,
 ) -> Result<(PasskeyRecord, crate::passkeys::AcceptedAssertion)> {
     let state: AssertState = serde_json::from_str(&ceremony.state)
@@ -174,7 +184,7 @@ async fn verify(
     let Some(key) = tx.usable_passkey_locked(presented.credential_id()).await? else {
         return refuse(Kind::Forbidden, "this passkey is not enrolled here");
     };
-    if Some(key.person) != ceremony.person || key.counts_from > now {
+    if Some(key.person) != ceremony.person || !may_say(&key, verdict, now) {
         return refuse(Kind::Forbidden, "this passkey is not yours or does not count");
     }
     match passkeys.finish_assert(&state, &intent, &stored(&key)?, &presented) {
@@ -183,6 +193,15 @@ async fn verify(
             suspend_on_alarm(tx, &key, &refusal, now).await?;
             refuse(Kind::Forbidden, refusal.to_string())
         }
+    }
+}
+
+/// Whether a key may say this now. One on probation objects and does not approve (W13); one whose
+/// proposal waits is on no roster yet and does neither.
+fn may_say(key: &PasskeyRecord, verdict: Verdict, now: Timestamp) -> bool {
+    match verdict {
+        Verdict::Approve => key.counts_from <= now,
+        Verdict::Reject => key.counts_from < NEVER,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::domain;
 use crate::domain::assertion::{Intent, Nonce, Purpose};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Actor, Event};
+use crate::domain::governed::Governed;
 use crate::domain::ids::{CeremonyId, InvitationId, PasskeyId, PersonId, ProposalId};
 use crate::domain::package::excerpt;
 use crate::domain::proposal::Change;
@@ -46,8 +47,8 @@ pub const KEYS_MAX: usize = 20;
 pub const KEY_NAME_MAX: usize = 60;
 /// Longest page to return to after signing in, in bytes.
 pub const NEXT_MAX: usize = 512;
-/// Sign-ins that may be open at once. They belong to nobody yet, so without a bound anybody could
-/// fill the database.
+/// Sign-ins that may be open at once, by passkey and by single sign-on. They belong to nobody yet, so
+/// without a bound anybody could fill the database.
 pub const SIGN_INS_OPEN_MAX: u64 = 10_000;
 /// A session's last use is written at most this often, so that reading pages seldom writes.
 const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
@@ -124,6 +125,27 @@ pub struct Answer {
     pub ceremony: CeremonyId,
     /// The `toJSON()` of the credential.
     pub credential: serde_json::Value,
+    /// What browser and system call themselves; for people, and proves nothing.
+    pub browser: String,
+}
+
+/// How a session is opened.
+#[derive(Debug, Clone)]
+pub(super) struct Opening {
+    /// The passkey's name, or the issuer that vouched.
+    pub(super) with: String,
+    /// What browser and system call themselves.
+    pub(super) browser: String,
+    /// It will read and change nothing.
+    pub(super) reads_only: bool,
+}
+
+impl Opening {
+    /// As the session before it was opened, in the same browser.
+    fn like(session: Session) -> Self {
+        let Session { opened_with: with, browser, reads_only, .. } = session;
+        Self { with, browser, reads_only }
+    }
 }
 
 /// A session that just began. Its secret is nowhere else.
@@ -225,7 +247,7 @@ pub async fn claim(store: &Store, code: &str, name: String, now: Timestamp) -> R
     .await
 }
 
-/// Begins a first passkey by invitation. `key_name` is what its owner will call it.
+/// Begins a passkey by invitation. `key_name` is what its owner will call it.
 pub async fn begin_enrol(
     store: &Store,
     passkeys: &Passkeys,
@@ -249,7 +271,9 @@ pub async fn begin_enrol(
     .await
 }
 
-/// Finishes a first passkey: the invitation is used, the person has joined and is signed in.
+/// Finishes a passkey by invitation: the invitation is used, and the person is signed in. Whoever
+/// had joined before lost their keys, which the new one replaces (W14). Until others signed for the
+/// new key, its session reads and changes nothing: it was opened by whoever held the invitation.
 pub async fn finish_enrol(
     store: &Store,
     passkeys: &Passkeys,
@@ -269,13 +293,12 @@ pub async fn finish_enrol(
             if tx.use_invitation(invitation.id, now).await? != Some(person) {
                 return refuse(Kind::Gone, "this invitation was used a moment ago");
             }
-            if !tx.mark_joined(person, now).await? {
-                return refuse(Kind::Conflict, "expected somebody who has not joined yet");
-            }
-            insert_key(tx, person, &key, key_name, now).await?;
-            let inviter = invitation.invited_by;
-            let started = start_session(tx, person, None, now).await?;
-            let proposal = enter_key(tx, inviter, person, &key, now).await?;
+            let replaces = !tx.mark_joined(person, now).await?;
+            let with = insert_key(tx, person, &key, key_name, now).await?;
+            let entering = Entering { by: invitation.invited_by, person, replaces };
+            let proposal = enter_key(tx, entering, &key, now).await?;
+            let opening = Opening { with, browser: answer.browser, reads_only: proposal.is_some() };
+            let started = start_session(tx, person, opening, None, now).await?;
             Ok(Started { proposal, ..started })
         })
     })
@@ -322,11 +345,13 @@ pub async fn finish_add_key(
     let session = session.clone();
     transaction(store, move |tx| {
         Box::pin(async move {
-            let person = still_live(tx, &session, now).await?.person;
+            let session = still_live(tx, &session, now).await?;
+            let person = session.person;
             insert_key(tx, person, &key, key_name, now).await?;
-            let proposal = enter_key(tx, Some(person), person, &key, now).await?;
+            let entering = Entering { by: Some(person), person, replaces: false };
+            let proposal = enter_key(tx, entering, &key, now).await?;
             tx.end_sessions_of(person).await?;
-            let started = start_session(tx, person, None, now).await?;
+            let started = start_session(tx, person, Opening::like(session), None, now).await?;
             Ok(Started { proposal, ..started })
         })
     })
@@ -345,7 +370,8 @@ pub async fn remove_key(
     transaction(store, move |tx| {
         Box::pin(async move {
             tx.lock_log().await?;
-            let person = still_live(tx, &session, now).await?.person;
+            let session = still_live(tx, &session, now).await?;
+            let person = session.person;
             let kept = tx.kept_passkeys_of(person).await?;
             let Some(leaving) = kept.iter().find(|kept| kept.id == key) else {
                 return refuse(
@@ -372,7 +398,7 @@ pub async fn remove_key(
             let by = Actor::Person(person);
             let proposal = enter(tx, &by, vec![Wanted::plain(change)], now).await?;
             tx.end_sessions_of(person).await?;
-            let started = start_session(tx, person, None, now).await?;
+            let started = start_session(tx, person, Opening::like(session), None, now).await?;
             Ok(Started { proposal, ..started })
         })
     })
@@ -461,7 +487,10 @@ pub async fn finish_sign_in(
             if let Some(previous) = previous {
                 tx.end_session(&previous.hash).await?;
             }
-            start_session(tx, key.person, next, now).await.map(Ok)
+            // A key whose proposal waits was made by whoever held an invitation.
+            let reads_only = key.counts_from == NEVER;
+            let opening = Opening { with: key.name, browser: answer.browser, reads_only };
+            start_session(tx, key.person, opening, next, now).await.map(Ok)
         })
     })
     .await?;
@@ -621,7 +650,7 @@ async fn insert_key(
     key: &NewPasskey,
     key_name: Option<String>,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<String> {
     let NewPasskey { stored, aaguid, attestation_object, client_data_json, .. } = key;
     let row = NewPasskeyRow {
         id: entropy::id(now)?,
@@ -641,36 +670,60 @@ async fn insert_key(
         backed_up: stored.backed_up(),
     };
     if tx.insert_passkey(&row, now).await? {
-        return Ok(());
+        return Ok(row.name);
     }
     Err(not_accepted(Kind::Conflict, &PasskeyRefusal::AlreadyEnrolled))
 }
 
+/// A new key on its way to the roster.
+struct Entering {
+    /// Who invited its owner, or the owner; `None` when the host did.
+    by: Option<PersonId>,
+    /// Whose it is.
+    person: PersonId,
+    /// It takes the place of every key they had.
+    replaces: bool,
+}
+
 /// Puts a new key on the roster: at once before the founding, as a proposal after it. Whoever
-/// invited its owner proposes it; for the first people of a set-up file an owner does.
+/// invited its owner proposes it; when the host did, an owner does, another one than its owner
+/// where there is one.
 async fn enter_key(
     tx: &mut Tx,
-    by: Option<PersonId>,
-    person: PersonId,
+    Entering { by, person, replaces }: Entering,
     key: &NewPasskey,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
     let before = governed_alone(tx).await?;
+    let mut wanted = if replaces { lost_keys(&before, person)? } else { Vec::new() };
+    let credential_id = key.stored.credential_id().clone();
+    let public_key = key.stored.key().clone();
+    let entered = RosterKey { credential_id, public_key, counts_from: now };
+    wanted.push(Wanted::plain(Change::AddKey { person, key: entered }));
     if before.founded().is_none() {
-        revise_roster(tx, now, Actor::Person(person)).await?;
-        return Ok(None);
+        return enter(tx, &Actor::Person(person), wanted, now).await;
     }
     // Until the proposal takes effect the key signs its owner in and decides nothing.
-    let credential_id = key.stored.credential_id().clone();
-    tx.let_credential_count(&credential_id, NEVER).await?;
-    let roster = before.roster().map_err(|error| Fault::new("reading the roster", error))?;
-    let owners = || roster.people.iter().filter(|person| person.role == Role::Owner);
+    tx.let_credential_count(key.stored.credential_id(), NEVER).await?;
+    let roster = before.roster().map_err(governance::unsound)?;
+    let owners = || roster.people.iter().filter(|known| known.role == Role::Owner);
     let stands = |by: &PersonId| *by == person || owners().any(|owner| owner.id == *by);
-    let by = by.filter(stands).or_else(|| owners().next().map(|owner| owner.id)).unwrap_or(person);
-    let public_key = key.stored.key().clone();
-    let key = RosterKey { credential_id, public_key, counts_from: now };
-    let wanted = vec![Wanted::plain(Change::AddKey { person, key })];
+    let another = || owners().find(|owner| owner.id != person).map(|owner| owner.id);
+    let by = by.filter(stands).or_else(another).unwrap_or(person);
     enter(tx, &Actor::Person(by), wanted, now).await
+}
+
+/// Every key of somebody who lost them, but those whose end is proposed already.
+pub(super) fn lost_keys(governed: &Governed, person: PersonId) -> Result<Vec<Wanted>> {
+    let roster = governed.roster().map_err(governance::unsound)?;
+    let ending: Vec<_> =
+        governed.proposals().flat_map(|open| open.proposal.changes.iter()).collect();
+    let keys = roster.person(person).map(|person| person.keys.as_slice()).unwrap_or_default();
+    let revoked = keys.iter().map(|key| {
+        let credential_id = key.credential_id.clone();
+        Change::RevokeKey { person, credential_id }
+    });
+    Ok(revoked.filter(|change| !ending.contains(&change)).map(Wanted::plain).collect())
 }
 
 /// Takes a suspended key off the roster.
@@ -691,16 +744,21 @@ async fn suspended(tx: &mut Tx, key: &PasskeyRecord, now: Timestamp) -> Result<(
     Ok(())
 }
 
-async fn start_session(
+pub(super) async fn start_session(
     tx: &mut Tx,
     person: PersonId,
+    opening: Opening,
     next: Option<String>,
     now: Timestamp,
 ) -> Result<Started> {
     let token = entropy::token()?;
     let session = NewSession {
+        id: entropy::id(now)?,
         hash: token_hash(&token),
         person,
+        opened_with: opening.with,
+        browser: opening.browser,
+        reads_only: opening.reads_only,
         csrf: entropy::token()?.expose_secret().to_owned(),
         expires_at: now + SESSION_LIFETIME,
     };
@@ -709,7 +767,7 @@ async fn start_session(
 }
 
 /// The session as it is in this transaction; one that ended since the request began is refused.
-async fn still_live(tx: &mut Tx, session: &Session, now: Timestamp) -> Result<Session> {
+pub(super) async fn still_live(tx: &mut Tx, session: &Session, now: Timestamp) -> Result<Session> {
     match tx.live_session(&session.hash, now - SESSION_IDLE, now).await? {
         Some(session) => Ok(session),
         None => refuse(Kind::NotAuthenticated, "your session has ended, sign in again"),

@@ -63,8 +63,10 @@ pub mod log;
 pub mod people;
 pub mod proposals;
 pub mod releases;
+pub mod rights;
 pub mod setup;
 pub mod signin;
+pub mod sso;
 
 /// Readers beside the one SQLite writer, and the PostgreSQL pool's size.
 const CONNECTIONS_MAX: u32 = 8;

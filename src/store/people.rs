@@ -39,6 +39,8 @@ pub struct InvitationRecord {
     pub person_name: String,
     /// What they will be.
     pub role: Role,
+    /// They have joined before: what they enrol replaces the keys they lost.
+    pub replaces: bool,
     /// Who invited them; `None` when a set-up file or the claim did.
     pub invited_by: Option<PersonId>,
     /// What the inviter is called.
@@ -120,6 +122,7 @@ row! {
         person_id: Vec<u8>,
         person_name: String,
         role: String,
+        joined_at: Option<i64>,
         invited_by: Option<Vec<u8>>,
         inviter_name: Option<String>,
         created_at: i64,
@@ -138,6 +141,7 @@ impl InvitationRow {
             person: sound(PersonId::from_slice(&self.person_id), INVITATIONS, "person_id")?,
             person_name: self.person_name,
             role: sound(Role::parse(&self.role), PEOPLE, "role")?,
+            replaces: self.joined_at.is_some(),
             invited_by: person_opt(self.invited_by, INVITATIONS, "invited_by")?,
             inviter_name: self.inviter_name,
             created_at: timestamp(self.created_at, INVITATIONS, "created_at")?,
@@ -372,8 +376,9 @@ impl Tx {
         let row: Option<InvitationRow> = on!(self, c, {
             sqlx::query_as(
                 "-- invitations: one by its secret
-                select i.id, i.person_id, p.name as person_name, p.role, i.invited_by,
-                  b.name as inviter_name, i.created_at, i.expires_at, i.used_at, i.revoked_at
+                select i.id, i.person_id, p.name as person_name, p.role, p.joined_at,
+                  i.invited_by, b.name as inviter_name, i.created_at, i.expires_at, i.used_at,
+                  i.revoked_at
                 from invitations i
                 join people p on p.id = i.person_id
                 left join people b on b.id = i.invited_by
@@ -394,8 +399,9 @@ impl Tx {
         let rows: Vec<InvitationRow> = on!(self, c, {
             sqlx::query_as(
                 "-- invitations: the open ones
-                select i.id, i.person_id, p.name as person_name, p.role, i.invited_by,
-                  b.name as inviter_name, i.created_at, i.expires_at, i.used_at, i.revoked_at
+                select i.id, i.person_id, p.name as person_name, p.role, p.joined_at,
+                  i.invited_by, b.name as inviter_name, i.created_at, i.expires_at, i.used_at,
+                  i.revoked_at
                 from invitations i
                 join people p on p.id = i.person_id
                 left join people b on b.id = i.invited_by

@@ -53,6 +53,8 @@ pub struct StoredProposal {
     pub state: ProposalRow,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When it takes effect, if the recovery key signed it.
+    pub recovered_until: Option<Timestamp>,
 }
 
 row! {
@@ -62,6 +64,7 @@ row! {
         at: i64,
         state: String,
         ended_at: Option<i64>,
+        recovered_until: Option<i64>,
     }
 }
 
@@ -76,6 +79,7 @@ impl Row {
             at: timestamp(self.at, PROPOSALS, "at")?,
             state: sound(state, PROPOSALS, "state")?,
             ended_at: timestamp_opt(self.ended_at, PROPOSALS, "ended_at")?,
+            recovered_until: timestamp_opt(self.recovered_until, PROPOSALS, "recovered_until")?,
         })
     }
 }
@@ -111,7 +115,8 @@ impl Tx {
         let row: Option<Row> = on!(self, c, {
             sqlx::query_as(
                 "-- proposals: one
-                select body, details, at, state, ended_at from proposals where id = $1",
+                select body, details, at, state, ended_at, recovered_until from proposals
+                where id = $1",
             )
             .bind(id.as_bytes().to_vec())
             .fetch_optional(c)
@@ -125,10 +130,44 @@ impl Tx {
         let rows: Vec<Row> = on!(self, c, {
             sqlx::query_as(
                 "-- proposals: the newest
-                select body, details, at, state, ended_at from proposals
+                select body, details, at, state, ended_at, recovered_until from proposals
                 order by case state when 'open' then 0 else 1 end, at desc, id desc limit $1",
             )
             .bind(i64::from(limit))
+            .fetch_all(c)
+            .await?
+        });
+        rows.into_iter().map(Row::parse).collect()
+    }
+
+    /// Notes that the recovery key signed a proposal, and when it takes effect.
+    pub async fn mark_recovered(
+        &mut self,
+        id: ProposalId,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- proposals: the recovery key signed one
+                update proposals set recovered_until = $2 where id = $1",
+            )
+            .bind(id.as_bytes().to_vec())
+            .bind(micros(until))
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// Proposals that wait because the recovery key signed them, oldest first.
+    pub async fn waiting_recoveries(&mut self) -> Result<Vec<StoredProposal>, StoreError> {
+        let rows: Vec<Row> = on!(self, c, {
+            sqlx::query_as(
+                "-- proposals: those that wait by the recovery key
+                select body, details, at, state, ended_at, recovered_until from proposals
+                where state = 'open' and recovered_until is not null
+                order by at, id",
+            )
             .fetch_all(c)
             .await?
         });

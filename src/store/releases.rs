@@ -167,6 +167,8 @@ pub struct ReleaseFilter {
     pub search: Option<String>,
     /// Only this package.
     pub package: Option<PackageId>,
+    /// Only what this CI run staged.
+    pub run_key: Option<String>,
     /// Only releases older than this one (cursor).
     pub before: Option<ReleaseId>,
     /// At most this many.
@@ -636,13 +638,15 @@ impl Tx {
                   and ($2 is null or replace(lower(p.name), $2, '') <> lower(p.name))
                   and ($3 is null or r.package_id = $3)
                   and ($4 is null or r.id < $4)
+                  and ($5 is null or r.run_key = $5)
                 order by r.id desc
-                limit $5",
+                limit $6",
             )
             .bind(states)
             .bind(search.as_deref())
             .bind(filter.package.map(|id| id.as_bytes().to_vec()))
             .bind(filter.before.map(|id| id.as_bytes().to_vec()))
+            .bind(filter.run_key.as_deref())
             .bind(i64::from(filter.limit))
             .fetch_all(c)
             .await?

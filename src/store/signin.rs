@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use crate::domain::assertion::{CoseKey, CredentialId, Nonce};
 use crate::domain::digest::Sha256;
-use crate::domain::ids::{CeremonyId, InvitationId, PasskeyId, PersonId, ProposalId, ReleaseId};
+use crate::domain::ids::{
+    CeremonyId, InvitationId, PasskeyId, PersonId, ProposalId, ReleaseId, SessionId,
+};
 use crate::domain::roster::Role;
 use crate::store::{StoreError, Tx, micros, sound, timestamp, timestamp_opt};
 
@@ -81,6 +83,8 @@ pub struct NewPasskeyRow {
 /// A live session with its person.
 #[derive(Debug, Clone)]
 pub struct SessionRecord {
+    /// What pages call it.
+    pub id: SessionId,
     /// SHA-256 of the cookie's value; names the session inside the gateway.
     pub hash: Sha256,
     /// Who is signed in.
@@ -89,6 +93,12 @@ pub struct SessionRecord {
     pub name: String,
     /// What they may do.
     pub role: Role,
+    /// What opened it: the passkey's name, or the issuer that vouched.
+    pub opened_with: String,
+    /// Browser and system, as they call themselves.
+    pub browser: String,
+    /// It reads and changes nothing.
+    pub reads_only: bool,
     /// The synchroniser token that every change carries.
     pub csrf: String,
     /// When it began.
@@ -102,10 +112,18 @@ pub struct SessionRecord {
 /// A session to insert.
 #[derive(Debug, Clone)]
 pub struct NewSession {
+    /// What pages call it.
+    pub id: SessionId,
     /// SHA-256 of the cookie's value.
     pub hash: Sha256,
     /// Who signed in.
     pub person: PersonId,
+    /// What opened it: the passkey's name, or the issuer that vouched.
+    pub opened_with: String,
+    /// Browser and system, as they call themselves.
+    pub browser: String,
+    /// It reads and changes nothing.
+    pub reads_only: bool,
     /// The synchroniser token.
     pub csrf: String,
     /// When it ends whatever happens.
@@ -123,10 +141,14 @@ pub enum CeremonyPurpose {
     SignIn,
     /// Agreeing to a release.
     Approve,
+    /// Agreeing to several releases of one CI run.
+    ApproveBatch,
     /// Objecting to a release.
     Reject,
     /// Signing the founding, or deciding about a proposal.
     Governance,
+    /// Signing in by single sign-on, or linking an account of it in a session.
+    SingleSignOn,
 }
 
 impl CeremonyPurpose {
@@ -137,8 +159,10 @@ impl CeremonyPurpose {
             Self::AddKey => "add-key",
             Self::SignIn => "sign-in",
             Self::Approve => "approve",
+            Self::ApproveBatch => "approve-batch",
             Self::Reject => "reject",
             Self::Governance => "governance",
+            Self::SingleSignOn => "single-sign-on",
         }
     }
 }
@@ -217,10 +241,14 @@ impl PasskeyRow {
 
 row! {
     struct SessionRow {
+        id: Vec<u8>,
         token_hash: Vec<u8>,
         person_id: Vec<u8>,
         name: String,
         role: String,
+        opened_with: String,
+        browser: String,
+        reads_only: i64,
         csrf: String,
         created_at: i64,
         expires_at: i64,
@@ -233,10 +261,14 @@ const SESSIONS: &str = "sessions";
 impl SessionRow {
     fn record(self) -> Result<SessionRecord, StoreError> {
         Ok(SessionRecord {
+            id: sound(SessionId::from_slice(&self.id), SESSIONS, "id")?,
             hash: sound(Sha256::from_slice(&self.token_hash), SESSIONS, "token_hash")?,
             person: sound(PersonId::from_slice(&self.person_id), SESSIONS, "person_id")?,
             name: self.name,
             role: sound(Role::parse(&self.role), "people", "role")?,
+            opened_with: self.opened_with,
+            browser: self.browser,
+            reads_only: self.reads_only != 0,
             csrf: self.csrf,
             created_at: timestamp(self.created_at, SESSIONS, "created_at")?,
             expires_at: timestamp(self.expires_at, SESSIONS, "expires_at")?,
@@ -587,11 +619,16 @@ impl Tx {
         on!(self, c, {
             sqlx::query(
                 "-- sessions: begin one
-                insert into sessions (token_hash, person_id, csrf, created_at, expires_at, seen_at)
-                values ($1, $2, $3, $4, $5, $4)",
+                insert into sessions (id, token_hash, person_id, opened_with, browser, reads_only,
+                  csrf, created_at, expires_at, seen_at)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $8)",
             )
+            .bind(session.id.as_bytes().to_vec())
             .bind(session.hash.as_bytes().to_vec())
             .bind(session.person.as_bytes().to_vec())
+            .bind(&session.opened_with)
+            .bind(&session.browser)
+            .bind(i64::from(session.reads_only))
             .bind(&session.csrf)
             .bind(micros(now))
             .bind(micros(session.expires_at))
@@ -612,8 +649,8 @@ impl Tx {
         let row: Option<SessionRow> = on!(self, c, {
             sqlx::query_as(
                 "-- sessions: a live one
-                select s.token_hash, s.person_id, p.name, p.role, s.csrf, s.created_at,
-                  s.expires_at, s.seen_at
+                select s.id, s.token_hash, s.person_id, p.name, p.role, s.opened_with, s.browser,
+                  s.reads_only, s.csrf, s.created_at, s.expires_at, s.seen_at
                 from sessions s join people p on p.id = s.person_id
                 where s.token_hash = $1 and s.seen_at > $2 and s.expires_at > $3
                   and p.left_at is null",
@@ -625,6 +662,32 @@ impl Tx {
             .await?
         });
         row.map(SessionRow::record).transpose()
+    }
+
+    /// A person's live sessions, the one last used first.
+    pub async fn live_sessions_of(
+        &mut self,
+        person: PersonId,
+        idle_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        let rows: Vec<SessionRow> = on!(self, c, {
+            sqlx::query_as(
+                "-- sessions: a person's live ones
+                select s.id, s.token_hash, s.person_id, p.name, p.role, s.opened_with, s.browser,
+                  s.reads_only, s.csrf, s.created_at, s.expires_at, s.seen_at
+                from sessions s join people p on p.id = s.person_id
+                where s.person_id = $1 and s.seen_at > $2 and s.expires_at > $3
+                  and p.left_at is null
+                order by s.seen_at desc, s.id",
+            )
+            .bind(person.as_bytes().to_vec())
+            .bind(micros(idle_since))
+            .bind(micros(now))
+            .fetch_all(c)
+            .await?
+        });
+        rows.into_iter().map(SessionRow::record).collect()
     }
 
     /// Notes that a session was used. One that ended meanwhile stays ended, and time does not run
@@ -774,7 +837,8 @@ impl Tx {
         let open: i64 = on!(self, c, {
             sqlx::query_scalar(
                 "-- ceremonies: count the open sign-ins
-                select count(*) from ceremonies where purpose = 'sign-in' and expires_at > $1",
+                select count(*) from ceremonies
+                where purpose in ('sign-in', 'single-sign-on') and expires_at > $1",
             )
             .bind(micros(now))
             .fetch_one(c)

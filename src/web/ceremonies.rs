@@ -16,13 +16,14 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::domain::ids::{CeremonyId, PasskeyId};
 use crate::pipeline::signin::{self, Answer, Begun, Claim, Started};
-use crate::pipeline::{Fault, Kind, refuse};
+use crate::pipeline::{Fault, Kind, refuse, sessions};
+use crate::web::display::browser;
 use crate::web::error::WebError;
 use crate::web::extract::{
-    MaybeSignedIn, Now, OpenForm, OpenJson, Path, ProtectedForm, ProtectedJson, SignedIn,
-    ended_cookie, session_cookie,
+    EndingForm, MaybeSignedIn, Now, OpenForm, OpenJson, Path, ProtectedForm, ProtectedJson,
+    SignedIn, ended_cookie, session_cookie,
 };
-use crate::web::pages::visit::see_change;
+use crate::web::pages::visit::{id as place, see, see_change};
 use crate::web::rate::{self, AddressRate};
 use crate::web::routes::Routes;
 
@@ -56,6 +57,8 @@ pub fn routes() -> Routes<Arc<App>> {
         .post("/me/keys/begin", begin_add_key)
         .post("/me/keys/finish", finish_add_key)
         .post("/me/keys/{key}/remove", remove_key)
+        .post("/me/sessions/{id}/end", end_session)
+        .post("/me/sessions/end-others", end_other_sessions)
 }
 
 /// Fields of the claim form.
@@ -89,9 +92,10 @@ pub struct Finish {
     pub credential: serde_json::Value,
 }
 
-impl From<Finish> for Answer {
-    fn from(Finish { ceremony, credential }: Finish) -> Self {
-        Self { ceremony, credential }
+impl Finish {
+    fn answer(self, headers: &HeaderMap) -> Answer {
+        let Self { ceremony, credential } = self;
+        Answer { ceremony, credential, browser: browser(headers) }
     }
 }
 
@@ -140,10 +144,11 @@ async fn finish_enrol(
     State(app): State<Arc<App>>,
     Now(now): Now,
     Path(token): Path<String>,
+    headers: HeaderMap,
     OpenJson(finish): OpenJson<Finish>,
 ) -> Answered {
-    let started =
-        signin::finish_enrol(&app.store, &app.passkeys, token, finish.into(), now).await?;
+    let answer = finish.answer(&headers);
+    let started = signin::finish_enrol(&app.store, &app.passkeys, token, answer, now).await?;
     // The next step is a second key.
     Ok(started_json(&app, &started, "/me/keys"))
 }
@@ -161,11 +166,12 @@ async fn finish_sign_in(
     State(app): State<Arc<App>>,
     Now(now): Now,
     MaybeSignedIn(previous): MaybeSignedIn,
+    headers: HeaderMap,
     OpenJson(finish): OpenJson<Finish>,
 ) -> Answered {
     let previous = previous.map(|signed_in| signed_in.session);
-    let started =
-        signin::finish_sign_in(&app.store, &app.passkeys, finish.into(), previous, now).await?;
+    let answer = finish.answer(&headers);
+    let started = signin::finish_sign_in(&app.store, &app.passkeys, answer, previous, now).await?;
     let place = started.next.clone().unwrap_or_else(|| "/".to_owned());
     Ok(started_json(&app, &started, &place))
 }
@@ -186,11 +192,11 @@ async fn finish_add_key(
     State(app): State<Arc<App>>,
     Now(now): Now,
     signed_in: SignedIn,
+    headers: HeaderMap,
     ProtectedJson(finish): ProtectedJson<Finish>,
 ) -> Answered {
-    let session = &signed_in.session;
-    let started =
-        signin::finish_add_key(&app.store, &app.passkeys, session, finish.into(), now).await?;
+    let (session, answer) = (&signed_in.session, finish.answer(&headers));
+    let started = signin::finish_add_key(&app.store, &app.passkeys, session, answer, now).await?;
     let place = started.proposal.map(|proposal| format!("/proposals/{proposal}"));
     Ok(started_json(&app, &started, place.as_deref().unwrap_or("/me/keys")))
 }
@@ -210,10 +216,31 @@ async fn remove_key(
     Ok((cookie, see_change(started.proposal, "/me/keys")).into_response())
 }
 
+async fn end_session(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    ProtectedForm(NoFields {}): ProtectedForm<NoFields>,
+) -> Answered {
+    sessions::end(&app.store, &signed_in.session, place(&id)?, now).await?;
+    Ok(see("/me/keys"))
+}
+
+async fn end_other_sessions(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    signed_in: SignedIn,
+    ProtectedForm(NoFields {}): ProtectedForm<NoFields>,
+) -> Answered {
+    sessions::end_others(&app.store, &signed_in.session, now).await?;
+    Ok(see("/me/keys"))
+}
+
 async fn sign_out(
     State(app): State<Arc<App>>,
     signed_in: SignedIn,
-    ProtectedForm(NoFields {}): ProtectedForm<NoFields>,
+    EndingForm(NoFields {}): EndingForm<NoFields>,
 ) -> Answered {
     signin::sign_out(&app.store, &signed_in.session).await?;
     let mut headers = HeaderMap::new();

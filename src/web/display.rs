@@ -6,6 +6,8 @@
 
 use std::fmt::{self, Write};
 
+use axum::http::HeaderMap;
+use axum::http::header::USER_AGENT;
 use jiff::{SignedDuration, Timestamp};
 use unicode_normalization::char::is_combining_mark;
 
@@ -158,6 +160,38 @@ pub fn grouped(hex: &str) -> String {
     digits.chunks(8).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
 }
 
+/// Browser and system of a request in our own words, so that nothing a client made up is shown.
+/// For people who look where they are signed in; it proves nothing.
+pub fn browser(headers: &HeaderMap) -> String {
+    // Each calls itself by the names of those before it, too.
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("HeadlessChrome/", "Chrome"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("Android", "Android"),
+        ("iPhone", "iOS"),
+        ("iPad", "iOS"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let known = |names: &[(&str, &'static str)]| {
+        names.iter().find(|(sign, _)| agent.contains(sign)).map(|(_, name)| *name)
+    };
+    match (known(&BROWSERS), known(&SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(browser), None) => browser.to_owned(),
+        (None, Some(system)) => format!("An unknown browser on {system}"),
+        (None, None) => "An unknown browser".to_owned(),
+    }
+}
+
 /// "1 approval", "2 approvals". The plural is the word with an s.
 pub fn count(number: u64, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
@@ -168,6 +202,13 @@ pub fn in_words(number: usize) -> String {
     const WORDS: [&str; 10] =
         ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
     WORDS.get(number).map_or_else(|| number.to_string(), |word| (*word).to_owned())
+}
+
+/// With its first letter as a capital one.
+pub fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    first + letters.as_str()
 }
 
 /// "Mara", "Mara and Jun", "Mara, Jun and Priya".
@@ -182,6 +223,24 @@ pub fn list(names: &[String], last: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_is_named_in_our_words_alone() {
+        let named = |agent: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(USER_AGENT, agent.parse().unwrap());
+            browser(&headers)
+        };
+        let chrome =
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36";
+        assert_eq!(named(chrome), "Chrome on Linux");
+        assert_eq!(named(&format!("{chrome} Edg/142.0")), "Edge on Linux");
+        let phone =
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604";
+        assert_eq!(named(phone), "Safari on iOS");
+        assert_eq!(named("<script>alert(1)</script>"), "An unknown browser");
+        assert_eq!(browser(&HeaderMap::new()), "An unknown browser");
+    }
 
     /// Rule S5; rows X04, X05, X06 of the bad-input catalogue.
     #[test]

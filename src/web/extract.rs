@@ -85,6 +85,20 @@ pub struct SignedIn {
     pub session: Session,
 }
 
+impl SignedIn {
+    /// Whether this session may change anything. One that was opened by single sign-on, or by a key
+    /// that waits for others to vouch for it, reads (S10, W12).
+    pub fn may_change(&self) -> Result<(), Refusal> {
+        if self.session.reads_only {
+            return Err(Refusal::new(
+                Kind::Forbidden,
+                "you are signed in for reading, sign in with a passkey that counts to change things",
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl From<Session> for SignedIn {
     fn from(session: Session) -> Self {
         Self {
@@ -145,7 +159,8 @@ impl FromRequestParts<Arc<App>> for MaybeSignedIn {
     }
 }
 
-/// A form that a page of ours sent in a session: rule S2 and the field `csrf` hold.
+/// A form that a page of ours sent in a session: rule S2 and the field `csrf` hold, and the session
+/// may change things.
 #[derive(Debug)]
 pub struct ProtectedForm<T>(pub T);
 
@@ -153,15 +168,37 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for ProtectedForm<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
-        let (mut parts, body) = request.into_parts();
-        from_own_page(&parts.headers, app, FORM).map_err(IntoResponse::into_response)?;
-        let signed_in = SignedIn::from_request_parts(&mut parts, app).await?;
-        let form = read(body, FORM_MAX).await.map_err(IntoResponse::into_response)?;
-        let sent = form_urlencoded::parse(&form).find(|(name, _)| name == "csrf");
-        let sent = sent.map(|(_, value)| value.into_owned());
-        token_matches(sent.as_deref(), &signed_in).map_err(IntoResponse::into_response)?;
-        parse_form(&form).await.map(Self).map_err(IntoResponse::into_response)
+        let (signed_in, form) = form_in_session(request, app).await?;
+        signed_in.may_change().map_err(|why| WebError::from(why).into_response())?;
+        Ok(Self(form))
     }
+}
+
+/// The same in any session, also one for reading: for what only ends it.
+#[derive(Debug)]
+pub struct EndingForm<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for EndingForm<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
+        form_in_session(request, app).await.map(|(_, form)| Self(form))
+    }
+}
+
+async fn form_in_session<T: DeserializeOwned>(
+    request: Request,
+    app: &Arc<App>,
+) -> Result<(SignedIn, T), Response> {
+    let (mut parts, body) = request.into_parts();
+    from_own_page(&parts.headers, app, FORM).map_err(IntoResponse::into_response)?;
+    let signed_in = SignedIn::from_request_parts(&mut parts, app).await?;
+    let form = read(body, FORM_MAX).await.map_err(IntoResponse::into_response)?;
+    let sent = form_urlencoded::parse(&form).find(|(name, _)| name == "csrf");
+    let sent = sent.map(|(_, value)| value.into_owned());
+    token_matches(sent.as_deref(), &signed_in).map_err(IntoResponse::into_response)?;
+    let form = parse_form(&form).await.map_err(IntoResponse::into_response)?;
+    Ok((signed_in, form))
 }
 
 /// A form that a page of ours sent outside of a session: rule S2 but for the token. For routes
@@ -179,7 +216,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for OpenForm<T> {
     }
 }
 
-/// JSON that a script of ours sent in a session: rule S2 and the header [`CSRF_HEADER`] hold.
+/// JSON that a script of ours sent in a session: rule S2 and the header [`CSRF_HEADER`] hold, and
+/// the session may change things.
 #[derive(Debug)]
 pub struct ProtectedJson<T>(pub T);
 
@@ -192,6 +230,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for ProtectedJson<T> {
         let signed_in = SignedIn::from_request_parts(&mut parts, app).await?;
         let sent = only(&parts.headers, CSRF_HEADER);
         token_matches(sent, &signed_in).map_err(IntoResponse::into_response)?;
+        signed_in.may_change().map_err(|why| WebError::from(why).into_response())?;
         let json = read(body, JSON_MAX).await.map_err(IntoResponse::into_response)?;
         parse_json(&json).map(Self).map_err(IntoResponse::into_response)
     }
@@ -227,17 +266,36 @@ pub fn ended_cookie(app: &App) -> HeaderValue {
 /// Rule S1. The prefix makes browsers insist on `Secure`, the whole site and no other host; on
 /// plain http, which is allowed for localhost alone, they would refuse it.
 fn cookie(app: &App, value: &str, seconds: i64) -> HeaderValue {
-    let text = cookie_text(is_https(app), value, seconds);
+    let https = is_https(app);
+    header_value(cookie_text(https, (cookie_name(https), value), "Strict", seconds))
+}
+
+/// The cookie that binds a sign-in to its browser while it is away at an issuer. The browser comes
+/// back from another site, so this one may not be strict; it is worth nothing without the `state`.
+pub fn away_cookie(app: &App, value: &str, seconds: i64) -> HeaderValue {
+    let https = is_https(app);
+    header_value(cookie_text(https, (away_name(https), value), "Lax", seconds))
+}
+
+/// What the browser brought back of it.
+pub fn away_token<'h>(app: &App, headers: &'h HeaderMap) -> Option<&'h str> {
+    session_token(headers, away_name(is_https(app)))
+}
+
+fn header_value(text: String) -> HeaderValue {
     // Tokens are base64url, so the text is always a header value.
-    let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+    let mut value = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
 }
 
-fn cookie_text(https: bool, value: &str, seconds: i64) -> String {
-    let name = cookie_name(https);
+fn cookie_text(https: bool, (name, value): (&str, &str), site: &str, seconds: i64) -> String {
     let secure = if https { "; Secure" } else { "" };
-    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
+    format!("{name}={value}; Path=/; HttpOnly; SameSite={site}; Max-Age={seconds}{secure}")
+}
+
+const fn away_name(https: bool) -> &'static str {
+    if https { "__Host-countersign-away" } else { "countersign-away" }
 }
 
 const fn cookie_name(https: bool) -> &'static str {
@@ -359,7 +417,7 @@ mod tests {
     #[test]
     fn a_cookie_over_https_belongs_to_this_host_alone() {
         assert_eq!(
-            cookie_text(true, "token", 5),
+            cookie_text(true, (cookie_name(true), "token"), "Strict", 5),
             "__Host-countersign=token; Path=/; HttpOnly; SameSite=Strict; Max-Age=5; Secure"
         );
         assert_eq!(cookie_name(true), "__Host-countersign", "and it is looked for under that name");

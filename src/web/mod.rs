@@ -22,6 +22,7 @@ pub mod registry_pypi;
 pub mod room;
 pub mod routes;
 pub mod security;
+pub mod sso;
 pub mod token_exchange;
 pub mod upload;
 pub mod views;
@@ -58,7 +59,7 @@ pub fn routes(app: &Arc<App>) -> Routes<()> {
             .layer(from_fn(error::render))
             .layer(from_fn_with_state(headers.clone(), security::add))
     });
-    let pages = ceremonies::routes().merge(pages::routes()).within(|router| {
+    let pages = ceremonies::routes().merge(sso::routes()).merge(pages::routes()).within(|router| {
         router
             .fallback(pages::not_found)
             .layer(from_fn_with_state(Arc::clone(app), pages::access::gate))

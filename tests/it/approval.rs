@@ -14,7 +14,7 @@ use countersign::entropy;
 use countersign::pipeline::approval::{self, Decided};
 use countersign::pipeline::people::{self, IdentityOwner};
 use countersign::pipeline::signature::Signer;
-use countersign::pipeline::{Kind, hold, staging};
+use countersign::pipeline::{Kind, hold, setup, staging};
 use countersign::store::signin::CEREMONIES_OPEN_MAX;
 use countersign::store::{Store, Tx};
 use jiff::SignedDuration;
@@ -476,6 +476,36 @@ async fn a_viewer_and_somebody_the_policy_does_not_name_begin_nothing() {
         assert_eq!(count(&store, "ceremonies").await, 0);
         let nowhere: ReleaseId = entropy::id(desk.world.now()).unwrap();
         assert_eq!(refused(desk.begin(&ines, nowhere, Approve).await), Kind::NotFound);
+    })
+    .await;
+}
+
+/// Rule A16: setting things up is no right to approve. An owner signs where a policy names them.
+#[tokio::test]
+async fn an_owner_whom_the_policy_does_not_name_approves_nothing() {
+    on_both(|store| async move {
+        let (mut desk, [ines, mut mara, mut jun]) = Desk::open(store.clone()).await;
+        let policy = store.snapshot().await.unwrap().policies().await.unwrap().remove(0).id();
+        let mut draft = desk.draft(2);
+        draft.members.remove(&ines.id());
+        let (by, now) = (Actor::Person(ines.id()), desk.world.now());
+        setup::revise_policy(&store, by, policy, draft, now).await.unwrap();
+        let release = desk.stage("2.0.0").await;
+        let before = desk.traces(release).await;
+        for verdict in [Approve, Reject] {
+            let begun = desk.begin(&ines, release, verdict).await;
+            assert_eq!(refused(begun), Kind::Forbidden, "{verdict:?}");
+        }
+        let path = format!("/releases/{release}");
+        let begin = format!("{path}/approve/begin");
+        desk.world.ines.post_json(&begin, &json!({})).await.problem(403, "forbidden");
+        let page = desk.world.ines.get(&path, "text/html").await.ok().text;
+        assert!(!page.contains("/approve\""), "nor does the page offer it");
+        assert_eq!(desk.traces(release).await, before);
+        assert_eq!(count(&store, "ceremonies").await, 0);
+        // One of the two who are named is not enough, whatever the owner does.
+        assert_eq!(desk.decide(&mut mara, release, Approve).await.unwrap().state, State::Awaiting);
+        assert_eq!(desk.decide(&mut jun, release, Approve).await.unwrap().state, State::Approved);
     })
     .await;
 }

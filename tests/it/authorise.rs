@@ -705,6 +705,27 @@ mod decisions_that_do_not_count {
         assert_eq!(log.verdict(), by([ines, jun]));
     }
 
+    /// W13: on probation it objects already, and its objection stays one.
+    #[test]
+    fn a_key_on_probation_objects_and_does_not_approve() {
+        let (mut log, [ines, mara, jun]) = History::begin(2);
+        let counts_from = log.now + SignedDuration::from_hours(24);
+        log.change(jun, |person| person.keys[0].counts_from = counts_from);
+        log.seal(bot());
+        log.approve(ines);
+        let mut approved = log.clone();
+        approved.decide(&approved.signing(jun, Approve));
+        assert_eq!(the_discount(&approved, jun), Discount::KeyThen);
+        log.approve(mara);
+        assert_eq!(log.verdict(), by([ines, mara]));
+        log.decide(&log.signing(jun, Reject));
+        assert_eq!(log.verdict(), Err(NotAuthorised::Rejected(jun)));
+        log.now = counts_from;
+        assert_eq!(log.verdict(), Err(NotAuthorised::Rejected(jun)));
+        log.change(jun, |person| person.keys.clear());
+        assert_eq!(log.verdict(), by([ines, mara]), "taken away, it counts for nothing (A4)");
+    }
+
     /// Whoever has only keys that do not count yet could not approve.
     #[test]
     fn a_person_without_a_key_that_counts_is_not_among_those_who_may() {
@@ -720,9 +741,12 @@ mod decisions_that_do_not_count {
 
     #[test]
     fn somebody_the_policy_does_not_name_does_not_count() {
-        for verdict in [Approve, Reject] {
+        for (role, verdict) in [Role::Maintainer, Role::Owner]
+            .into_iter()
+            .flat_map(|role| [(role, Approve), (role, Reject)])
+        {
             let (mut log, [ines, ..]) = History::begin(2);
-            let dana = log.join(Role::Maintainer);
+            let dana = log.join(role);
             log.seal(bot());
             log.approve(ines);
             log.decide(&log.signing(dana, verdict));

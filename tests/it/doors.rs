@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use countersign::web;
 
 use crate::support::database::sqlite;
+use crate::support::desk::tamper;
 use crate::support::house::{House, Visitor, is_for_programs, is_form};
 use crate::support::site::Answered;
 
@@ -41,13 +42,18 @@ GET    + + + + + /openapi.json
 GET    + + + + + /log/checkpoint
 GET    + + + + + /log/key
 GET    + + + + + /log/tile/{*path}
+GET    0 0 0 0 0 /login/sso
+GET    0 0 0 0 0 /login/sso/return
 GET    i + + + i /
 GET    i + + + i /releases
 GET    i + + + i /releases/{id}
 GET    i + + + i /releases/{id}/live
 GET    i 0 + + i /releases/{id}/reject
+GET    i + + + i /releases/{id}/together
 GET    i + + + i /releases/{id}/evidence
 GET    i + + + i /releases/{id}/evidence.json
+GET    i + + + i /releases/{id}/evidence.intoto.jsonl
+GET    i + + + i /releases/{id}/evidence.ssdf.json
 GET    i + + + i /releases/{id}/artifacts/{filename}
 GET    i + + + i /releases/{id}/artifacts/{filename}/contents
 GET    0 0 0 0 0 /setup
@@ -72,6 +78,8 @@ GET    i - - + i /issuers/new
 GET    i + + + i /people
 GET    i - - + i /people/invite
 GET    i - + + i /people/identities/new
+GET    i - - + i /people/{id}/leave
+GET    i 0 0 0 i /people/{id}/leaving
 GET    i + + + i /proposals
 GET    i + + + i /proposals/{id}
 GET    i 0 + + i /proposals/{id}/object
@@ -105,12 +113,18 @@ POST   0 0 0 0 0 /invite/{token}/passkeys/finish
 POST   i + + + i /me/keys/begin
 POST   i 0 0 0 i /me/keys/finish
 POST   i 0 0 ? i /me/keys/{key}/remove
+POST   i 0 0 + i /me/sessions/{id}/end
+POST   i + + + i /me/sessions/end-others
+POST   i 0 0 0 i /me/sso/link
+POST   i 0 0 0 i /me/sso/unlink
 POST   i - + + i /releases/{id}/seal
 POST   i - - + i /releases/{id}/resume
 POST   i - + + i /releases/{id}/approve/begin
 POST   i 0 0 0 i /releases/{id}/approve/finish
 POST   i - + + i /releases/{id}/reject/begin
 POST   i 0 0 0 i /releases/{id}/reject/finish
+POST   i - ? ? i /releases/{id}/together/begin
+POST   i - 0 0 i /releases/{id}/together/finish
 POST   + + + + + /theme
 POST   i - - ? i /packages/new
 POST   i - - ? i /packages/{id}/publishers/new
@@ -126,7 +140,10 @@ POST   i - ? ? i /people/identities/new
 POST   i - - + i /people/invitations/{id}/revoke
 POST   i - - + i /people/{id}/invite
 POST   i - - + i /people/{id}/role
+POST   i - - ? i /people/{id}/keys/revoke
+POST   i - - + i /people/{id}/sessions/end
 POST   i - - + i /people/{id}/leave
+POST   i - ? ? i /people/{id}/leaving
 POST   i - + + i /proposals/{id}/sign/begin
 POST   i 0 0 0 i /proposals/{id}/sign/finish
 POST   i - + + i /proposals/{id}/object/begin
@@ -289,6 +306,34 @@ async fn nothing_is_changed_without_the_form_token_or_from_elsewhere() {
         }
     }
     assert_eq!(house.rows().await, before);
+}
+
+/// S10, W12: a session that was opened for reading changes nothing but itself, whatever the role.
+#[tokio::test]
+async fn a_session_for_reading_changes_nothing() {
+    let (house, _folder) = house().await;
+    tamper(house.world.store(), "update sessions set reads_only = 1", &[]).await;
+    let before = house.rows().await;
+    let mut tried = 0;
+    for (method, path) in routes(&house) {
+        let own = WITHOUT_SESSION.contains(&path.as_str()) || path == "/logout";
+        if method == "GET" || is_for_programs(&path) || own {
+            continue;
+        }
+        for visitor in [Visitor::Owner, Visitor::Maintainer] {
+            let answer = house.knock(visitor, &method, &path).await;
+            assert_eq!(answer.status.as_u16(), 403, "{visitor:?} {method} {path}: {answer:?}");
+        }
+        tried += 1;
+    }
+    assert!(tried > 25, "{tried}");
+    assert_eq!(house.rows().await, before);
+    let page = house.knock(Visitor::Owner, "GET", "/people").await.ok().text;
+    assert!(page.contains("You are signed in for reading"));
+    assert!(!page.contains("/people/invite"), "nor does a page offer it");
+    let form = house.knock(Visitor::Owner, "GET", "/people/invite").await;
+    assert_eq!(form.status.as_u16(), 403, "{form:?}");
+    house.knock(Visitor::Owner, "POST", "/logout").await.ok();
 }
 
 /// W16.

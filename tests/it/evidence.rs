@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign::domain::attestation::{self, PREDICATE_TYPE};
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::LogEntry;
 use countersign::domain::evidence::{Bundle, ProvenEntry, Unproven, verify};
@@ -13,6 +16,8 @@ use countersign::domain::release::State;
 use countersign::pipeline::evidence::Names;
 use countersign::pipeline::{self, Kind, Result};
 use countersign::store::Store;
+use ring::signature::{ED25519, UnparsedPublicKey};
+use serde_json::{Value, json};
 
 use crate::support::database::on_both;
 use crate::support::desk::refused;
@@ -290,6 +295,55 @@ async fn evidence_from_another_log_shows_nothing() {
         bundle.checkpoint = Note::new(text.clone(), signer.sign(&text, 0)).to_string();
         let result = verify(&bundle.sign(&signer), signer.verifier_key());
         assert!(matches!(result, Err(Unproven::OtherLog { .. })), "{result:?}");
+    })
+    .await;
+}
+
+/// The envelope is DSSE: its signature is over type and payload with their lengths.
+#[tokio::test]
+async fn an_in_toto_statement_says_the_same_under_the_logs_key() {
+    on_both(|store| async move {
+        let published = Published::start(store).await;
+        let proven = verify(&published.bytes, published.key()).unwrap();
+        let line = published.world.site.notary.sign_in_toto(&proven);
+        let envelope: Value = serde_json::from_slice(&line).unwrap();
+        let member = |name: &str| envelope[name].as_str().unwrap();
+        let payload = STANDARD.decode(member("payload")).unwrap();
+        let kind = member("payloadType");
+        let head = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len());
+        let signature = STANDARD.decode(envelope["signatures"][0]["sig"].as_str().unwrap());
+        let key = published.key().to_string();
+        let public = STANDARD.decode(key.splitn(3, '+').nth(2).unwrap()).unwrap();
+        let public = UnparsedPublicKey::new(&ED25519, &public[1..]);
+        let signed = [head.as_bytes(), &payload].concat();
+        assert!(public.verify(&signed, &signature.clone().unwrap()).is_ok());
+        assert!(public.verify(&payload, &signature.unwrap()).is_err());
+
+        let statement: Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
+        assert_eq!(statement["predicateType"], PREDICATE_TYPE);
+        let sealed = proven.authorised.manifest();
+        let subjects: Vec<(String, String)> = statement["subject"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|subject| (subject["name"].to_string(), subject["digest"]["sha256"].to_string()))
+            .collect();
+        let files = sealed.manifest().files.iter();
+        let files: Vec<_> =
+            files.map(|f| (json!(f.name).to_string(), json!(f.sha256).to_string())).collect();
+        assert_eq!(subjects, files);
+        let predicate = &statement["predicate"];
+        assert_eq!(predicate["manifest_sha256"], json!(sealed.digest()));
+        assert_eq!(predicate["approvals"][0]["person"], json!(proven.approvals[0].person));
+        assert_eq!(predicate["policy"]["sha256"], json!(proven.authorised.policy().digest()));
+        assert_eq!(predicate["outcome"], "published");
+
+        let mapping: Value = serde_json::from_slice(&attestation::ssdf(&proven)).unwrap();
+        assert_eq!(mapping["manifest_sha256"], json!(sealed.digest()));
+        let tasks = mapping["practices"].as_array().unwrap().iter();
+        let tasks: Vec<&str> = tasks.map(|row| row["task"].as_str().unwrap()).collect();
+        assert!(tasks.contains(&"PS.2.1") && tasks.contains(&"PS.3.2"), "{tasks:?}");
     })
     .await;
 }

@@ -10,7 +10,8 @@ use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
 use countersign::domain::upstream::CredentialPurpose;
-use countersign::pipeline::governance::{self, decide, enact_due, founding, governed};
+use countersign::pipeline::governance::founding;
+use countersign::pipeline::governance::{self, decide, enact_due, governed};
 use countersign::pipeline::people::{self, Added, IdentityOwner};
 use countersign::pipeline::setup::{self, Credential, NewCredential};
 use countersign::pipeline::signature::Signer;
@@ -25,7 +26,7 @@ use crate::support::desk::{Desk, Person, nothing_sent, refused, tamper};
 use crate::support::governing::DELAY;
 use crate::support::setup::count;
 
-async fn decide(
+pub(crate) async fn decide(
     desk: &Desk,
     person: &mut Person,
     id: ProposalId,
@@ -39,7 +40,7 @@ async fn decide(
 }
 
 /// Two sign and the delay passes; `true` when it took effect meanwhile.
-async fn carry(desk: &Desk, people: &mut [Person; 3], id: ProposalId) -> bool {
+pub(crate) async fn carry(desk: &Desk, people: &mut [Person; 3], id: ProposalId) -> bool {
     let mut signed = 0;
     for person in people {
         match decide(desk, person, id, Verdict::Approve).await {
@@ -56,7 +57,7 @@ async fn carry(desk: &Desk, people: &mut [Person; 3], id: ProposalId) -> bool {
     enact_due(desk.store(), desk.world.now()).await.unwrap() == 1
 }
 
-async fn row(store: &Store, id: ProposalId) -> ProposalRow {
+pub(crate) async fn row(store: &Store, id: ProposalId) -> ProposalRow {
     store.snapshot().await.unwrap().proposal(id).await.unwrap().unwrap().state
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::domain::assertion::Purpose;
 use countersign::domain::event::Event;
-use countersign::domain::governed::{Governed, ProposalState};
+use countersign::domain::governed::{Governed, PROBATION, ProposalState};
 use countersign::domain::ids::{PersonId, ProposalId};
 use countersign::domain::policy::Policy;
 use countersign::domain::proposal::{Change, LIFETIME, Scope};
@@ -62,6 +62,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Person {
     owner: bool,
     keys: u32,
+    /// When the first of them approves.
+    approves_from: Timestamp,
 }
 
 /// What somebody wants, in the model's words.
@@ -105,20 +107,25 @@ struct Model {
 }
 
 impl Model {
-    fn signs(&self, who: PersonId) -> bool {
+    fn objects(&self, who: PersonId) -> bool {
         self.people.get(&who).is_some_and(|person| person.keys > 0)
     }
 
+    fn approves(&self, who: PersonId, now: Timestamp) -> bool {
+        self.people.get(&who).is_some_and(|person| person.keys > 0 && person.approves_from <= now)
+    }
+
     fn able(&self) -> usize {
-        self.members.iter().filter(|member| self.signs(**member)).count()
+        self.members.iter().filter(|member| self.objects(**member)).count()
     }
 
     /// The model afterwards, if the wish can be granted.
-    fn granted(&self, by: PersonId, wish: &Wish) -> Option<Self> {
+    fn granted(&self, by: PersonId, wish: &Wish, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         match wish {
             Wish::Join(who) => {
-                next.people.insert(*who, Person { owner: false, keys: 0 });
+                let approves_from = Timestamp::MAX;
+                next.people.insert(*who, Person { owner: false, keys: 0, approves_from });
             }
             Wish::Leave(who) => {
                 next.people.remove(who)?;
@@ -126,7 +133,11 @@ impl Model {
                     return None;
                 }
             }
-            Wish::Key(who) => next.people.get_mut(who)?.keys += 1,
+            Wish::Key(who) => {
+                let person = next.people.get_mut(who)?;
+                person.keys += 1;
+                person.approves_from = person.approves_from.min(now + PROBATION);
+            }
             Wish::Rules { revision, required, members } => {
                 let known = members.iter().all(|member| self.people.contains_key(member));
                 if *revision != self.revision + 1 || !known {
@@ -170,19 +181,20 @@ impl Model {
             Wish::Join(who) | Wish::Leave(who) | Wish::Key(who) => Some(*who),
             _ => None,
         };
-        let counts = |who: PersonId| self.signs(who) && about != Some(who);
-        if said.iter().any(|(who, what, _)| *what == Verdict::Reject && counts(*who)) {
+        let objects = |who: PersonId| self.objects(who) && about != Some(who);
+        let counts = |who: PersonId| self.approves(who, now) && about != Some(who);
+        if said.iter().any(|(who, what, _)| *what == Verdict::Reject && objects(*who)) {
             return Says::Rejected;
         }
         if now >= *expires_at {
             return Says::Expired;
         }
-        if self.granted(*by, wish).is_none() {
+        if self.granted(*by, wish, now).is_none() {
             return Says::Stale;
         }
         let approvals = said.iter().filter(|(_, what, _)| *what == Verdict::Approve);
         if Self::alone(*by, wish) {
-            let signed = approvals.clone().any(|(who, ..)| who == by && self.signs(*who));
+            let signed = approvals.clone().any(|(who, ..)| who == by && self.approves(*who, now));
             return if signed { Says::Ready } else { Says::Pending };
         }
         let mut who_signed = BTreeSet::new();
@@ -216,7 +228,9 @@ struct Machine {
 impl Machine {
     fn start() -> Self {
         let (log, people) = History::founded();
-        let person = |id: &PersonId| (*id, Person { owner: *id == people[0], keys: 1 });
+        let approves_from = log.now;
+        let person =
+            |id: &PersonId| (*id, Person { owner: *id == people[0], keys: 1, approves_from });
         let roster = log.roster.clone();
         let model = Model {
             people: people.iter().map(person).collect(),
@@ -271,7 +285,11 @@ impl Machine {
         let (key, at) = (key.credential_id.clone(), self.log.now);
         let decision = self.log.sign_with(&key, (who, verdict), Purpose::Governance, statement);
         let taken = self.tell(Event::ProposalDecided { proposal: id, decision });
-        assert_eq!(taken, self.model.signs(who), "who signs is taken, nobody else");
+        let may = match verdict {
+            Verdict::Approve => self.model.approves(who, at),
+            Verdict::Reject => self.model.objects(who),
+        };
+        assert_eq!(taken, may, "who may say it is taken, nobody else");
         if taken {
             self.model.waiting.get_mut(&id).unwrap().said.push((who, verdict, at));
         }
@@ -283,7 +301,7 @@ impl Machine {
         assert_eq!(self.tell(Event::ProposalEnacted { proposal: id }), ready);
         if ready {
             let Waiting { by, wish, .. } = self.model.waiting.remove(&id).unwrap();
-            self.model = self.model.granted(by, &wish).unwrap();
+            self.model = self.model.granted(by, &wish, self.log.now).unwrap();
             if let (Wish::Key(who), Some(key)) = (wish, self.new_keys.remove(&id)) {
                 self.keys.entry(who).or_insert(key);
             }
@@ -302,7 +320,7 @@ impl Machine {
                 let person = self.somebody(who);
                 self.wish(by, Wish::Leave(person), Change::RemovePerson { person });
             }
-            // One's own further key waits for its probation, which has tests of its own.
+            // One's own further key takes no quorum, which has tests of its own.
             Step::GiveKey { by, who } if self.somebody(by) != self.somebody(who) => {
                 let (person, key) = (self.somebody(who), self.log.new_key(self.log.now));
                 let change = Change::AddKey { person, key: key.clone() };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use countersign::domain::assertion::Purpose;
 use countersign::domain::authorise::NotAuthorised;
 use countersign::domain::decision::Decision;
 use countersign::domain::digest::Sha256;
@@ -515,7 +516,98 @@ fn a_recovery_waits_and_one_objection_ends_it() {
     };
     other.tell(Event::ProposalRecovered { proposal: another, signature });
     assert_eq!(unsound(&other), "the signature of a recovery does not verify");
+    let mut early = log.clone();
+    early.wait(DELAY - SECOND - SECOND);
+    early.enact(id);
+    assert_eq!(unsound(&early), "a proposal took effect without what it takes");
     log.wait(DELAY);
     log.enact(id);
     assert_eq!(log.governed().unwrap().roster().unwrap().person(jun).unwrap().keys.len(), 2);
+}
+
+/// Ruling Q19: the sheet gives people keys. It changes no rule and no roster beside.
+#[test]
+fn a_recovery_changes_nothing_but_keys() {
+    let (mut log, [olga, jun, ..]) = History::founded();
+    for change in [
+        Change::AddPerson { person: log.id(), role: Role::Owner },
+        Change::RemovePerson { person: jun },
+        policy(&log, |draft| draft.required = 1),
+    ] {
+        let mut log = log.clone();
+        let id = log.propose(olga, change);
+        log.recover(id);
+        assert_eq!(unsound(&log), "a recovery changes more than keys");
+    }
+    let key = log.new_key(log.now);
+    let changes = vec![
+        Change::AddKey { person: jun, key },
+        Change::ChangeRole { person: jun, role: Role::Owner },
+    ];
+    let both = log.proposal(olga, changes);
+    let id = log.put(both);
+    log.recover(id);
+    assert_eq!(unsound(&log), "a recovery changes more than keys");
+}
+
+/// Rules W13, W14: whoever lost their keys is out of every quorum at once when their peers say so,
+/// and their new key objects for three days before it approves.
+#[test]
+fn a_lost_key_is_replaced_by_the_others_and_the_new_one_is_on_probation() {
+    let (mut log, [olga, jun, ines, dana]) = History::founded();
+    let lost = log.key_of(jun);
+    let key = log.new_key(log.now);
+    let new = key.credential_id.clone();
+    let changes = vec![
+        Change::RevokeKey { person: jun, credential_id: lost.clone() },
+        Change::AddKey { person: jun, key },
+    ];
+    let proposal = log.proposal(olga, changes);
+    let id = log.put(proposal);
+    let standing = log.standing_of(id);
+    assert_eq!(standing.takes, Takes::QuorumAndDelay);
+    assert!(!standing.may_count.contains(&jun) && !standing.may_object.contains(&jun), "Q20");
+    log.support(id, ines);
+    log.support(id, dana);
+    log.wait(DELAY);
+    log.enact(id);
+    let governed = log.governed().unwrap();
+    assert!(governed.roster().unwrap().key(&lost).is_none());
+    let freeze = log.propose(olga, Change::Freeze { scope: Scope::Everything });
+    let standing = log.standing_of(freeze);
+    assert!(standing.may_object.contains(&jun));
+    let wish = log.propose(olga, Change::Unfreeze { scope: Scope::Everything });
+    assert!(!log.standing_of(wish).may_count.contains(&jun));
+    for (verdict, taken) in [(Verdict::Approve, false), (Verdict::Reject, true)] {
+        let mut log = log.clone();
+        let proposal = &log.governed().unwrap().proposal(freeze).unwrap().proposal.clone();
+        let statement = log.governed().unwrap().statement(proposal, jun, verdict, None).unwrap();
+        let (said, statement) = ((jun, verdict), statement.to_bytes());
+        let decision = log.sign_with(&new, said, Purpose::Governance, statement);
+        log.tell(Event::ProposalDecided { proposal: freeze, decision });
+        assert_eq!(log.governed().is_ok(), taken, "{verdict:?}");
+    }
+    log.wait(PROBATION);
+    assert!(log.standing_of(freeze).may_object.contains(&jun));
+    let again = log.propose(olga, Change::Unfreeze { scope: Scope::Everything });
+    assert!(log.standing_of(again).may_count.contains(&jun));
+}
+
+/// Rule W14: without a key nobody signs; the person stays, with their history.
+#[test]
+fn removing_somebodys_last_key_suspends_them() {
+    let (mut log, [olga, jun, ines, dana]) = History::founded();
+    let credential_id = log.key_of(jun);
+    let id = log.propose(olga, Change::RevokeKey { person: jun, credential_id });
+    assert_eq!(log.standing_of(id).takes, Takes::Quorum);
+    log.support(id, ines);
+    log.support(id, dana);
+    log.enact(id);
+    let governed = log.governed().unwrap();
+    assert!(governed.roster().unwrap().person(jun).unwrap().keys.is_empty());
+    let next = log.propose(olga, Change::Freeze { scope: Scope::Everything });
+    assert!(!log.standing_of(next).may_object.contains(&jun));
+    let person = log.id();
+    let next = log.propose(olga, Change::AddPerson { person, role: Role::Viewer });
+    assert!(!log.standing_of(next).may_count.contains(&jun));
 }

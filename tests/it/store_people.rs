@@ -209,8 +209,12 @@ async fn sessions_end_by_idling_by_age_by_number_and_with_their_person() {
         let mut tx = store.begin().await.unwrap();
         let ines = person(&mut tx, "Ines").await;
         let session = |name: &str| NewSession {
+            id: entropy::id(at(0)).unwrap(),
             hash: hash(name),
             person: ines,
+            opened_with: "Laptop".to_owned(),
+            browser: String::new(),
+            reads_only: false,
             csrf: "c".to_owned(),
             expires_at: at(1000),
         };
@@ -226,6 +230,13 @@ async fn sessions_end_by_idling_by_age_by_number_and_with_their_person() {
         }
         assert!(tx.live_session(&hash("a"), at(-1), at(9)).await.unwrap().is_none());
         assert!(tx.live_session(&hash("d"), at(-1), at(9)).await.unwrap().is_some());
+        let live = async |tx: &mut Tx, idle, now| {
+            let found = tx.live_sessions_of(ines, at(idle), at(now)).await.unwrap();
+            found.iter().map(|session| session.hash).collect::<Vec<_>>()
+        };
+        assert_eq!(live(&mut tx, -1, 9).await, ["d", "c", "b"].map(hash));
+        assert_eq!(live(&mut tx, 2, 9).await, [hash("d")]);
+        assert_eq!(live(&mut tx, -1, 1000).await, []);
         tx.end_session(&hash("d")).await.unwrap();
         assert!(tx.live_session(&hash("d"), at(-1), at(9)).await.unwrap().is_none());
         tx.mark_left(ines, at(5)).await.unwrap();

@@ -220,6 +220,11 @@ impl SignatureLine {
         let id = u32::from_be_bytes(*id);
         Ok(Self { name: name.to_owned(), id, signature: signature.to_vec() })
     }
+
+    /// The signature itself.
+    pub fn bytes(&self) -> &[u8] {
+        &self.signature
+    }
 }
 
 impl fmt::Display for SignatureLine {

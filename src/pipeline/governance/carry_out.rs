@@ -15,7 +15,7 @@ use crate::domain::proposal::Change;
 use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::roster::{CiIdentity, NEVER, Role, Roster};
 use crate::domain::upstream::{CredentialPurpose, Upstream, UpstreamFields};
-use crate::pipeline::{Error, Fault, Kind, Refusal, Result, refuse};
+use crate::pipeline::{Error, Fault, Kind, Refusal, Result, leaving, refuse};
 use crate::store::people::LinkedIdentity;
 use crate::store::proposals::ProposalRow;
 use crate::store::setup::StoredPackage;
@@ -242,13 +242,16 @@ async fn add_person(
     )
 }
 
-/// Everything of theirs ends at once; what they did stays.
+/// Everything of theirs here ends at once; what they did stays, and what they may hold elsewhere is
+/// listed.
 async fn remove_person(tx: &mut Tx, person: PersonId, now: Timestamp) -> Result<()> {
+    leaving::list_rights(tx, person, now).await?;
     tx.mark_left(person, now).await?;
     tx.end_sessions_of(person).await?;
     tx.revoke_invitations_of(person, now).await?;
     tx.revoke_passkeys_of(person, now).await?;
     tx.unlink_ci_identities_of(person).await?;
+    tx.unlink_sso_of(person).await?;
     Ok(())
 }
 

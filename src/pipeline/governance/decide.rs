@@ -82,7 +82,7 @@ pub async fn begin(
         let mut tx = store.begin().await?;
         let said = (verdict, reason.clone());
         let statement = statement(&governed(&mut tx).await?, id, signer.person, said, now)?;
-        let subject = Subject::governance(Some(id), statement.to_bytes());
+        let subject = Subject::governance(Some(id), verdict, statement.to_bytes());
         let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
         tx.commit().await?;
         Ok(begun)

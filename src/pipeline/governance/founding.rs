@@ -163,7 +163,7 @@ pub async fn begin(
         let mut tx = store.begin().await?;
         let governed = unfounded(governed(&mut tx).await?)?;
         let statement = statement(&governed, signer.person, now)?;
-        let subject = Subject::governance(None, statement.to_bytes());
+        let subject = Subject::governance(None, Verdict::Approve, statement.to_bytes());
         let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
         tx.commit().await?;
         Ok(begun)

@@ -2,13 +2,15 @@
 //!
 //! Until the installation is founded an owner's change is made at once ([`enter`]). Afterwards it
 //! becomes a proposal: `propose` keeps it, `decide` collects signatures, [`enact_due`] carries out
-//! what has what it takes. [`founding`] is the step between the two, and [`freeze`] the brake. What
-//! counts is decided by `domain::governed` from the log; rows only follow. [`view`] is for pages.
+//! what has what it takes. [`founding`] is the step between the two, [`freeze`] the brake, [`recovery`]
+//! the way back when no quorum is left. What counts is decided by `domain::governed` from the log;
+//! rows only follow. [`view`] is for pages.
 
 pub(super) mod carry_out;
 pub mod decide;
 pub mod founding;
 pub mod freeze;
+pub mod recovery;
 pub mod view;
 
 use std::collections::BTreeSet;
@@ -89,6 +91,11 @@ pub struct Entered<T> {
 pub async fn governed(tx: &mut Tx) -> Result<Governed> {
     let log = tx.log_of_governance().await?;
     Governed::replay(&log).map_err(unsound)
+}
+
+/// Whether changes take proposals already.
+pub async fn is_founded(store: &Store) -> Result<bool> {
+    Ok(governed(&mut store.snapshot().await?).await?.founded().is_some())
 }
 
 pub(super) fn unsound(unsound: Unsound) -> Error {

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use crate::domain::evidence::Bundle;
+use crate::domain::attestation;
+use crate::domain::evidence::{Bundle, Proven};
 use crate::domain::ids::ReleaseId;
 use crate::domain::log::checkpoint::Checkpoint;
 use crate::domain::log::note::{Note, Signer, VerifierKey};
@@ -164,6 +165,11 @@ impl Notary {
     /// Signs what is shown about a release.
     pub fn sign_evidence(&self, bundle: Bundle) -> Vec<u8> {
         bundle.sign(&self.signer)
+    }
+
+    /// Signs the same as an in-toto statement.
+    pub fn sign_in_toto(&self, proven: &Proven) -> Vec<u8> {
+        attestation::in_toto(proven, &self.signer)
     }
 
     /// What governs a release, read up to a signed head.

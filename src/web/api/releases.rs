@@ -437,7 +437,8 @@ async fn filter(
         }
         None => None,
     };
-    Ok(Some(ReleaseFilter { states, search: None, package, before, limit: limit + 1 }))
+    let limit = limit + 1;
+    Ok(Some(ReleaseFilter { states, package, before, limit, ..ReleaseFilter::default() }))
 }
 
 fn next_link(query: &ReleaseQuery, cursor: &str) -> Result<HeaderValue, WebError> {

@@ -11,19 +11,22 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
+use url::form_urlencoded;
 
 use super::log_checks::log_checks;
 use super::visit::Visit;
 use super::{Answer, outside, show};
 use crate::app::App;
+use crate::domain::ids::SessionId;
 use crate::domain::package::excerpt;
-use crate::domain::roster::Role;
+use crate::domain::roster::{NEVER, Role};
+use crate::domain::words::check_words;
 use crate::entropy;
 use crate::pipeline::people::{self, KeyOverview};
 use crate::pipeline::setup::overview;
-use crate::pipeline::signin::is_own_path;
-use crate::pipeline::{Error, Kind, Refusal};
-use crate::web::display::{When, span};
+use crate::pipeline::signin::{Session, is_own_path};
+use crate::pipeline::{Error, Kind, Refusal, leaving, sessions, sso};
+use crate::web::display::{When, count, span, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{MaybeSignedIn, Now, OpenForm, Path};
 use crate::web::routes::Routes;
@@ -32,8 +35,8 @@ use crate::web::views::access::{
     InviteGonePage, InvitePage, LoginPage, NeutralPage, Preflight, SetupPage,
 };
 use crate::web::views::form::Field;
-use crate::web::views::people::{KeyCard, KeysPage};
-use crate::web::views::shell::{Badge, Fact, Section, Theme, Tone};
+use crate::web::views::people::{KeyCard, KeysPage, SessionRow, SsoCard};
+use crate::web::views::shell::{Badge, Fact, Link, Section, Theme, Tone};
 use crate::web::views::system::HealthPage;
 
 /// How long a browser remembers the colours, in seconds: a year.
@@ -136,6 +139,7 @@ async fn invite(
         role: invitation.role.as_str().to_owned(),
         role_means: role_means(invitation.role).to_owned(),
         expires: When::new(invitation.expires_at, now).relative,
+        replaces: invitation.replaces,
     };
     show(StatusCode::OK, &page).map(may_enrol)
 }
@@ -165,25 +169,63 @@ async fn login(
         return Ok(Redirect::to(&next).into_response());
     }
     let layout = outside(&app, &headers, "Sign in");
-    show(StatusCode::OK, &LoginPage { layout, next, reason: None }).map(may_sign)
+    let sso = app.directory.as_ref().map(|directory| {
+        let query =
+            form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
+        let words = format!("Read, with {}", directory.flow.name());
+        Link::new(format!("/login/sso?{query}"), words)
+    });
+    show(StatusCode::OK, &LoginPage { layout, next, reason: None, sso }).map(may_sign)
 }
 
 async fn keys(visit: Visit) -> Answer {
-    let keys = people::my_keys(&visit.app.store, visit.viewer.person).await?;
-    let several = keys.len() > 1;
+    let (store, person) = (&visit.app.store, visit.viewer.person);
+    let keys = people::my_keys(store, person).await?;
+    let (several, reads) = (keys.len() > 1, visit.viewer.session.reads_only);
+    let mut sessions = sessions::mine(store, person, visit.now).await?;
+    let here = visit.viewer.session.id;
+    sessions.sort_by_key(|session| session.id != here);
     let page = KeysPage {
         layout: visit.layout(Section::Keys, "My keys").await?,
-        keys: keys.into_iter().map(|key| key_card(key, several, visit.now)).collect(),
+        keys: keys.into_iter().map(|key| key_card(key, several && !reads, visit.now)).collect(),
         ceremony: "/me/keys".to_owned(),
+        reading: reads,
+        sessions: sessions
+            .into_iter()
+            .map(|row| session_row(row, (here, reads), visit.now))
+            .collect(),
+        leave: format!("/people/{person}/leave"),
+        sso: match &visit.app.directory {
+            Some(directory) => {
+                let linked = sso::linked_at(store, directory, person).await?;
+                let linked = linked.map(|at| When::new(at, visit.now));
+                Some(SsoCard { name: directory.flow.name().to_owned(), linked })
+            }
+            None => None,
+        },
     };
     show(StatusCode::OK, &page).map(may_enrol)
+}
+
+fn session_row(session: Session, (here, reads): (SessionId, bool), now: Timestamp) -> SessionRow {
+    let reading = if session.reads_only { ", for reading" } else { "" };
+    SessionRow {
+        browser: session.browser,
+        opened: format!("Opened with “{}”{reading}", visible(&session.opened_with)),
+        began: When::new(session.created_at, now),
+        seen: When::new(session.seen_at, now),
+        here: session.id == here,
+        end: (session.id != here && !reads).then(|| format!("/me/sessions/{}/end", session.id)),
+    }
 }
 
 fn key_card(key: KeyOverview, several: bool, now: Timestamp) -> KeyCard {
     let kind = if key.suspended_at.is_some() {
         Badge::new(Tone::Bad, "octagon-x", "Suspended: it may have been copied")
+    } else if key.counts_from == NEVER {
+        Badge::new(Tone::Warn, "hourglass", "Waits for others to vouch for it")
     } else if key.counts_from > now {
-        let wait = format!("Signs {}", When::new(key.counts_from, now).relative);
+        let wait = format!("Objects now, approves {}", When::new(key.counts_from, now).relative);
         Badge::new(Tone::Warn, "hourglass", wait)
     } else if key.synced {
         Badge::new(Tone::Plain, "key-round", format!("{}, synced", key.kind))
@@ -192,6 +234,7 @@ fn key_card(key: KeyOverview, several: bool, now: Timestamp) -> KeyCard {
     };
     KeyCard {
         name: key.name,
+        words: (key.counts_from == NEVER).then(|| check_words(&key.fingerprint).join(" ")),
         kind,
         added: When::new(key.created_at, now),
         used: key.last_used_at.map(|at| When::new(at, now)),
@@ -212,6 +255,7 @@ async fn health(visit: Visit, uri: Uri) -> Answer {
     ];
     checks.extend(log_checks(app, visit.now));
     checks.extend(private_addresses(app).await?);
+    checks.extend(leavers(app, visit.now).await?);
     checks.sort_by_key(|check| match check.tone {
         Tone::Bad => 0,
         Tone::Warn => 1,
@@ -235,6 +279,30 @@ fn about(app: &App) -> Vec<Fact> {
         Fact::code("Log key", app.notary.verifier_key().to_string()),
         Fact::words("Upload session", span(config.limits.upload_session)),
     ]
+}
+
+/// Whoever left and may still publish at a registry.
+async fn leavers(app: &App, now: Timestamp) -> Result<Vec<Preflight>, WebError> {
+    let unfinished = leaving::unfinished(&app.store).await?;
+    if unfinished.is_empty() {
+        return Ok(vec![fine(
+            "Nobody who left holds anything we know of",
+            "Each right at a registry was confirmed gone.",
+        )]);
+    }
+    Ok(unfinished
+        .iter()
+        .map(|leaver| {
+            let (left, open) = (When::new(leaver.left_at, now), count(leaver.unconfirmed, "right"));
+            broken(
+                &format!("{} may still publish at a registry", leaver.name),
+                format!(
+                    "Left {}; {open} to be confirmed gone, on the page People & keys.",
+                    left.relative
+                ),
+            )
+        })
+        .collect())
 }
 
 /// Ruling Q15: whatever may lead into a private network is named here.

@@ -17,17 +17,19 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use jiff::Timestamp;
 
 use crate::app::App;
 use crate::domain::release::State as ReleaseState;
-use crate::pipeline::governance::view;
+use crate::pipeline::governance::{recovery, view};
 use crate::pipeline::review::{self, ReleaseFilter};
 use crate::pipeline::{Error, Fault, Kind, Refusal};
+use crate::web::display::{When, list};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, SignedIn};
 use crate::web::routes::Routes;
 use crate::web::views;
-use crate::web::views::shell::{self, Face, Layout, Section, Theme};
+use crate::web::views::shell::{self, Face, Layout, Link, Notice, Section, Theme, Tone};
 
 /// A handler's answer.
 pub type Answer = Result<Response, WebError>;
@@ -53,7 +55,7 @@ pub async fn layout(
     viewer: &SignedIn,
     headers: &HeaderMap,
     (section, title): (Section, &str),
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Result<Layout, WebError> {
     let filter = ReleaseFilter {
         states: vec![ReleaseState::Awaiting],
@@ -80,8 +82,40 @@ pub async fn layout(
         governed: in_force.founded,
         frozen: governance::frozen(&in_force.frozen, section),
         csrf: viewer.csrf.clone(),
+        alarms: alarms(app, viewer, now).await?,
         ..outside(app, headers, title)
     })
+}
+
+/// What stands on every page until it is over.
+async fn alarms(app: &App, viewer: &SignedIn, now: Timestamp) -> Result<Vec<Notice>, WebError> {
+    let mut notices = Vec::new();
+    for alarm in recovery::alarms(&app.store).await? {
+        let people = list(&alarm.people, "and");
+        let until = When::new(alarm.until, now);
+        notices.push(Notice {
+            tone: Tone::Bad,
+            icon: "siren",
+            title: format!("Somebody used the recovery key for {people}"),
+            text: format!(
+                "A new passkey joins {} ({}) without any approval, unless one of you objects. If \
+                 you do not know why, object now and ask who has the recovery secret.",
+                until.relative, until.exact
+            ),
+            link: Some(Link::new(format!("/proposals/{}", alarm.proposal), "Look at it")),
+        });
+    }
+    if viewer.session.reads_only {
+        notices.push(Notice {
+            tone: Tone::Note,
+            icon: "lock",
+            title: "You are signed in for reading".to_owned(),
+            text: "To sign or change anything, sign out and sign in with a passkey that counts."
+                .to_owned(),
+            link: None,
+        });
+    }
+    Ok(notices)
 }
 
 /// The frame of a page for anybody.
@@ -99,6 +133,7 @@ pub fn outside(app: &App, headers: &HeaderMap, title: &str) -> Layout {
         csrf: String::new(),
         theme: theme(headers),
         saved: None,
+        alarms: Vec::new(),
     }
 }
 

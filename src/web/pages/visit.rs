@@ -89,7 +89,12 @@ impl Visit {
 
     /// Whether the viewer may set things up.
     pub fn is_owner(&self) -> bool {
-        self.viewer.role == Role::Owner
+        self.viewer.role == Role::Owner && !self.viewer.session.reads_only
+    }
+
+    /// Whether the viewer's role signs and their session changes things.
+    pub fn is_signer(&self) -> bool {
+        self.viewer.role.may_sign() && !self.viewer.session.reads_only
     }
 }
 
@@ -103,6 +108,7 @@ impl FromRequestParts<Arc<App>> for ByOwner {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let visit = Visit::from_request_parts(parts, app).await?;
+        visit.viewer.may_change().map_err(|why| WebError::from(why).into_response())?;
         if visit.is_owner() { Ok(Self(visit)) } else { Err(forbidden("only owners may do this")) }
     }
 }
@@ -116,7 +122,8 @@ impl FromRequestParts<Arc<App>> for BySigner {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let visit = Visit::from_request_parts(parts, app).await?;
-        if visit.viewer.role.may_sign() {
+        visit.viewer.may_change().map_err(|why| WebError::from(why).into_response())?;
+        if visit.is_signer() {
             return Ok(Self(visit));
         }
         Err(forbidden("your role reads and does not sign"))

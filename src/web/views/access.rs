@@ -75,6 +75,8 @@ pub struct InvitePage {
     pub role_means: String,
     /// "in 6 days".
     pub expires: String,
+    /// They had passkeys before, which the new one replaces.
+    pub replaces: bool,
 }
 
 /// An invitation that cannot be used any more.
@@ -99,6 +101,22 @@ pub struct LoginPage {
     pub next: String,
     /// Said above the button: "You were signed out after 30 minutes without a request."
     pub reason: Option<String>,
+    /// Single sign-on for reading, where it is configured: where it begins and what it is called.
+    pub sso: Option<super::shell::Link>,
+}
+
+/// A page that goes on to another one, by itself or by its link.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pages/onward.html")]
+pub struct OnwardPage {
+    /// The frame.
+    pub layout: Layout,
+    /// "You are signed in for reading".
+    pub title: String,
+    /// One sentence more.
+    pub text: String,
+    /// Where it goes on: a path of this instance, or the configured issuer.
+    pub place: String,
 }
 
 /// What an unclaimed instance answers everywhere except `/setup`; says nothing about its state.

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::home::ReleaseName;
 use super::shell::{Fact, HistoryItem, Layout};
+use crate::domain::attestation::Practice;
 use crate::web::display::grouped;
 
 /// `/releases/{id}/evidence`.
@@ -20,8 +21,14 @@ pub struct EvidencePage {
     pub approvals: Vec<HistoryItem>,
     /// The files.
     pub files: Vec<EvidenceFile>,
+    /// Practices it bears on.
+    pub practices: Vec<Practice>,
     /// Path of the file with it.
     pub download: String,
+    /// Path of the in-toto statement.
+    pub in_toto: String,
+    /// Path of `practices` as a file.
+    pub ssdf: String,
     /// Checks the file, with the log's key.
     pub command: String,
 }

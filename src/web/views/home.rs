@@ -6,7 +6,7 @@ use super::form::Choice;
 use super::governance::ProposalRow;
 use super::release::Status;
 use super::shell::{Badge, Layout, Link, Notice};
-use crate::web::display::{When, in_words, list};
+use crate::web::display::{When, capitalised, in_words, list};
 
 /// `/`: what needs this person, then what moves without them, then what was decided.
 #[derive(Clone, Debug, Template)]
@@ -20,6 +20,8 @@ pub struct InboxPage {
     pub proposals: Vec<ProposalRow>,
     /// Soonest to expire first.
     pub waiting: Vec<WaitingRow>,
+    /// Runs of which several releases wait: "Approve the 3 releases of one run".
+    pub together: Vec<Link>,
     /// In motion without a signature of this person.
     pub moving: Vec<MovingRow>,
     /// Newest first.
@@ -49,9 +51,7 @@ impl InboxPage {
             return "Nothing is waiting for you".to_owned();
         }
         let verb = if releases + changes == 1 { "is" } else { "are" };
-        let words = format!("{} {verb} waiting for you", list(&parts, "and"));
-        let capital: String = words.chars().take(1).flat_map(char::to_uppercase).collect();
-        format!("{capital}{}", &words[words.len().min(1)..])
+        format!("{} {verb} waiting for you", capitalised(&list(&parts, "and")))
     }
 }
 

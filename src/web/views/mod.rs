@@ -16,6 +16,7 @@ pub mod registry;
 pub mod release;
 pub mod shell;
 pub mod system;
+pub mod together;
 
 #[cfg(test)]
 mod samples;

@@ -22,6 +22,21 @@ pub struct PeoplePage {
     pub bots: Vec<CiIdentity>,
     /// Whether this person may invite and link.
     pub may_invite: bool,
+    /// People who left and may still hold rights at registries.
+    pub leavers: Vec<LeaverRow>,
+}
+
+/// Somebody who left with rights that nobody saw to be gone.
+#[derive(Clone, Debug)]
+pub struct LeaverRow {
+    /// Who.
+    pub face: Face,
+    /// When they left.
+    pub left: When,
+    /// "5 rights to check".
+    pub open: Badge,
+    /// Their checklist.
+    pub href: String,
 }
 
 /// One person of the roster.
@@ -45,8 +60,75 @@ pub struct PersonRow {
     pub manage: Option<String>,
     /// Field `role` of one of them.
     pub roles: Vec<Choice>,
-    /// Whether they have a passkey; otherwise they can be invited again.
+    /// Whether they have joined with a passkey; otherwise they can be invited again.
     pub joined: bool,
+}
+
+/// `/people/{id}/leave`: what leaving ends, before it does.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pages/leave.html")]
+pub struct LeavePage {
+    /// The frame.
+    pub layout: Layout,
+    /// Who would leave.
+    pub face: Face,
+    /// The reader is leaving.
+    pub you: bool,
+    /// What ends at once or with the proposal, as sentences.
+    pub ends: Vec<String>,
+    /// What only registries can end, as sentences.
+    pub remains: Vec<String>,
+    /// Others have to sign first: the installation is founded.
+    pub proposes: bool,
+}
+
+/// `/people/{id}/leaving`: what a leaver may still hold at registries.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pages/leaving.html")]
+pub struct LeavingPage {
+    /// The frame.
+    pub layout: Layout,
+    /// Who left.
+    pub face: Face,
+    /// When.
+    pub left: When,
+    /// "3 of 8 are gone".
+    pub standing: Badge,
+    /// What they may hold, by registry.
+    pub groups: Vec<RightGroup>,
+    /// Whether the reader may confirm.
+    pub may_confirm: bool,
+}
+
+impl LeavingPage {
+    /// Whether anything is left to confirm.
+    pub fn is_open(&self) -> bool {
+        self.groups.iter().any(|group| group.rights.iter().any(|right| right.confirmed.is_none()))
+    }
+}
+
+/// The rights at one registry, or here.
+#[derive(Clone, Debug)]
+pub struct RightGroup {
+    /// "At Local npm", or "Here".
+    pub title: String,
+    /// Each of them.
+    pub rights: Vec<RightRow>,
+}
+
+/// One right.
+#[derive(Clone, Debug)]
+pub struct RightRow {
+    /// Value of the field `right`.
+    pub id: String,
+    /// "Owner or maintainer of".
+    pub what: String,
+    /// The package or publisher; empty when `what` says it all.
+    pub name: String,
+    /// How to see that it is gone, one sentence.
+    pub how: String,
+    /// Who saw that it is gone, and when.
+    pub confirmed: Option<(String, When)>,
 }
 
 /// A CI account.
@@ -119,6 +201,40 @@ pub struct KeysPage {
     pub keys: Vec<KeyCard>,
     /// Base of the enrolment ceremony: `/me/keys`.
     pub ceremony: String,
+    /// The session reads, so nothing that changes anything is offered.
+    pub reading: bool,
+    /// Where the reader is signed in, this session first.
+    pub sessions: Vec<SessionRow>,
+    /// `/people/{id}/leave`.
+    pub leave: String,
+    /// Single sign-on, where it is configured.
+    pub sso: Option<SsoCard>,
+}
+
+/// The reader's account of the single sign-on.
+#[derive(Clone, Debug)]
+pub struct SsoCard {
+    /// What the issuer is called.
+    pub name: String,
+    /// Since when the account is linked.
+    pub linked: Option<When>,
+}
+
+/// One session of the reader.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// "Firefox on Linux".
+    pub browser: String,
+    /// "Opened with “YubiKey 5C”".
+    pub opened: String,
+    /// When it began.
+    pub began: When,
+    /// The last request in it.
+    pub seen: When,
+    /// It is the one that asks.
+    pub here: bool,
+    /// Where the form posts that ends it; none for the one that asks.
+    pub end: Option<String>,
 }
 
 /// One passkey.
@@ -132,6 +248,8 @@ pub struct KeyCard {
     pub added: When,
     /// When it last signed anything.
     pub used: Option<When>,
+    /// What to read out to those who vouch for it, while they have not.
+    pub words: Option<String>,
     /// Where the remove form posts; none for the last key.
     pub remove: Option<String>,
 }

@@ -29,6 +29,8 @@ pub struct Layout {
     pub theme: Theme,
     /// One sentence after something was saved.
     pub saved: Option<String>,
+    /// What everybody must see wherever they are: a recovery that waits, a session for reading.
+    pub alarms: Vec<Notice>,
 }
 
 /// Entries of the navigation.

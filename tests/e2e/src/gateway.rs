@@ -1,9 +1,11 @@
 //! The built `countersign` on loopback: its configuration, its set-up file, its process.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::ca::Ca;
 use crate::child::{self, Server, free_port};
@@ -103,6 +105,23 @@ impl Gateway {
         assert!(output.status.success(), "apply failed:\n{out}\n{err}");
         serde_json::from_str(&out)
             .unwrap_or_else(|e| panic!("apply printed no list ({e}):\n{out}\n{err}"))
+    }
+
+    /// Does a step of `countersign recover` beside the running server, with a secret on its standard input, and
+    /// returns what it printed.
+    pub async fn recover(&self, step: &[&str], secret: &str) -> String {
+        let mut command = child::command(&tools::countersign(), &self.dir);
+        command.arg("recover").args(step).args(["--config", "countersign.toml"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().expect("countersign recover");
+        let mut input = running.stdin.take().expect("its standard input");
+        input.write_all(secret.as_bytes()).await.expect("the secret is read");
+        drop(input);
+        let output = running.wait_with_output().await.expect("it ends");
+        let (out, err) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "recover {step:?} failed:\n{out}\n{err}");
+        out.into_owned()
     }
 
     /// Writes a file the set-up refers to, such as a registry token.

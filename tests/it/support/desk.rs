@@ -11,7 +11,7 @@ use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
 use countersign::pipeline::approval::{self, Decided};
-use countersign::pipeline::governance::founding;
+use countersign::pipeline::governance::founding::{self, RecoverySecret};
 use countersign::pipeline::people::{self, IdentityOwner};
 use countersign::pipeline::signature::Signer;
 use countersign::pipeline::{Error, Kind, Result, setup};
@@ -113,28 +113,35 @@ impl Desk {
 
     /// [`Self::open`], and founded by the first two.
     pub(crate) async fn founded(store: Store) -> (Self, [Person; 3]) {
-        let (desk, mut people) = Self::open(store).await;
-        let [ines, mara, _] = &mut people;
-        desk.found([ines, mara]).await;
+        let (desk, people, _) = Self::founded_with_sheet(store).await;
         (desk, people)
     }
 
+    /// The same, with the recovery secret that was printed.
+    pub(crate) async fn founded_with_sheet(store: Store) -> (Self, [Person; 3], RecoverySecret) {
+        let (desk, mut people) = Self::open(store).await;
+        let [ines, mara, _] = &mut people;
+        let sheet = desk.found([ines, mara]).await;
+        (desk, people, sheet)
+    }
+
     /// Ines puts what is set up before the founders, who are as many as it takes.
-    pub(crate) async fn found<const N: usize>(&self, founders: [&mut Person; N]) {
+    pub(crate) async fn found<const N: usize>(&self, founders: [&mut Person; N]) -> RecoverySecret {
         let ines = self.world.person("Ines Duarte").await;
-        self.put_founding(ines).await.unwrap();
+        let sheet = self.put_founding(ines).await.unwrap();
         let mut digest = None;
         for founder in founders {
             assert_eq!(digest, None, "one founder too many");
             digest = self.sign_founding(founder).await.unwrap();
         }
         self.world.site.app.pin_founding(digest.expect("founded")).unwrap();
+        sheet
     }
 
     /// Somebody puts what is set up before the founders.
-    pub(crate) async fn put_founding(&self, by: PersonId) -> Result<()> {
+    pub(crate) async fn put_founding(&self, by: PersonId) -> Result<RecoverySecret> {
         let policy = self.policy().await;
-        founding::put(self.store(), by, policy, DELAY, self.world.now()).await.map(drop)
+        founding::put(self.store(), by, policy, DELAY, self.world.now()).await
     }
 
     /// A founder signs; the digest when it was the last one needed.

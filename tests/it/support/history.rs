@@ -408,6 +408,7 @@ impl History {
         let holds = |held: &&mut Authenticator| held.id == key.as_bytes();
         let key = self.authenticators.iter_mut().find(holds).expect("a key made here");
         Decision {
+            batch: None,
             id,
             person,
             verdict,

@@ -9,6 +9,7 @@ use countersign::pipeline::people::{self, Invited};
 use countersign::pipeline::setup::revise_policy;
 use countersign::store::{Store, Tx};
 use countersign::web::assets;
+use jiff::Timestamp;
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -76,6 +77,11 @@ impl House {
         hold::begin(world.store(), held, ines, None, world.now()).await.unwrap();
         let gathering = world.stage_python(run(3), &sdist("1.0.0", &[])).await.unwrap();
         world.site.notary.run(world.now()).await.unwrap();
+
+        // She is signed in at a second place, which a door may end.
+        let mut second = world.ines.elsewhere();
+        second.sign_in().await.ok();
+        world.ines.authenticator = second.authenticator;
 
         let mut ci = world.site.browser(8);
         let mut places = places(&world, staged.release, jonas).await;
@@ -244,6 +250,8 @@ async fn places(world: &World, waiting: ReleaseId, jonas: PersonId) -> Vec<(&'st
     let policy = tx.policies().await.unwrap()[0].id();
     let upstream = tx.upstreams().await.unwrap()[0].upstream.id();
     let key = tx.passkeys_of(ines).await.unwrap()[0].id;
+    let sessions = tx.live_sessions_of(ines, Timestamp::MIN, world.now()).await.unwrap();
+    let second = sessions.iter().max_by_key(|session| session.created_at).unwrap().id;
     vec![
         ("/releases/{id}/artifacts/{filename}", format!("/releases/{waiting}/artifacts/{file}")),
         ("/releases/{id}", format!("/releases/{waiting}")),
@@ -257,6 +265,7 @@ async fn places(world: &World, waiting: ReleaseId, jonas: PersonId) -> Vec<(&'st
         ("/people/{id}", format!("/people/{jonas}")),
         ("/registries/{id}", format!("/registries/{upstream}")),
         ("/me/keys/{key}", format!("/me/keys/{key}")),
+        ("/me/sessions/{id}", format!("/me/sessions/{second}")),
         ("/static/{name}", assets::url("app.css").to_owned()),
         ("/log/tile/{*path}", "/log/tile/0/000.p/1".to_owned()),
         ("/api/v1/releases/{id}", format!("/api/v1/releases/{waiting}")),

@@ -3,16 +3,17 @@
 //! Ordinary tokens are minted by `jsonwebtoken`, a second implementation; malformed ones are put
 //! together by hand and signed with `ring`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Response, header};
-use axum::routing::get;
+use axum::http::{HeaderMap, Response, header};
+use axum::routing::{get, post};
+use axum::{Form, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign::domain::ids::IssuerId;
@@ -122,9 +123,19 @@ pub(crate) enum Answer {
 struct Behavior {
     discovery: Mutex<Answer>,
     keys: Mutex<Answer>,
+    /// What the token endpoint answers, and the forms that were sent there.
+    token: Mutex<Answer>,
+    exchanges: Mutex<Vec<Exchange>>,
     discovery_count: AtomicUsize,
     keys_count: AtomicUsize,
     delay: Mutex<Duration>,
+}
+
+/// A form that was sent to the token endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(crate) form: BTreeMap<String, String>,
+    pub(crate) authorization: Option<String>,
 }
 
 /// A running issuer; it stops when dropped.
@@ -154,9 +165,13 @@ impl TestIssuer {
         let behavior = Arc::new(Behavior {
             discovery: Mutex::new(Answer::Json(json!({
                 "issuer": url, "jwks_uri": format!("{url}/jwks"),
+                "authorization_endpoint": format!("{url}/authorize"),
+                "token_endpoint": format!("{url}/token"),
                 "id_token_signing_alg_values_supported": ["RS256"],
             }))),
             keys: Mutex::new(Answer::Json(json!({ "keys": [rsa.jwk, es256.jwk] }))),
+            token: Mutex::new(Answer::Status(400)),
+            exchanges: Mutex::default(),
             discovery_count: AtomicUsize::new(0),
             keys_count: AtomicUsize::new(0),
             delay: Mutex::new(Duration::ZERO),
@@ -164,6 +179,7 @@ impl TestIssuer {
         let routes = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/jwks", get(keys))
+            .route("/token", post(token))
             .with_state(behavior.clone());
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { url, rsa, es256, behavior, server }
@@ -197,6 +213,16 @@ impl TestIssuer {
     /// What discovery answers from now on.
     pub(crate) fn answer_discovery(&self, answer: Answer) {
         *lock(&self.behavior.discovery) = answer;
+    }
+
+    /// What the token endpoint answers from now on.
+    pub(crate) fn answer_token(&self, answer: Answer) {
+        *lock(&self.behavior.token) = answer;
+    }
+
+    /// What was sent to the token endpoint.
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        lock(&self.behavior.exchanges).clone()
     }
 
     /// Waits this long before every answer from now on.
@@ -248,6 +274,18 @@ async fn discovery(State(behavior): State<Arc<Behavior>>) -> Response<Body> {
 async fn keys(State(behavior): State<Arc<Behavior>>) -> Response<Body> {
     behavior.keys_count.fetch_add(1, Ordering::SeqCst);
     let answer = lock(&behavior.keys).clone();
+    respond(&behavior, answer).await
+}
+
+async fn token(
+    State(behavior): State<Arc<Behavior>>,
+    headers: HeaderMap,
+    Form(form): Form<BTreeMap<String, String>>,
+) -> Response<Body> {
+    let authorization = headers.get(header::AUTHORIZATION);
+    let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
+    lock(&behavior.exchanges).push(Exchange { form, authorization });
+    let answer = lock(&behavior.token).clone();
     respond(&behavior, answer).await
 }
 

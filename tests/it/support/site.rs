@@ -41,15 +41,21 @@ impl Drop for Site {
 impl Site {
     /// A founded, unclaimed site on a database of the caller.
     pub(crate) async fn on(store: Store) -> Self {
+        Self::configured(store, "").await
+    }
+
+    /// The same with more in its configuration.
+    pub(crate) async fn configured(store: Store, more: &str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let origin = format!("http://localhost:{}", address.port());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("countersign.toml");
         let text = format!(
-            "origin = \"{origin}\"\ndata_dir = \".\"\nlisten = [{{ address = \"{address}\" }}]\n"
+            "origin = \"{origin}\"\ndata_dir = \".\"\nlisten = [{{ address = \"{address}\" }}]\n{more}"
         );
         std::fs::write(&file, text).unwrap();
+        std::fs::write(folder.path().join("sso-secret"), "between-us\n").unwrap();
         let clock = Clock::default();
         let config = Config::read(&file).unwrap();
         let Opened { app, claim_code: code, .. } =
@@ -77,7 +83,12 @@ impl Site {
 
     /// A site whose first person, an owner, has enrolled and is signed in.
     pub(crate) async fn claimed(store: Store) -> (Self, Browser) {
-        let site = Self::on(store).await;
+        Self::on(store).await.claim().await
+    }
+
+    /// Its first person, an owner, enrols and is signed in.
+    pub(crate) async fn claim(self) -> (Self, Browser) {
+        let site = self;
         let mut browser = site.browser(1);
         let token = browser.claim(&site.code.expose(), "Ines Duarte").await.token();
         browser.enrol(&token).await.ok();

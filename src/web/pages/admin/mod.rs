@@ -3,6 +3,7 @@
 //! A form that is refused for what was typed comes back with the reason and the fields as they
 //! were, with status 422; after a success the browser is sent to the thing that was made.
 
+mod leaving;
 mod packages;
 pub(in crate::web::pages) mod people;
 pub(in crate::web::pages) mod policies;
@@ -22,4 +23,5 @@ pub fn routes() -> Routes<Arc<App>> {
         .merge(policies::routes())
         .merge(registries::routes())
         .merge(people::routes())
+        .merge(leaving::routes())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Query;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
@@ -12,11 +13,12 @@ use crate::domain::ids::{PersonId, ProposalId, ReleaseId};
 use crate::domain::issuer::Issuer;
 use crate::domain::package::excerpt;
 use crate::domain::roster::{CiIdentity, Role};
+use crate::pipeline::leaving::{self, Leaver};
 use crate::pipeline::people::{
     self, Added, IdentityOwner, Invited, LinkedIdentity, PersonOverview,
 };
 use crate::pipeline::setup::overview;
-use crate::pipeline::{Error, Kind, Refusal, refuse, transaction};
+use crate::pipeline::{Error, Kind, Refusal, refuse, sessions, transaction};
 use crate::web::display::{When, count, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
@@ -41,7 +43,8 @@ pub(super) fn routes() -> Routes<Arc<App>> {
         .post("/people/invitations/{id}/revoke", revoke_invitation)
         .post("/people/{id}/invite", invite_again)
         .post("/people/{id}/role", change_role)
-        .post("/people/{id}/leave", leave)
+        .post("/people/{id}/keys/revoke", revoke_keys)
+        .post("/people/{id}/sessions/end", end_sessions)
 }
 
 const ROLES: [Role; 3] = [Role::Owner, Role::Maintainer, Role::Viewer];
@@ -65,8 +68,23 @@ async fn list(visit: Visit) -> Answer {
         invitations: invitations.collect(),
         bots: all.bots.iter().map(|linked| identity_row(linked, &issuers)).collect(),
         may_invite: owner,
+        leavers: leaving::unfinished(&visit.app.store)
+            .await?
+            .into_iter()
+            .map(|leaver| leaver_row(leaver, visit.now))
+            .collect(),
     };
     show(StatusCode::OK, &page)
+}
+
+fn leaver_row(leaver: Leaver, now: Timestamp) -> views::LeaverRow {
+    let open = format!("{} to check", count(leaver.unconfirmed, "right"));
+    views::LeaverRow {
+        face: Face::of(&leaver.name),
+        left: When::new(leaver.left_at, now),
+        open: Badge::new(Tone::Bad, "list-checks", open),
+        href: format!("/people/{}/leaving", leaver.person),
+    }
 }
 
 fn can_sign(known: &PersonOverview) -> bool {
@@ -230,18 +248,27 @@ async fn change_role(
     visit.changed(changed, (Section::People, "/people"), again).await
 }
 
-async fn leave(
+async fn revoke_keys(
     ByOwner(visit): ByOwner,
     Path(person): Path<String>,
     ProtectedForm(fields): ProtectedForm<Fields>,
 ) -> Answer {
     let (now, by, person) = (visit.now, visit.proposer(&fields), id(&person)?);
     let changed = transaction(&visit.app.store, move |tx| {
-        Box::pin(async move { people::leave(tx, now, &by, person).await })
+        Box::pin(async move { people::revoke_keys(tx, now, &by, person).await })
     })
     .await;
-    let again = (format!("/people/{person}/leave"), fields);
+    let again = (format!("/people/{person}/keys/revoke"), fields);
     visit.changed(changed, (Section::People, "/people"), again).await
+}
+
+async fn end_sessions(
+    ByOwner(visit): ByOwner,
+    Path(person): Path<String>,
+    ProtectedForm(_): ProtectedForm<Fields>,
+) -> Answer {
+    sessions::end_all_of(&visit.app.store, visit.actor(), id(&person)?).await?;
+    Ok(see("/people"))
 }
 
 /// What a release's page knows about the account; it only fills the form in.

@@ -12,6 +12,7 @@ use crate::domain::policy::Policy;
 use crate::domain::proposal::{Change, Scope, Takes};
 use crate::domain::roster::{CiIdentity, Role};
 use crate::domain::upstream::CredentialPurpose;
+use crate::domain::words::check_words;
 use crate::pipeline::governance::Details;
 use crate::pipeline::governance::view::{Names, ProposalView};
 use crate::web::display::{count, grouped, list, span, visible};
@@ -180,11 +181,17 @@ fn because(view: &ProposalView, change: &Change, takes: Takes) -> String {
         }
         Change::AddKey { .. } if own => {
             return format!(
-                "A further key of one's own. It counts after {}, in which a thief would be noticed.",
+                "A further key of one's own. It approves after {}, in which a thief would be noticed.",
                 span(PROBATION)
             );
         }
-        Change::AddKey { .. } => "Whoever holds this key could sign, so others vouch for it.",
+        Change::AddKey { .. } => {
+            return format!(
+                "Whoever holds this key could sign, so others vouch for it: call its owner and compare \
+                 the words. It objects at once and approves after {}.",
+                span(PROBATION)
+            );
+        }
         Change::LinkIdentity { .. } if own => "It only takes from what they can approve.",
         Change::LinkIdentity { .. } | Change::UnlinkIdentity { .. } => {
             "It decides who is left out of approving a run."
@@ -226,6 +233,8 @@ fn rows(view: &ProposalView, change: &Change, details: &Details) -> Vec<Delta> {
             vec![
                 Delta::new("Called", name),
                 Delta::new("Fingerprint", fingerprint(&key.public_key)).code(),
+                // Whoever enrolled it has the same on their own page (W12).
+                Delta::new("Words to compare", check_words(&key.fingerprint()).join(" ")).code(),
             ]
         }
         Change::RevokeKey { credential_id, .. } => {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{attachment, view};
 use crate::app::App;
+use crate::domain::attestation;
 use crate::domain::evidence::{Approval, Proven};
 use crate::domain::ids::ReleaseId;
 use crate::domain::manifest::ManifestFile;
@@ -48,7 +49,10 @@ pub(super) async fn page(
             release: name,
             facts: facts(&proven, key.name()),
             approvals: proven.approvals.iter().map(|a| approval(a, &proven, now)).collect(),
+            practices: attestation::practices(&proven),
             download: format!("/releases/{id}/evidence.json"),
+            in_toto: format!("/releases/{id}/evidence.intoto.jsonl"),
+            ssdf: format!("/releases/{id}/evidence.ssdf.json"),
             command: format!(
                 "countersign verify evidence.json --key '{key}' --digest sha256:{digest}"
             ),
@@ -85,6 +89,30 @@ fn approval(approval: &Approval, proven: &Proven, now: jiff::Timestamp) -> Histo
 pub(super) struct Wanted {
     #[serde(default)]
     names: bool,
+}
+
+/// The in-toto statement.
+pub(super) async fn in_toto(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    _viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+) -> Answer {
+    let Evidence { proven, .. } =
+        evidence(&app.store, &app.notary, id, Names::Withheld, now).await?;
+    attachment(app.notary.sign_in_toto(&proven), "evidence.intoto.jsonl", "application/json")
+}
+
+/// The practices of the Secure Software Development Framework.
+pub(super) async fn ssdf(
+    State(app): State<Arc<App>>,
+    Now(now): Now,
+    _viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+) -> Answer {
+    let Evidence { proven, .. } =
+        evidence(&app.store, &app.notary, id, Names::Withheld, now).await?;
+    attachment(attestation::ssdf(&proven), "evidence.ssdf.json", "application/json")
 }
 
 /// The file.

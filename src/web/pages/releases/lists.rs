@@ -1,5 +1,6 @@
 //! The inbox and the list of releases.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -12,9 +13,11 @@ use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
 use crate::pipeline::approval::CannotDecide;
 use crate::pipeline::governance::view as view_of_governance;
+use crate::pipeline::leaving;
 use crate::pipeline::review::{self, PAGE, ReleaseFilter, ReleaseRow};
 use crate::pipeline::setup::overview::{self, PolicyOverview, UpstreamOverview};
 use crate::web::display::{When, count, list, size, span, visible};
+use crate::web::error::WebError;
 use crate::web::extract::{Now, SignedIn};
 use crate::web::pages::admin::policies;
 use crate::web::pages::governance;
@@ -51,7 +54,8 @@ pub(super) async fn inbox(
         text: "With one key, losing it locks you out.".to_owned(),
         link: Some(Link { href: "/me/keys".to_owned(), text: "Add a key".to_owned() }),
     });
-    let mut notices = governance::loosenings(&changes, now);
+    let mut notices = leavers(&app).await?;
+    notices.extend(governance::loosenings(&changes, now));
     notices.extend(governance::founding_notice(&founding));
     notices.extend(second_key);
     let mut waiting: Vec<&ReleaseRow> = rows.iter().filter(|row| row.waits_for_viewer).collect();
@@ -65,6 +69,7 @@ pub(super) async fn inbox(
             layout,
             notices,
             proposals: governance::waiting_rows(&changes, now),
+            together: together(&waiting),
             waiting: waiting.into_iter().map(|row| waiting_row(row, now)).collect(),
             moving: moving.into_iter().map(|row| moving_row(&app, row, now)).collect(),
             last_release: over.first().map(|row| {
@@ -82,6 +87,36 @@ pub(super) async fn inbox(
             next_steps: steps,
         },
     )
+}
+
+/// Whoever left and may still publish at a registry.
+async fn leavers(app: &App) -> Result<Vec<Notice>, WebError> {
+    let unfinished = leaving::unfinished(&app.store).await?;
+    Ok(unfinished
+        .into_iter()
+        .map(|leaver| Notice {
+            tone: Tone::Bad,
+            icon: "list-checks",
+            title: format!("{} may still publish at a registry", leaver.name),
+            text: format!("{} to be confirmed gone.", count(leaver.unconfirmed, "right")),
+            link: Some(Link::new(format!("/people/{}/leaving", leaver.person), "Checklist")),
+        })
+        .collect())
+}
+
+/// A link for each CI run of which several releases wait for the reader.
+fn together(waiting: &[&ReleaseRow]) -> Vec<Link> {
+    let mut runs: BTreeMap<&str, Vec<&ReleaseRow>> = BTreeMap::new();
+    for row in waiting {
+        runs.entry(&row.record.run_key).or_default().push(row);
+    }
+    runs.retain(|_, rows| rows.len() > 1);
+    let link = |rows: &Vec<&ReleaseRow>| {
+        let names: Vec<String> = rows.iter().map(|row| visible(&row.record.package_name)).collect();
+        let text = format!("{} came from one CI run: approve them together", list(&names, "and"));
+        Link::new(format!("/releases/{}/together", rows[0].record.id), text)
+    };
+    runs.values().map(link).collect()
 }
 
 /// The order in which a new installation is set up; empty when it can release something.
@@ -284,7 +319,7 @@ pub(super) async fn releases(
         search: Some(search.q.trim().to_owned()).filter(|text| !text.is_empty()),
         before: search.before.parse().ok(),
         limit: PAGE,
-        package: None,
+        ..ReleaseFilter::default()
     };
     let rows = review::releases(&app.store, &filter, viewer.person, now).await?;
     let older =

@@ -5,6 +5,7 @@
 mod evidence;
 mod lists;
 mod origin;
+mod together;
 mod view;
 
 pub(super) use lists::decided_row;
@@ -60,8 +61,13 @@ pub fn routes() -> Routes<Arc<App>> {
         .post("/releases/{id}/approve/finish", finish_approve)
         .post("/releases/{id}/reject/begin", begin_reject)
         .post("/releases/{id}/reject/finish", finish_reject)
+        .get("/releases/{id}/together", together::page)
+        .post("/releases/{id}/together/begin", together::begin)
+        .post("/releases/{id}/together/finish", together::finish)
         .get("/releases/{id}/evidence", evidence::page)
         .get("/releases/{id}/evidence.json", evidence::file)
+        .get("/releases/{id}/evidence.intoto.jsonl", evidence::in_toto)
+        .get("/releases/{id}/evidence.ssdf.json", evidence::ssdf)
         .get("/releases/{id}/artifacts/{filename}", download)
         .get("/releases/{id}/artifacts/{filename}/contents", contents)
 }

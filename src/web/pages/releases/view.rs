@@ -378,7 +378,7 @@ fn differences(release: &ReleaseView) -> Vec<Difference> {
         .collect()
 }
 
-fn file(release: ReleaseId, artifact: &ArtifactRecord) -> FileRow {
+pub(super) fn file(release: ReleaseId, artifact: &ArtifactRecord) -> FileRow {
     let download = format!("/releases/{release}/artifacts/{}", artifact.filename);
     FileRow {
         name: visible(&artifact.filename),

@@ -2,7 +2,7 @@
 
 use super::anonymous;
 use crate::web::views::access::{
-    InviteGonePage, InvitePage, LoginPage, Preflight, ProblemPage, SetupPage,
+    InviteGonePage, InvitePage, LoginPage, OnwardPage, Preflight, ProblemPage, SetupPage,
 };
 use crate::web::views::form::Field;
 use crate::web::views::shell::{Badge, Layout, Link, Tone};
@@ -47,6 +47,7 @@ pub(super) fn invite() -> InvitePage {
         role: "maintainer".to_owned(),
         role_means: "Maintainers sign releases of the packages whose policy names them.".to_owned(),
         expires: "in 6 days".to_owned(),
+        replaces: false,
     }
 }
 
@@ -63,6 +64,7 @@ pub(super) fn login() -> LoginPage {
         layout: anonymous("Sign in"),
         next: "/releases/0193a7c2".to_owned(),
         reason: Some("You were signed out after 30 minutes without a request.".to_owned()),
+        sso: Some(Link::new("/login/sso?next=%2F", "Read, with Aurora directory")),
     }
 }
 
@@ -79,5 +81,14 @@ pub(super) fn problem() -> ProblemPage {
         ],
         request: "0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11".to_owned(),
         way_out: Some(Link::new("/releases/0193a7c2", "Open the release again")),
+    }
+}
+
+pub(super) fn onward() -> OnwardPage {
+    OnwardPage {
+        layout: anonymous("You are signed in for reading"),
+        title: "You are signed in for reading".to_owned(),
+        text: "To sign or change anything you need your passkey.".to_owned(),
+        place: "/".to_owned(),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::release::needs_approvals;
 use super::{Words, layout, name, notice, when};
+use crate::domain::attestation::Practice;
 use crate::web::views::evidence::{EvidenceFile, EvidencePage};
 use crate::web::views::release::{Action, Hold, ReleasePage, Run, Slot, Status, Step, StepState};
 use crate::web::views::shell::{Face, Fact, HistoryItem, Link, Section, Tone};
@@ -271,7 +272,27 @@ pub(super) fn evidence(words: Words) -> EvidencePage {
             size: "131 KB".to_owned(),
             sha256: DIGEST.to_owned(),
         }],
+        practices: vec![
+            Practice {
+                task: "PO.4.2",
+                about: "what shows that the criteria were met is collected and kept safe",
+                shows: "2 signed approval(s) of exactly these bytes, in an append-only log of \
+                        20852 entries."
+                    .to_owned(),
+                leaves_open: "Results of tests and scanners, unless a reviewer noted them.",
+            },
+            Practice {
+                task: "PS.1.1",
+                about: "code is protected by least privilege",
+                shows: "The right to publish to https://upload.registry.example/legacy/ was used \
+                        only after 2 of the people named approved."
+                    .to_owned(),
+                leaves_open: "Access to the source repository and the CI system.",
+            },
+        ],
         download: "/releases/0193a7c2/evidence.json".to_owned(),
+        in_toto: "/releases/0193a7c2/evidence.intoto.jsonl".to_owned(),
+        ssdf: "/releases/0193a7c2/evidence.ssdf.json".to_owned(),
         command: format!(
             "countersign verify evidence.json --key 'releases.aurora.example/log+838e3275+\
              ASG2AjUgt7t/hwD0L4a9JaTb5EsDpmC1O4il1gc0t5c6' --digest sha256:{DIGEST}"

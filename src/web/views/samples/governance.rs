@@ -201,6 +201,7 @@ pub(super) fn leaving(words: Words) -> ProposalPage {
             rows: vec![
                 Delta::new("Called", words.show("YubiKey 5C")),
                 Delta::new("Fingerprint", "4be190c7 5c1b6f9f 7b2a4ddc 9e3f0a68").code(),
+                Delta::new("Words to compare", "ginger thimble falcon yogurt").code(),
             ],
             because: "Whoever holds this key could sign, so others vouch for it.".to_owned(),
             badge: Badge::new(Tone::Warn, "shield-alert", "Loosens"),

@@ -9,22 +9,37 @@ use crate::web::views::home::{
 use crate::web::views::release::Status;
 use crate::web::views::shell::{Badge, Link, Section, Tone};
 
+fn waiting(words: Words) -> Vec<WaitingRow> {
+    let row =
+        |release: (&str, &str, &str), attention, files: &str, left: &str, pips: (u32, u32)| {
+            WaitingRow {
+                release: name(words, release.0, release.1, release.2),
+                attention,
+                files: files.to_owned(),
+                left: left.to_owned(),
+                signed: pips.0,
+                required: pips.1,
+            }
+        };
+    vec![
+        row(
+            ("PyPI", "aurora-client", "4.2.0"),
+            Badge::new(Tone::Warn, "triangle-alert", "2 things to look at"),
+            "3 files, 412 KB",
+            "2 days 23 h left",
+            (1, 2),
+        ),
+        row(
+            ("npm", "@aurora/react", "2.0.0-rc.1"),
+            Badge::new(Tone::Ok, "circle-check", "Nothing unusual found"),
+            "1 file, 88 KB",
+            "6 days left",
+            (0, 1),
+        ),
+    ]
+}
+
 pub(super) fn inbox_of(words: Words) -> InboxPage {
-    let waiting = |ecosystem: &str,
-                   package: &str,
-                   version: &str,
-                   attention,
-                   files: &str,
-                   left: &str,
-                   signed,
-                   required| WaitingRow {
-        release: name(words, ecosystem, package, version),
-        attention,
-        files: files.to_owned(),
-        left: left.to_owned(),
-        signed,
-        required,
-    };
     InboxPage {
         layout: layout("Inbox", Section::Inbox),
         notices: vec![notice(
@@ -35,28 +50,15 @@ pub(super) fn inbox_of(words: Words) -> InboxPage {
             Some(Link::new("/health-page", "System health")),
         )],
         proposals: Vec::new(),
-        waiting: vec![
-            waiting(
-                "PyPI",
-                "aurora-client",
-                "4.2.0",
-                Badge::new(Tone::Warn, "triangle-alert", "2 things to look at"),
-                "3 files, 412 KB",
-                "2 days 23 h left",
-                1,
-                2,
+        waiting: waiting(words),
+        together: vec![Link::new(
+            "/releases/0193a7c2/together",
+            format!(
+                "{} and {} came from one CI run: approve them together",
+                words.show("@aurora/core"),
+                words.show("@aurora/react")
             ),
-            waiting(
-                "npm",
-                "@aurora/react",
-                "2.0.0-rc.1",
-                Badge::new(Tone::Ok, "circle-check", "Nothing unusual found"),
-                "1 file, 88 KB",
-                "6 days left",
-                0,
-                1,
-            ),
-        ],
+        )],
         moving: moving(words),
         decided: decided(words),
         spare: spare(words),
@@ -216,6 +218,7 @@ pub(super) fn inbox_new() -> InboxPage {
         )],
         proposals: Vec::new(),
         waiting: Vec::new(),
+        together: Vec::new(),
         moving: Vec::new(),
         decided: Vec::new(),
         spare: Vec::new(),

@@ -66,6 +66,7 @@ pub(super) fn all() -> Vec<Sample> {
         rendered("invite", &access::invite()),
         rendered("invite-gone", &access::invite_gone()),
         rendered("login", &access::login()),
+        rendered("onward", &access::onward()),
         rendered(
             "neutral",
             &NeutralPage {
@@ -86,6 +87,9 @@ pub(super) fn all() -> Vec<Sample> {
         rendered("person-invite", &people::person_invite()),
         rendered("person-invited", &people::person_invited()),
         rendered("keys", &people::keys()),
+        rendered("keys-waiting", &people::keys_waiting()),
+        rendered("leave", &people::leave()),
+        rendered("leaving", &people::leaving()),
         rendered("health", &system::health()),
         rendered("proposals", &governance::proposals()),
         rendered("proposals-empty", &governance::proposals_empty()),
@@ -128,6 +132,7 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("release-expired", &decided::expired(words)),
         rendered("release-superseded", &decided::superseded(words)),
         rendered("reject", &release::reject(words)),
+        rendered("together", &release::together(words)),
         rendered("contents", &release::contents(words)),
         rendered("evidence", &decided::evidence(words)),
         rendered("packages", &package::packages(words)),
@@ -195,6 +200,21 @@ fn name(words: Words, ecosystem: &str, package: &str, version: &str) -> ReleaseN
         version: words.show(version),
         registry: ecosystem.to_owned(),
     }
+}
+
+/// On every page of a session for reading.
+fn reading() -> Notice {
+    let text = "To sign or change anything, sign out and sign in with a passkey that counts.";
+    notice(Tone::Note, "lock", "You are signed in for reading", text, None)
+}
+
+/// On every page while a recovery waits.
+fn recovery() -> Notice {
+    let text = "A new passkey joins in 23 hours (23 Nov 2026 15:00 UTC) without any approval, \
+                unless one of you objects. If you do not know why, object now and ask who has the \
+                recovery secret.";
+    let link = Link::new("/proposals/1", "Look at it");
+    notice(Tone::Bad, "siren", "Somebody used the recovery key for Theo Okafor", text, Some(link))
 }
 
 fn notice(tone: Tone, icon: &'static str, title: &str, text: &str, link: Option<Link>) -> Notice {

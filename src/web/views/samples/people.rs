@@ -3,8 +3,9 @@
 use super::{Words, layout, notice, when};
 use crate::web::views::form::{Choice, Field};
 use crate::web::views::people::{
-    CiIdentity, InvitationRow, InvitePersonPage, KeyCard, KeysPage, LinkIdentityPage, PeoplePage,
-    PersonRow,
+    CiIdentity, InvitationRow, InvitePersonPage, KeyCard, KeysPage, LeavePage, LeaverRow,
+    LeavingPage, LinkIdentityPage, PeoplePage, PersonRow, RightGroup, RightRow, SessionRow,
+    SsoCard,
 };
 use crate::web::views::shell::{Badge, Face, Link, Notice, Section, Tone};
 
@@ -31,7 +32,7 @@ pub(super) fn people() -> PeoplePage {
                 Choice::new("maintainer", "Maintainer", "They sign releases.").chosen(),
                 Choice::new("viewer", "Viewer", "They sign nothing."),
             ],
-            joined: false,
+            joined: seen.is_some(),
         };
     PeoplePage {
         layout: layout("People & keys", Section::People),
@@ -79,6 +80,77 @@ pub(super) fn people() -> PeoplePage {
         }],
         bots: vec![CiIdentity { issuer: "ci".to_owned(), actor: "9000".to_owned() }],
         may_invite: true,
+        leavers: vec![leaver()],
+    }
+}
+
+fn leaver() -> LeaverRow {
+    LeaverRow {
+        face: Face::of("Dana Ortiz"),
+        left: when("2026-11-20T09:00:00Z"),
+        open: Badge::new(Tone::Bad, "list-checks", "3 rights to check"),
+        href: "/people/1/leaving".to_owned(),
+    }
+}
+
+pub(super) fn leave() -> LeavePage {
+    LeavePage {
+        layout: layout("Dana Ortiz leaves", Section::People),
+        face: Face::of("Dana Ortiz"),
+        you: false,
+        ends: vec![
+            "Every session and every open invitation.".to_owned(),
+            "2 passkeys: what it signed and is not sent yet stops counting.".to_owned(),
+        ],
+        remains: vec![
+            "Their rows as owner or maintainer of each package, at each registry.".to_owned(),
+            "Their own tokens there.".to_owned(),
+        ],
+        proposes: true,
+    }
+}
+
+pub(super) fn leaving() -> LeavingPage {
+    let right = |id: &str, what: &str, name: &str, how: &str, confirmed| RightRow {
+        id: id.to_owned(),
+        what: what.to_owned(),
+        name: name.to_owned(),
+        how: how.to_owned(),
+        confirmed,
+    };
+    let seen = ("Mara Lindqvist".to_owned(), when("2026-11-21T10:12:00Z"));
+    let list = "The registry lists who may publish the package. They are not on that list.";
+    LeavingPage {
+        layout: layout("What Dana Ortiz may still hold", Section::People),
+        face: Face::of("Dana Ortiz"),
+        left: when("2026-11-20T09:00:00Z"),
+        standing: Badge::new(Tone::Bad, "list-checks", "1 of 3 confirmed gone"),
+        groups: vec![
+            RightGroup {
+                title: "Here".to_owned(),
+                rights: vec![right(
+                    "1",
+                    "Publisher",
+                    "release.yml of aurora/client",
+                    "They added it. Look at its repository, workflow and environment, or remove it.",
+                    None,
+                )],
+            },
+            RightGroup {
+                title: "At npm".to_owned(),
+                rights: vec![
+                    right("2", "Owner or maintainer of", "@aurora/client", list, Some(seen)),
+                    right(
+                        "3",
+                        "Tokens of their own that can publish",
+                        "",
+                        "Only they and the registry's administrators see them.",
+                        None,
+                    ),
+                ],
+            },
+        ],
+        may_confirm: true,
     }
 }
 
@@ -150,8 +222,47 @@ pub(super) fn keys() -> KeysPage {
             kind: Badge::new(Tone::Ok, "key-round", "Stays on one device"),
             added: when("2026-03-03T10:00:00Z"),
             used: Some(when("2026-11-22T15:56:00Z")),
+            words: None,
             remove: None,
         }],
         ceremony: "/me/keys".to_owned(),
+        reading: false,
+        sessions: vec![
+            SessionRow {
+                browser: "Firefox on Linux".to_owned(),
+                opened: "Opened with “YubiKey 5C”".to_owned(),
+                began: when("2026-11-22T14:02:00Z"),
+                seen: when("2026-11-22T16:02:00Z"),
+                here: true,
+                end: None,
+            },
+            SessionRow {
+                browser: "Safari on iOS".to_owned(),
+                opened: "Opened with “Phone”".to_owned(),
+                began: when("2026-11-22T09:40:00Z"),
+                seen: when("2026-11-22T15:41:00Z"),
+                here: false,
+                end: Some("/me/sessions/2/end".to_owned()),
+            },
+        ],
+        leave: "/people/1/leave".to_owned(),
+        sso: Some(SsoCard { name: "Aurora directory".to_owned(), linked: None }),
     }
+}
+
+/// Somebody who lost their keys and waits for the others, in a session for reading.
+pub(super) fn keys_waiting() -> KeysPage {
+    let mut page = keys();
+    page.reading = true;
+    page.sessions.truncate(1);
+    page.layout.alarms = vec![super::reading(), super::recovery()];
+    page.keys = vec![KeyCard {
+        name: "New phone".to_owned(),
+        kind: Badge::new(Tone::Warn, "hourglass", "Waits for others to vouch for it"),
+        added: when("2026-11-22T15:56:00Z"),
+        used: None,
+        words: Some("ginger thimble falcon yogurt".to_owned()),
+        remove: None,
+    }];
+    page
 }

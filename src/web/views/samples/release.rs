@@ -7,6 +7,7 @@ use crate::web::views::release::{
     RejectPage, ReleasePage, Settling, Signing, Slot, StatementView, Status,
 };
 use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Link, Section, Tone};
+use crate::web::views::together::{TogetherPage, TogetherRow};
 
 pub(super) fn needs_approvals(words: Words) -> ReleasePage {
     ReleasePage {
@@ -229,6 +230,33 @@ fn statement() -> StatementView {
     StatementView {
         rows: rows.map(|(label, value)| (label.to_owned(), value.to_owned())).into(),
         words: ["harbor", "velvet", "copper", "ninety"].map(str::to_owned),
+    }
+}
+
+pub(super) fn together(words: Words) -> TogetherPage {
+    let row = |package: &str, attention: Vec<Attention>| TogetherRow {
+        release: name(words, "npm", package, "2.0.0"),
+        attention,
+        files: files(words).into_iter().take(1).collect(),
+        statement: statement(),
+        manifest: "9f2c41d7 e05b8a13 6cc2907e 41fd2b88 7a90c3d1 5be2f046 08d7a9c4 f13e62b5"
+            .to_owned(),
+    };
+    let mut warned = attention(words);
+    warned.truncate(1);
+    TogetherPage {
+        layout: layout("Approve together", Section::Inbox),
+        releases: vec![
+            row("@aurora/core", Vec::new()),
+            row("@aurora/react", warned),
+            row("@aurora/cli", Vec::new()),
+        ],
+        alone: vec![(
+            name(words, "npm", "@aurora/native", "2.0.0"),
+            "It has something to look at that is approved alone".to_owned(),
+        )],
+        ceremony: "/releases/0193a7c2/together".to_owned(),
+        ids: String::new(),
     }
 }
 

@@ -5,6 +5,7 @@ mod governance;
 mod harness_browser;
 mod harness_clients;
 mod harness_registries;
+mod people_browser;
 mod release_browser;
 mod release_clients;
 mod release_documents;

@@ -210,6 +210,31 @@ async fn a_rejection_with_a_reason_ends_the_release_and_nothing_is_sent() {
     assert_nothing_was_sent(&world).await;
 }
 
+/// Rule W17.
+#[tokio::test]
+async fn one_touch_each_approves_both_releases_of_a_run() {
+    let (world, _dir) = world().await;
+    let (ines, _) = enrolled(&world, INES).await;
+    let (mara, _) = enrolled(&world, MARA).await;
+    let (python, npm) = (world.submit_python().await, world.submit_npm().await);
+    ines.review(&python.link).await;
+
+    for person in [&ines, &mara] {
+        person.go(&world.gateway.origin).await;
+        let link = "document.querySelector(\"a[href$='/together']\").href";
+        let page = person.evaluate(link).await;
+        person.go(page.as_str().unwrap()).await;
+        // What is signed with one touch is all there, to the last byte.
+        let shown = person.digests("/artifacts/").await;
+        assert_eq!(shown.len(), python.files.len() + npm.files.len(), "{shown:?}");
+        let violations = person.axe().await;
+        assert!(violations.is_empty(), "{violations:?}");
+        assert_nothing_was_sent(&world).await;
+        assert_eq!(person.ceremony("form[data-passkey=get]").await, Ok(()));
+    }
+    world.until_published(Duration::from_secs(60)).await;
+}
+
 async fn offered(browser: &Browser) -> Value {
     browser.evaluate("!!document.querySelector(\"form[data-passkey][action$='/approve']\")").await
 }
