@@ -126,7 +126,7 @@ async fn a_change_that_leaves_packages_behind_is_proposed_when_that_is_said() {
         let (desk, [mut ines, mut mara, jun]) = Desk::open(store.clone()).await;
         let (owner, now) = (Actor::Person(ines.id()), desk.world.now());
         let members = BTreeSet::from([mara.id(), jun.id()]);
-        let pair = PolicyDraft { name: "Pair".to_owned(), members, ..desk.draft(2) };
+        let pair = PolicyDraft { name: "Without Ines".to_owned(), members, ..desk.draft(2) };
         let pair = setup::add_policy(&store, owner.clone(), pair, now).await.unwrap().value.id;
         let package = store.snapshot().await.unwrap().packages().await.unwrap().remove(0);
         setup::set_package_policy(&store, owner, package.id, pair, now).await.unwrap();

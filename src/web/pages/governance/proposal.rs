@@ -155,13 +155,12 @@ fn outcome(view: &ProposalView, now: Timestamp) -> Option<Notice> {
             let when = When::new(*at, now);
             let title = format!("In force since {}", when.exact);
             let joins = |change: &Change| matches!(change, Change::AddPerson { .. });
-            let mut joined = notice(Tone::Ok, "circle-check", title, String::new())?;
-            if view.open.proposal.changes.iter().any(joins) {
-                joined.text =
-                    "An owner invites them now; their passkey is the next proposal.".to_owned();
-                joined.link = Some(Link::new("/people", "People & keys"));
+            if !view.open.proposal.changes.iter().any(joins) {
+                return notice(Tone::Ok, "circle-check", title, String::new());
             }
-            Some(joined)
+            let text = "An owner invites them now; their passkey is the next proposal.".to_owned();
+            let link = Some(Link::new("/people", "People & keys"));
+            Some(Notice { tone: Tone::Ok, icon: "circle-check", title, text, link })
         }
         (Some((Ending::Without(ProposalEnd::Rejected), _)), _)
         | (None, ProposalState::Rejected { .. }) => rejection(),
@@ -213,7 +212,7 @@ fn takes(view: &ProposalView) -> TakesCard {
         }
         [] => String::new(),
     };
-    let mut text = match takes {
+    let text = match takes {
         Takes::OneSignature => {
             "Nothing in it loosens anything for others. It takes effect with the signature."
                 .to_owned()
@@ -227,14 +226,13 @@ fn takes(view: &ProposalView) -> TakesCard {
             delay(view)
         ),
     };
-    if takes != Takes::OneSignature {
-        let subjects: Vec<_> =
-            view.open.proposal.subjects().iter().map(|id| name(view, *id)).collect();
-        if !subjects.is_empty() {
-            let who = list(&subjects, "and");
-            text.push_str(&format!(" It is about {who}, who neither signs nor objects."));
-        }
-    }
+    let subjects: Vec<_> = view.open.proposal.subjects().iter().map(|id| name(view, *id)).collect();
+    let text = if takes == Takes::OneSignature || subjects.is_empty() {
+        text
+    } else {
+        let who = list(&subjects, "and");
+        format!("{text} It is about {who}, who neither signs nor objects.")
+    };
     let mut title = takes_title(view, takes);
     title.replace_range(..1, &title[..1].to_uppercase());
     TakesCard { title, text }
