@@ -159,6 +159,7 @@ pub async fn begin(
             ceremony: CeremonyPurpose::ApproveBatch,
             verdict: Verdict::Approve,
             purpose: Purpose::ApproveBatch,
+            verdict: Verdict::Approve,
             release: None,
             proposal: None,
             statement: batch.to_bytes(),

@@ -61,7 +61,7 @@ async fn traces(desk: &Desk) -> [i64; 3] {
 #[tokio::test]
 async fn one_touch_approves_every_listed_release_and_each_counts_alone() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, mut mara, _]) = Desk::founded(store.clone()).await;
         let other = desk.stage("1.1.0").await;
         assert_eq!(ids(&waiting(&desk, &ines).await), [desk.release, other]);
 
@@ -98,7 +98,7 @@ async fn one_touch_approves_every_listed_release_and_each_counts_alone() {
 #[tokio::test]
 async fn a_decision_counts_only_for_a_release_that_its_batch_lists() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, _]) = Desk::open(store).await;
+        let (desk, [mut ines, mut mara, _]) = Desk::founded(store).await;
         let other = desk.stage("1.1.0").await;
         approve(&desk, &mut ines).await;
         approve(&desk, &mut mara).await;
@@ -144,7 +144,7 @@ async fn a_decision_counts_only_for_a_release_that_its_batch_lists() {
 #[tokio::test]
 async fn a_batch_that_changed_while_the_prompt_was_open_records_nothing() {
     on_both(|store| async move {
-        let (desk, [mut ines, mut mara, mut jun]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, mut mara, mut jun]) = Desk::founded(store.clone()).await;
         let other = desk.stage("1.1.0").await;
         let both = [desk.release, other];
 
@@ -183,7 +183,7 @@ async fn a_batch_that_changed_while_the_prompt_was_open_records_nothing() {
 #[tokio::test]
 async fn grave_and_foreign_releases_are_not_among_them() {
     on_both(|store| async move {
-        let (desk, [ines, mara, _]) = Desk::open(store.clone()).await;
+        let (desk, [ines, mara, _]) = Desk::founded(store.clone()).await;
         let hook = json!({ "name": NPM_NAME, "version": "1.1.0",
             "scripts": { "postinstall": "node index.js" } });
         let staged = desk.world.stage_npm(run(1), &npm_document_of(hook, b"1")).await.unwrap();
@@ -214,7 +214,7 @@ async fn grave_and_foreign_releases_are_not_among_them() {
 #[tokio::test]
 async fn fifty_releases_are_approved_at_once_and_the_next_one_waits() {
     on_both(|store| async move {
-        let (desk, [mut ines, ..]) = Desk::open(store.clone()).await;
+        let (desk, [mut ines, ..]) = Desk::founded(store.clone()).await;
         for minor in 1..=RELEASES_MAX {
             desk.stage(&format!("1.{minor}.0")).await;
         }
