@@ -157,7 +157,6 @@ pub async fn begin(
         let batch = of(&statements)?;
         let subject = Subject {
             ceremony: CeremonyPurpose::ApproveBatch,
-            verdict: Verdict::Approve,
             purpose: Purpose::ApproveBatch,
             verdict: Verdict::Approve,
             release: None,
