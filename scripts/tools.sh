@@ -71,6 +71,27 @@ npm_packages() {
     mark npm "$want"
 }
 
+# Real packages that the review checks are held against, each pinned by its digest. They are read and never installed.
+fixtures() {
+    local want ecosystem spec sha256 file
+    want=$(digest "$wanted/fixtures.txt")
+    is_done fixtures "$want" && return 0
+    say "fetching real packages for the review checks"
+    mkdir -p "$tools/fixtures"
+    while read -r ecosystem spec sha256 file; do
+        case $ecosystem in
+        npm) (cd "$tools/fixtures" && retry npm pack --silent --ignore-scripts "$spec" >/dev/null) ;;
+        pypi)
+            retry "$tools/python/bin/python" -m pip download -q --disable-pip-version-check --no-deps \
+                --only-binary :all: --implementation cp --python-version 3.11 --platform any \
+                --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 -d "$tools/fixtures" "$spec"
+            ;;
+        esac
+        printf '%s  %s\n' "$sha256" "$tools/fixtures/$file" | sha256sum --check --quiet
+    done <"$wanted/fixtures.txt"
+    mark fixtures "$want"
+}
+
 # cargo_tool CRATE VERSION COMMAND [cargo install options]: uses an installed COMMAND, else builds it once into .tools/.
 cargo_tool() {
     local crate=$1 version=$2 command=$3
@@ -88,6 +109,7 @@ cargo_tool() {
 debian_packages
 python_packages
 npm_packages
+fixtures
 cargo_tool cargo-nextest 0.9.143 cargo-nextest
 cargo_tool cargo-deny 0.20.2 cargo-deny --no-default-features
 say "all present"

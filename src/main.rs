@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             Command::Doctor(arguments) => cli::doctor::run(arguments).await,
             Command::Recover(arguments) => cli::recover::run(arguments).await,
             Command::Submit(arguments) => cli::submit::run(arguments).await,
+            Command::Inspect(arguments) => cli::inspect::run(&arguments),
             Command::Verify(arguments) => cli::verify::run(&arguments),
         }
     });

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod doctor;
+pub mod inspect;
 pub mod recover;
 pub mod serve;
 pub mod submit;
@@ -25,6 +26,8 @@ pub enum Command {
     Apply(apply::Apply),
     /// Check the whole log against everything that was signed and kept of it
     Doctor(doctor::Doctor),
+    /// Say what changed between two artifacts, and what of it to look at
+    Inspect(inspect::Inspect),
     /// Give people keys again when too many are lost for a quorum
     Recover(recover::Recover),
     /// Stage built files from CI and ask for their review

@@ -155,6 +155,6 @@ fn license_files_present(
 }
 
 /// Most bytes of one embedded text file.
-const fn text_limit(limits: &Limits) -> u64 {
+pub(super) const fn text_limit(limits: &Limits) -> u64 {
     limits.metadata_bytes
 }

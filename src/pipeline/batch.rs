@@ -158,7 +158,6 @@ pub async fn begin(
         let subject = Subject {
             ceremony: CeremonyPurpose::ApproveBatch,
             purpose: Purpose::ApproveBatch,
-            verdict: Verdict::Approve,
             release: None,
             proposal: None,
             statement: batch.to_bytes(),

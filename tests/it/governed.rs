@@ -8,6 +8,7 @@ use countersign::domain::authorise::NotAuthorised;
 use countersign::domain::decision::Decision;
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::{Actor, Event, PublisherRecord};
+use countersign::domain::founding::Founding;
 use countersign::domain::governed::{Inapplicable, PROBATION, ProposalState};
 use countersign::domain::ids::{PersonId, ProposalId};
 use countersign::domain::policy::{Policy, PolicyDraft};
@@ -56,6 +57,19 @@ fn the_founding_takes_a_quorum_of_founders_and_is_pinned() {
         log.founding = pinned;
         assert_eq!(log.verdict(), Err(NotAuthorised::AnotherLog));
     }
+}
+
+/// Rule Q21: two approvals are worth no more than the founders who say whose they are.
+#[test]
+fn fewer_founders_than_a_package_asks_for_found_nothing() {
+    let (mut log, [olga, ..]) = History::set_up();
+    let alone = PolicyDraft { name: "One person".to_owned(), required: 1, ..log.draft() };
+    let alone = Policy::parse(log.id(), 1, alone).unwrap();
+    log.tell(Event::PolicyRevised { policy: alone.clone(), by: Actor::Host });
+    log.policies.insert(alone.id(), alone.clone());
+    let founding = Founding { governing: alone.id(), ..log.founding() };
+    log.tell(Event::FoundingProposed { founding: Box::new(founding), by: olga });
+    assert_eq!(unsound(&log), "fewer founders would sign than a package asks for");
 }
 
 /// Rule Q21: whoever alters what is set up begins the founding anew.

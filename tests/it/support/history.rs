@@ -158,7 +158,8 @@ impl History {
 
     /// Appends an event.
     pub(crate) fn tell(&mut self, event: Event) {
-        let sequence = self.entries.len() as u64;
+        // Entries about other releases may have been left out.
+        let sequence = self.entries.last().map_or(0, |last| last.sequence + 1);
         self.entries.push(LogEntry { sequence, at: self.now, event });
         self.wait(SignedDuration::from_secs(1));
     }

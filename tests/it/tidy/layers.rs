@@ -70,7 +70,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("utoipa", &["web"]),
     ("flate2", &["inspect"]),
     ("clap", &["cli", "main"]),
-    ("toml", &["config", "cli", "pipeline::setup"]),
+    ("regex", &["inspect"]),
+    ("toml", &["config", "cli", "inspect", "pipeline::setup"]),
 ];
 
 /// Imports that point up or sideways.

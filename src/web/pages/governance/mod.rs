@@ -83,8 +83,8 @@ pub(super) fn loosenings(views: &[ProposalView], now: jiff::Timestamp) -> Vec<No
         Some(Notice {
             tone: Tone::Warn,
             icon: "timer",
-            title: format!("{} takes effect {}", words::title(view), until.relative),
-            text: "It loosens a rule. One objection before then ends it.".to_owned(),
+            title: format!("Loosened {}: {}", until.relative, words::title(view)),
+            text: "It has its signatures. One objection before then ends it.".to_owned(),
             link: Some(Link::new(format!("/proposals/{id}"), "Look at it")),
         })
     };

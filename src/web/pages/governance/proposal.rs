@@ -9,7 +9,7 @@ use crate::domain::event::ProposalEnd;
 use crate::domain::governed::{Founded, ProposalState};
 use crate::domain::ids::PersonId;
 use crate::domain::policy::Policy;
-use crate::domain::proposal::Takes;
+use crate::domain::proposal::{Change, Takes};
 use crate::domain::quorum::Verdict;
 use crate::pipeline::governance::decide::CannotDecide;
 use crate::pipeline::governance::view::{Ending, ProposalView, Said};
@@ -154,7 +154,14 @@ fn outcome(view: &ProposalView, now: Timestamp) -> Option<Notice> {
         (Some((Ending::Enacted, at)), _) => {
             let when = When::new(*at, now);
             let title = format!("In force since {}", when.exact);
-            notice(Tone::Ok, "circle-check", title, String::new())
+            let joins = |change: &Change| matches!(change, Change::AddPerson { .. });
+            let mut joined = notice(Tone::Ok, "circle-check", title, String::new())?;
+            if view.open.proposal.changes.iter().any(joins) {
+                joined.text =
+                    "An owner invites them now; their passkey is the next proposal.".to_owned();
+                joined.link = Some(Link::new("/people", "People & keys"));
+            }
+            Some(joined)
         }
         (Some((Ending::Without(ProposalEnd::Rejected), _)), _)
         | (None, ProposalState::Rejected { .. }) => rejection(),

@@ -138,6 +138,7 @@ pub(super) fn waiting() -> ProposalPage {
     page.outcome = Some(loosens_soon());
     page.expires = None;
     page.by = Face::of("Ines Duarte");
+    page.history[1].who = "Ines Duarte".to_owned();
     page.quorums = vec![governing(
         2,
         vec![signed("Mara Lindqvist", "22 min ago"), signed("Ines Duarte", "just now")],
@@ -297,8 +298,8 @@ pub(super) fn proposals() -> ProposalsPage {
     let notice = notice(
         Tone::Warn,
         "timer",
-        "Priya Raman joins as a maintainer takes effect in 47 h",
-        "It loosens a rule. One objection before then ends it.",
+        "Loosened in 47 h: Priya Raman joins as a maintainer",
+        "It has its signatures. One objection before then ends it.",
         Some(Link::new(PAGE, "Look at it")),
     );
     ProposalsPage {

@@ -81,7 +81,7 @@ async fn what_an_owner_changes_the_others_sign_or_object_to() {
     says(&mara, &origin, "One change is waiting for you").await;
     both_sign([&mara, &ines], &person).await;
     says(&mara, &person, "unless somebody objects").await;
-    says(&mara, &origin, "Dana Ortiz joins as a maintainer takes effect").await;
+    says(&mara, &origin, ": Dana Ortiz joins as a maintainer").await;
     mara.go(&format!("{person}/object")).await;
     mara.fill("[name=reason]", "nobody told me about her").await;
     assert_eq!(mara.ceremony("form[action$='/object']").await, Ok(()));

@@ -89,6 +89,7 @@ async fn set_up_pages(findings: &mut Findings, ines: &Browser, origin: &str) {
 async fn found(findings: &mut Findings, world: &World, (ines, mara): (&Browser, &Browser)) {
     let page = format!("{}/founding", world.gateway.origin);
     findings.look_at(ines, "founding-new", &page, "Put it before the founders").await;
+    ines.plain().await;
     world.found(ines, mara).await;
     findings.look_at(mara, "founding-founded", &page, "Pinned beside the database").await;
 }

@@ -1,0 +1,328 @@
+//! HK: code that runs without being called.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::finding;
+use crate::domain::artifact::Facts;
+use crate::domain::review::delta::{Comparison, FileChange};
+use crate::domain::review::finding::{Check, Finding, Severity, Since};
+use crate::domain::review::survey::{Format, Sort, Survey, SurveyedFile};
+
+const NPM_HOOK: usize = 0;
+const HOOK_TARGET: usize = 1;
+const GYP: usize = 2;
+const BIN: usize = 3;
+const ENTRY: usize = 4;
+const STARTUP: usize = 5;
+const BUILD: usize = 6;
+const ENTRY_POINT: usize = 7;
+const OUTSIDE: usize = 8;
+const AGENT: usize = 9;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        id: "HK-01",
+        title: "A script that npm runs at installation",
+        why: "It runs on every machine that installs or upgrades the package, before anybody calls it.",
+    },
+    Check {
+        id: "HK-02",
+        title: "A file that an installation script runs",
+        why: "The script reads as before, and what it runs does not.",
+    },
+    Check {
+        id: "HK-03",
+        title: "A binding.gyp, which npm builds at installation",
+        why: "Installing compiles code, and commands in the file run while it is read.",
+    },
+    Check {
+        id: "HK-04",
+        title: "A command the package installs",
+        why: "It is on the path of everybody who installs the package and may shadow another one.",
+    },
+    Check {
+        id: "HK-05",
+        title: "What is loaded when the package is imported",
+        why: "Everybody who imports the package now runs another file.",
+    },
+    Check {
+        id: "HK-06",
+        title: "A file that Python runs at every start",
+        why: "It runs in every Python program on the machine, whether or not it uses the package.",
+    },
+    Check {
+        id: "HK-07",
+        title: "What builds the source distribution",
+        why: "Whoever installs from source runs it.",
+    },
+    Check {
+        id: "HK-08",
+        title: "An entry point",
+        why: "A command on the path, or a plug-in that other tools load by themselves.",
+    },
+    Check {
+        id: "HK-09",
+        title: "A file the wheel puts outside its packages",
+        why: "It lands among the programs or data of the whole environment.",
+    },
+    Check {
+        id: "HK-11",
+        title: "Settings of an editor, an agent or CI",
+        why: "Tools that find them may run commands in them without asking.",
+    },
+];
+
+/// Scripts that run where the package is installed; the others run where it is built or published.
+const AT_INSTALL: [&str; 3] = ["preinstall", "install", "postinstall"];
+/// Scripts that run when it is installed from git or packed.
+const AT_PREPARE: [&str; 4] = ["prepare", "preprepare", "postprepare", "prepublish"];
+
+pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    match &comparison.candidate.facts {
+        Facts::Npm(facts) => {
+            let before = comparison.baseline.and_then(npm);
+            scripts(comparison, &facts.package_json, before, found);
+            gyp(comparison, found);
+            loaded(comparison, &facts.package_json, before, found);
+        }
+        Facts::Pypi(_) => {
+            startup(comparison, found);
+            if comparison.candidate.at("*.dist-info/WHEEL").is_some() {
+                new_packages(comparison, found);
+            }
+            build(comparison, found);
+            entry_points(comparison, found);
+            outside(comparison, found);
+        }
+    }
+    agents(comparison, found);
+}
+
+/// Folders and modules that a wheel adds to what can be imported.
+fn importable(survey: &Survey) -> BTreeSet<&str> {
+    let tops = survey.files.iter().filter_map(|file| {
+        let (top, rest) = file.place.split_once('/').unwrap_or((&file.place, ""));
+        let module = top.strip_suffix(".py").filter(|_| rest.is_empty());
+        let package = (rest.contains(".py") && !top.starts_with("*.")).then_some(top);
+        module.or(package)
+    });
+    tops.collect()
+}
+
+fn new_packages(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let Some(baseline) = comparison.baseline else { return };
+    let before = importable(baseline);
+    for top in importable(comparison.candidate).difference(&before) {
+        let evidence = format!("import {top}");
+        found.push(finding(&CHECKS[ENTRY], Severity::Look, Since::New, &evidence));
+    }
+}
+
+fn npm(survey: &Survey) -> Option<&Map<String, Value>> {
+    match &survey.facts {
+        Facts::Npm(facts) => Some(&facts.package_json),
+        Facts::Pypi(_) => None,
+    }
+}
+
+fn script<'a>(json: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    json.get("scripts")?.get(name)?.as_str()
+}
+
+fn scripts(
+    comparison: &Comparison<'_>,
+    after: &Map<String, Value>,
+    before: Option<&Map<String, Value>>,
+    found: &mut Vec<Finding>,
+) {
+    for name in AT_INSTALL.into_iter().chain(AT_PREPARE) {
+        let Some(command) = script(after, name) else { continue };
+        let since = match before.map(|json| script(json, name)) {
+            None => Since::FirstRelease,
+            Some(None) => Since::New,
+            Some(Some(old)) if old == command => Since::Unchanged,
+            Some(Some(_)) => Since::Changed,
+        };
+        let severity = match since {
+            Since::Unchanged => Severity::Note,
+            _ if AT_INSTALL.contains(&name) => Severity::Block,
+            _ => Severity::Look,
+        };
+        let evidence = format!("{name}: {command}");
+        found.push(finding(&CHECKS[NPM_HOOK], severity, since, &evidence));
+        if AT_INSTALL.contains(&name) {
+            targets(comparison, command, since, found);
+        }
+    }
+}
+
+/// The files that a command names, when they are new or not what they were.
+fn targets(comparison: &Comparison<'_>, command: &str, since: Since, found: &mut Vec<Finding>) {
+    let separators = |c: char| c.is_whitespace() || "'\"`();&|".contains(c);
+    for word in command.split(separators) {
+        let path = word.trim_start_matches("./");
+        let candidates = [path.to_owned(), format!("{path}.js"), format!("{path}/index.js")];
+        let file = candidates.iter().find_map(|path| comparison.candidate.at(path));
+        let Some(file) = file.filter(|file| comparison.touched(file)) else { continue };
+        let severity = if since == Since::Unchanged { Severity::Block } else { Severity::Look };
+        let since =
+            if comparison.before(file).is_some() { Since::Changed } else { comparison.since_new() };
+        found.push(at(file, finding(&CHECKS[HOOK_TARGET], severity, since, command)));
+    }
+}
+
+fn at(file: &SurveyedFile, finding: Finding) -> Finding {
+    Finding { file: Some(file.path.clone()), ..finding }
+}
+
+fn gyp(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let Some(file) = comparison.candidate.at("binding.gyp") else { return };
+    let since = match comparison.before(file) {
+        None => comparison.since_new(),
+        Some(before) if before.sha256 == file.sha256 => Since::Unchanged,
+        Some(_) => Since::Changed,
+    };
+    let command = file.marks.iter().find(|mark| mark.sort == Sort::GypCommand);
+    let severity = match (since, command) {
+        (Since::Unchanged, _) => Severity::Note,
+        (Since::New | Since::Changed, _) | (Since::FirstRelease, Some(_)) => Severity::Block,
+        (Since::FirstRelease, None) => Severity::Look,
+    };
+    let evidence = command.map_or("", |mark| mark.excerpt.as_str());
+    let line = command.map(|mark| mark.line);
+    found.push(Finding { line, ..at(file, finding(&CHECKS[GYP], severity, since, evidence)) });
+}
+
+/// Commands and entry files of an npm package.
+fn loaded(
+    comparison: &Comparison<'_>,
+    after: &Map<String, Value>,
+    before: Option<&Map<String, Value>>,
+    found: &mut Vec<Finding>,
+) {
+    // A first release has everything for the first time, and says so once.
+    let Some(before) = before else { return };
+    for member in comparison.members() {
+        let check = match member.key.split('.').next().unwrap_or_default() {
+            "bin" => &CHECKS[BIN],
+            "main" | "module" | "browser" | "exports" | "imports" | "type" => &CHECKS[ENTRY],
+            _ => continue,
+        };
+        let Some(value) = member.after else { continue };
+        let since = if member.before.is_some() { Since::Changed } else { Since::New };
+        // A text beside a table is the same change said twice.
+        if after.get("bin").is_some_and(Value::is_string)
+            != before.get("bin").is_some_and(Value::is_string)
+            && since == Since::Changed
+        {
+            continue;
+        }
+        let evidence = format!("{}: {value}", member.key);
+        found.push(finding(check, Severity::Look, since, &evidence));
+    }
+}
+
+/// `.pth` and `.start` files, and the modules that Python imports by name at its start.
+fn startup(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    for file in &comparison.candidate.files {
+        // At the top of what is installed into site-packages.
+        let place = file.place.strip_prefix("*.data/purelib/");
+        let place = place.or_else(|| file.place.strip_prefix("*.data/platlib/"));
+        let place = place.unwrap_or(&file.place);
+        if place.contains('/') {
+            continue;
+        }
+        let line = file.marks.iter().find(|mark| mark.sort == Sort::StartupLine);
+        let extension = |wanted: &str| {
+            place.rsplit_once('.').is_some_and(|(_, found)| found.eq_ignore_ascii_case(wanted))
+        };
+        let runs = extension("start")
+            || (extension("pth") && line.is_some())
+            || matches!(place, "sitecustomize.py" | "usercustomize.py");
+        if !runs {
+            continue;
+        }
+        let (since, severity) = match comparison.before(file) {
+            Some(before) if before.sha256 == file.sha256 => (Since::Unchanged, Severity::Look),
+            Some(_) => (Since::Changed, Severity::Block),
+            None => (comparison.since_new(), Severity::Block),
+        };
+        let evidence = line.map_or("", |mark| mark.excerpt.as_str());
+        let line = line.map(|mark| mark.line);
+        let finding = at(file, finding(&CHECKS[STARTUP], severity, since, evidence));
+        found.push(Finding { line, ..finding });
+    }
+}
+
+fn build(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let Some(baseline) = comparison.baseline else { return };
+    let (before, after) = (&baseline.python, &comparison.candidate.python);
+    let mut say = |what: &str, before: String, after: String| {
+        if before != after {
+            let evidence = format!("{what}: {before} → {after}");
+            found.push(finding(&CHECKS[BUILD], Severity::Look, Since::Changed, &evidence));
+        }
+    };
+    let backend = |backend: &Option<String>| backend.clone().unwrap_or_else(|| "none".to_owned());
+    say("build-backend", backend(&before.build_backend), backend(&after.build_backend));
+    say("build requires", before.build_requires.join(", "), after.build_requires.join(", "));
+    say(
+        "backend in the archive",
+        before.backend_inside.to_string(),
+        after.backend_inside.to_string(),
+    );
+    for name in ["setup.py", "setup.cfg", "MANIFEST.in"] {
+        let Some(file) = comparison.candidate.at(name) else { continue };
+        if comparison.touched(file) {
+            let since = if comparison.before(file).is_some() { Since::Changed } else { Since::New };
+            found.push(at(file, finding(&CHECKS[BUILD], Severity::Look, since, name)));
+        }
+    }
+}
+
+fn entry_points(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let Some(baseline) = comparison.baseline else { return };
+    for (group, name) in &comparison.candidate.python.entry_points {
+        if !baseline.python.entry_points.contains(&(group.clone(), name.clone())) {
+            let evidence = format!("{group}: {name}");
+            found.push(finding(&CHECKS[ENTRY_POINT], Severity::Look, Since::New, &evidence));
+        }
+    }
+}
+
+fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    for file in &comparison.candidate.files {
+        let lands = ["scripts", "data", "headers"]
+            .into_iter()
+            .any(|scheme| file.place.starts_with(&format!("*.data/{scheme}/")));
+        if !lands || !comparison.touched(file) {
+            continue;
+        }
+        let since =
+            if comparison.before(file).is_some() { Since::Changed } else { comparison.since_new() };
+        let evidence = if file.format == Format::Text { "" } else { file.format.words() };
+        found.push(at(file, finding(&CHECKS[OUTSIDE], Severity::Look, since, evidence)));
+    }
+}
+
+/// Files that editors, coding agents and CI systems act upon.
+fn agents(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    const FOLDERS: [&str; 5] = [".vscode", ".cursor", ".claude", ".idea", ".devcontainer"];
+    const FILES: [&str; 5] =
+        [".mcp.json", "AGENTS.md", "CLAUDE.md", ".cursorrules", ".gitlab-ci.yml"];
+    for change in comparison.files() {
+        let (file, since) = match change {
+            FileChange::Added(file) => (file, comparison.since_new()),
+            FileChange::Changed(_, file) => (file, Since::Changed),
+            FileChange::Removed(_) => continue,
+        };
+        let name = file.place.rsplit('/').next().unwrap_or_default();
+        let in_folder = file.place.split('/').any(|part| FOLDERS.contains(&part));
+        let workflow = file.place.contains(".github/workflows/");
+        if in_folder || workflow || FILES.contains(&name) {
+            found.push(at(file, finding(&CHECKS[AGENT], Severity::Look, since, "")));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! VR and SRC-10: the version, the channel, and which files a release consists of.
+
+use std::cmp::Ordering;
+
+use super::finding;
+use crate::domain::package::{Ecosystem, Version};
+use crate::domain::review::delta::Comparison;
+use crate::domain::review::finding::{Check, Finding, Severity, Since};
+
+const BELOW: usize = 0;
+const CHANNEL: usize = 1;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        id: "VR-01",
+        title: "The version is lower than what people run today",
+        why: "A release of an old line is right only when it does not become the newest.",
+    },
+    Check {
+        id: "VR-03",
+        title: "A version of another kind than its channel",
+        why: "People who asked for finished versions would get this one, or the other way round.",
+    },
+];
+
+/// Where a release would stand among the others.
+#[derive(Debug, Clone, Default)]
+pub struct Position {
+    /// What the release is.
+    pub version: Option<Version>,
+    /// The highest version the registry has, or the one behind the dist-tag `latest`.
+    pub newest: Option<Version>,
+    /// The dist-tag it would get; npm only.
+    pub dist_tag: Option<String>,
+    /// Whose rules apply.
+    pub ecosystem: Option<Ecosystem>,
+}
+
+pub(super) fn look(_: &Comparison<'_>, position: &Position, found: &mut Vec<Finding>) {
+    let Some(version) = &position.version else { return };
+    let latest = position.dist_tag.as_deref().is_none_or(|tag| tag == "latest");
+    if let Some(newest) = &position.newest
+        && version.compare(newest) == Some(Ordering::Less)
+    {
+        let moves_back = latest && position.ecosystem == Some(Ecosystem::Npm);
+        let severity = if moves_back { Severity::Block } else { Severity::Look };
+        let evidence = format!("{} after {}", version.as_str(), newest.as_str());
+        found.push(finding(&CHECKS[BELOW], severity, Since::New, &evidence));
+    }
+    if position.ecosystem == Some(Ecosystem::Npm) && version.is_prerelease() && latest {
+        let evidence = format!("{} as latest", version.as_str());
+        found.push(finding(&CHECKS[CHANNEL], Severity::Block, Since::New, &evidence));
+    }
+}

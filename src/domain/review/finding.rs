@@ -1,0 +1,85 @@
+//! A finding: one result of the checks, with what it rests on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How much a finding asks of a reviewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// For the record.
+    Note,
+    /// To be looked at, one by one, before signing.
+    Look,
+    /// Stops approval until a second person overrides it in words.
+    Block,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Look => "look",
+            Self::Block => "block",
+        })
+    }
+}
+
+/// How a finding stands against the baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Since {
+    /// There is no baseline: everything is new.
+    FirstRelease,
+    /// The baseline does not have it.
+    New,
+    /// The baseline has it differently.
+    Changed,
+    /// The baseline has the same.
+    Unchanged,
+}
+
+/// A kind of finding. Numbers are those of the list of checks in `docs/checks.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Check {
+    /// `HK-01`.
+    pub id: &'static str,
+    /// What was found, as the beginning of a sentence that names the subject.
+    pub title: &'static str,
+    /// What it means for those who install the package.
+    pub why: &'static str,
+}
+
+/// One result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Of which check.
+    pub check: &'static Check,
+    /// What it asks.
+    pub severity: Severity,
+    /// In which file, if in one.
+    pub file: Option<String>,
+    /// In which line of it, from 1.
+    pub line: Option<u32>,
+    /// The thing itself: a value, a line, a name. Untrusted text, cut.
+    pub evidence: String,
+    /// Against the baseline.
+    pub since: Since,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.severity, self.check.id, self.check.title)?;
+        if !self.evidence.is_empty() {
+            write!(f, " `{}`", self.evidence.escape_debug())?;
+        }
+        if let Some(file) = &self.file {
+            write!(f, " in {}", file.escape_debug())?;
+        }
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! Reads an artifact once and says what is in it, for the comparison with another version.
+//!
+//! The facts come from the same strict readers that let an upload in; this pass hashes every file,
+//! tells formats apart, and searches texts. Nothing is extracted, and no more of a file is held than
+//! one line.
+
+mod content;
+mod magic;
+
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+
+use sha2::Digest as _;
+
+use crate::domain::artifact::{ArtifactKind, Facts, Filename};
+use crate::domain::digest::Sha256;
+use crate::domain::review::survey::{Format, PythonParts, Survey, SurveyedFile};
+use crate::inspect::failure::Failure;
+use crate::inspect::limits::Limits;
+use crate::inspect::pypi::entry_points;
+use crate::inspect::{gzip, npm, pypi, tar, zip};
+
+use content::{Language, Scanner};
+
+/// Longest part of a line that is held, in bytes. A longer line is searched in parts.
+const LINE_BYTES: usize = 64 * 1024;
+
+/// What kind of artifact is read.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// An npm tarball.
+    Npm,
+    /// A wheel or an sdist under its file name.
+    Python(&'a Filename),
+}
+
+/// Surveys an artifact.
+pub fn survey(
+    mut file: impl Read + Seek,
+    source: Source<'_>,
+    limits: &Limits,
+) -> Result<Survey, Failure> {
+    let facts = match source {
+        Source::Npm => Facts::Npm(npm::read(&mut file, limits)?),
+        Source::Python(name) => Facts::Pypi(match name.kind() {
+            ArtifactKind::Wheel => pypi::read_wheel(&mut file, name, limits)?,
+            ArtifactKind::Sdist | ArtifactKind::NpmTarball => {
+                pypi::read_sdist(&mut file, name, limits)?
+            }
+        }),
+    };
+    file.seek(SeekFrom::Start(0))?;
+    let mut reading = Reading::default();
+    match source {
+        Source::Python(name) if name.kind() == ArtifactKind::Wheel => {
+            wheel(file, limits, &mut reading)?;
+        }
+        Source::Python(_) | Source::Npm => tarball(file, limits, &mut reading)?,
+    }
+    reading.files.sort_by(|a, b| a.place.cmp(&b.place));
+    Ok(Survey { facts, files: reading.files, python: reading.python })
+}
+
+#[derive(Debug, Default)]
+struct Reading {
+    files: Vec<SurveyedFile>,
+    python: PythonParts,
+}
+
+fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading) -> Result<(), Failure> {
+    let mut archive = tar::Reader::new(gzip::Member::new(file, limits), limits);
+    while let Some(entry) = archive.next_entry()? {
+        if entry.is_directory() {
+            continue;
+        }
+        let path = entry.inside().to_owned();
+        if path == "pyproject.toml" {
+            let bytes = archive.content(pypi::text_limit(limits))?;
+            build_system(&bytes, &mut reading.python);
+            reading.files.push(one(path, &bytes[..])?);
+        } else {
+            reading.files.push(one(path, &mut archive)?);
+        }
+    }
+    Ok(())
+}
+
+fn wheel(file: impl Read + Seek, limits: &Limits, reading: &mut Reading) -> Result<(), Failure> {
+    let mut archive = zip::Archive::open(file, limits)?;
+    for entry in archive.entries().to_vec() {
+        if entry.is_directory() {
+            continue;
+        }
+        let path = entry.path().to_owned();
+        if path.ends_with(".dist-info/entry_points.txt") {
+            let bytes = archive.content(&entry, pypi::text_limit(limits))?;
+            reading.python.entry_points = names(&bytes);
+        }
+        let mut pass = Pass::new(&path);
+        archive.copy(&entry, |piece| {
+            pass.piece(piece);
+            Ok(())
+        })?;
+        reading.files.push(pass.finish(path));
+    }
+    Ok(())
+}
+
+/// Group and name of every entry point. The file was parsed strictly before.
+fn names(bytes: &[u8]) -> Vec<(String, String)> {
+    let Ok(parsed) = entry_points::parse(bytes) else { return Vec::new() };
+    let mut names: Vec<(String, String)> = parsed
+        .into_iter()
+        .flat_map(|(group, entries)| {
+            entries.into_iter().map(move |(name, _)| (group.clone(), name))
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// The `build-system` table; what is no TOML says nothing, and pip will say so.
+fn build_system(bytes: &[u8], parts: &mut PythonParts) {
+    let Some(table) = std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.parse::<toml::Table>().ok())
+        .and_then(|table| table.get("build-system").and_then(|b| b.as_table().cloned()))
+    else {
+        return;
+    };
+    parts.build_backend = table.get("build-backend").and_then(|b| b.as_str()).map(str::to_owned);
+    parts.backend_inside = table.contains_key("backend-path");
+    let requires = table.get("requires").and_then(|requires| requires.as_array());
+    parts.build_requires = requires
+        .into_iter()
+        .flatten()
+        .filter_map(|requirement| requirement.as_str().map(str::to_owned))
+        .collect();
+    parts.build_requires.sort();
+}
+
+fn one(path: String, content: impl Read) -> Result<SurveyedFile, Failure> {
+    let mut pass = Pass::new(&path);
+    let mut content = BufReader::with_capacity(LINE_BYTES, content);
+    loop {
+        let piece = content.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(pass.finish(path));
+        }
+        let length = piece.len();
+        pass.piece(piece);
+        content.consume(length);
+    }
+}
+
+/// One file on its way past.
+struct Pass {
+    sha256: sha2::Sha256,
+    size_bytes: u64,
+    head: Vec<u8>,
+    /// Set as long as everything so far was UTF-8 without control characters.
+    text: bool,
+    line: Vec<u8>,
+    line_bytes: u64,
+    longest_line: u64,
+    lines: u32,
+    scanner: Scanner,
+}
+
+impl Pass {
+    fn new(path: &str) -> Self {
+        Self {
+            sha256: sha2::Sha256::new(),
+            size_bytes: 0,
+            head: Vec::with_capacity(magic::HEAD_BYTES),
+            text: true,
+            line: Vec::new(),
+            line_bytes: 0,
+            longest_line: 0,
+            lines: 0,
+            scanner: Scanner::new(Language::of(path)),
+        }
+    }
+
+    fn piece(&mut self, piece: &[u8]) {
+        self.sha256.update(piece);
+        self.size_bytes += piece.len() as u64;
+        let missing = magic::HEAD_BYTES - self.head.len();
+        self.head.extend_from_slice(&piece[..piece.len().min(missing)]);
+        if self.text {
+            self.text_piece(piece);
+        }
+    }
+
+    fn text_piece(&mut self, piece: &[u8]) {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            self.line_bytes += part.len() as u64;
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.end_of_line();
+            } else if self.line.len() >= LINE_BYTES {
+                self.search();
+            }
+            if !self.text {
+                return;
+            }
+        }
+    }
+
+    fn end_of_line(&mut self) {
+        self.search();
+        self.lines = self.lines.saturating_add(1);
+        self.longest_line = self.longest_line.max(self.line_bytes);
+        self.line_bytes = 0;
+    }
+
+    /// Searches what is held of a line; a character that was cut stays for the next part.
+    fn search(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let whole = line.strip_suffix(b"\n").unwrap_or(&line);
+        let valid = match std::str::from_utf8(whole) {
+            Ok(text) => text,
+            Err(error) if error.error_len().is_none() && whole.len() == line.len() => {
+                let (valid, cut) = whole.split_at(error.valid_up_to());
+                self.line.extend_from_slice(cut);
+                std::str::from_utf8(valid).unwrap_or_default()
+            }
+            Err(_) => {
+                self.text = false;
+                return;
+            }
+        };
+        if valid.contains('\0') {
+            self.text = false;
+            return;
+        }
+        self.scanner.line(valid.trim_end_matches('\r'));
+    }
+
+    fn finish(mut self, path: String) -> SurveyedFile {
+        if self.text && !self.line.is_empty() {
+            self.end_of_line();
+            // Half a character at the end is none.
+            self.text &= self.line.is_empty();
+        }
+        let format = match magic::format(&self.head, &path) {
+            Some(format) => format,
+            None if self.text => Format::Text,
+            None => Format::Opaque,
+        };
+        let is_text = format == Format::Text;
+        let digest: [u8; 32] = self.sha256.finalize().into();
+        SurveyedFile {
+            place: place(&path),
+            path,
+            size_bytes: self.size_bytes,
+            sha256: Sha256::from_bytes(digest),
+            format,
+            lines: if is_text { self.lines } else { 0 },
+            longest_line: if is_text { self.longest_line } else { 0 },
+            marks: if is_text { self.scanner.finish() } else { Vec::new() },
+        }
+    }
+}
+
+/// Wheels put name and version in two directory names.
+fn place(path: &str) -> String {
+    match path.split_once('/') {
+        Some((top, rest)) if top.ends_with(".dist-info") => format!("*.dist-info/{rest}"),
+        Some((top, rest)) if top.ends_with(".data") => format!("*.data/{rest}"),
+        _ => path.to_owned(),
+    }
+}
