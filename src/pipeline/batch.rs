@@ -157,6 +157,7 @@ pub async fn begin(
         let batch = of(&statements)?;
         let subject = Subject {
             ceremony: CeremonyPurpose::ApproveBatch,
+            verdict: Verdict::Approve,
             purpose: Purpose::ApproveBatch,
             release: None,
             proposal: None,
