@@ -4,13 +4,14 @@
 //! It says who somebody is at the issuer, by `iss` and `sub` alone (S10). What that is worth here is
 //! `pipeline::sso`'s question; state and cookies are its, too.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use openidconnect::{PkceCodeChallenge, PkceCodeVerifier};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::sync::Mutex;
 use url::{Url, form_urlencoded};
 
 use super::jwks::{Cache, KEYS_TTL, KeyError, KeysError, address, discover};
@@ -25,6 +26,8 @@ use crate::outbound::{ClientError, FetchError, Http, HttpSettings};
 pub const SUBJECT_MAX_BYTES: usize = 255;
 /// Oldest ID token that is taken: it was made for this very exchange.
 const AGE_MAX: SignedDuration = SignedDuration::from_mins(5);
+/// Shortest time between two fetches of the discovery document when the first one failed.
+const COOLDOWN: SignedDuration = SignedDuration::from_secs(5);
 /// Longest authorization code in bytes; real ones have some hundred.
 const CODE_MAX_BYTES: usize = 4 * 1024;
 
@@ -44,6 +47,9 @@ pub enum SsoError {
         /// Where it is said to be.
         received: String,
     },
+    /// The last attempt failed a moment ago.
+    #[error("discovery failed less than {} s ago", COOLDOWN.as_secs())]
+    CoolingDown,
     /// The code is not one.
     #[error("expected an authorization code of 1 to {CODE_MAX_BYTES} printable characters")]
     Code,
@@ -88,7 +94,8 @@ pub struct SingleSignOn {
     http: Http,
     keys: Arc<Cache>,
     settings: SsoSettings,
-    endpoints: Mutex<Option<(Timestamp, Endpoints)>>,
+    /// When they were asked for, and what came of it.
+    endpoints: Mutex<Option<(Timestamp, Option<Endpoints>)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -239,12 +246,16 @@ impl SingleSignOn {
     }
 
     async fn endpoints(&self, now: Timestamp) -> Result<Endpoints, SsoError> {
-        let held = || self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, endpoints)) = &*held()
-            && *at <= now
-            && now < *at + KEYS_TTL
-        {
-            return Ok(endpoints.clone());
+        // One fetch at a time, and none right after one that failed (O5).
+        let mut held = self.endpoints.lock().await;
+        match &*held {
+            Some((at, Some(endpoints))) if *at <= now && now < *at + KEYS_TTL => {
+                return Ok(endpoints.clone());
+            }
+            Some((at, None)) if *at <= now && now < *at + COOLDOWN => {
+                return Err(SsoError::CoolingDown);
+            }
+            _ => *held = Some((now, None)),
         }
         let document = discover(&self.http, &self.settings.issuer).await?;
         let endpoint = |name| {
@@ -256,7 +267,7 @@ impl SingleSignOn {
         };
         let authorization = endpoint("authorization_endpoint")?;
         let endpoints = Endpoints { authorization, token: endpoint("token_endpoint")? };
-        *held() = Some((now, endpoints.clone()));
+        *held = Some((now, Some(endpoints.clone())));
         Ok(endpoints)
     }
 

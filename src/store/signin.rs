@@ -755,6 +755,20 @@ impl Tx {
         Ok(())
     }
 
+    /// Ends the sessions of a person that only read.
+    pub async fn end_reading_sessions_of(&mut self, person: PersonId) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- sessions: end a person's that read
+                delete from sessions where person_id = $1 and reads_only = 1",
+            )
+            .bind(person.as_bytes().to_vec())
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
     /// Deletes sessions that are over. Nothing depends on it; it keeps the table small.
     pub async fn sweep_sessions(
         &mut self,

@@ -119,6 +119,8 @@ async fn a_key_that_nobody_vouched_for_reads_and_ends_with_an_objection() {
         let id = waiting(&store).await.id;
         decide(&desk, &mut mara, id, Verdict::Reject).await.unwrap();
         assert_eq!(row(&store, id).await, ProposalRow::Rejected);
+        assert!(!thief.read_csrf().await, "nor does it read on");
+        thief.csrf = None;
         thief.sign_in().await.problem(401, "not-authenticated");
         assert_eq!(keys(&store, jun.id()).await, before.0);
     })

@@ -349,6 +349,9 @@ async fn endpoints_elsewhere_are_not_gone_to_and_without_configuration_there_is_
             let mut browser = place.site.browser(9);
             let answer = browser.get("/login/sso", "application/json").await;
             assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{answer:?}");
+            let asked = place.issuer.discovery_count();
+            browser.get("/login/sso", "application/json").await;
+            assert_eq!(place.issuer.discovery_count(), asked, "not asked again at once (O5)");
         }
         assert_eq!(count(place.store(), "ceremonies").await, 0);
     })

@@ -305,10 +305,12 @@ async fn end(
     let roster = governed.roster().map_err(unsound)?;
     let changes = governed.proposal(id).map(|open| open.proposal.changes.as_slice());
     for change in changes.unwrap_or_default() {
-        if let Change::AddKey { key, .. } = change
+        if let Change::AddKey { person, key } = change
             && roster.key(&key.credential_id).is_none()
         {
             tx.revoke_credential(&key.credential_id, now).await?;
+            // Nobody vouched for whoever opened them with it.
+            tx.end_reading_sessions_of(*person).await?;
         }
     }
     tx.end_proposal(id, row, now).await?;

@@ -130,5 +130,6 @@ async fn a_recovery_is_seen_on_every_page_and_ended_by_one_objection() {
     ines.go(origin).await;
     assert!(!ines.text().await.contains("recovery key"));
     anew.go(&format!("{origin}/releases")).await;
+    assert!(anew.url().await.contains("/login"), "nor does it read on");
     assert!(anew.sign_in(origin).await.is_err(), "the key that waited is gone");
 }
