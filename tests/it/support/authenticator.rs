@@ -11,7 +11,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use p256::pkcs8::DecodePrivateKey as _;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
-    PKCS_ECDSA_P256_SHA256,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use serde_json::{Value, json};
 use sha2::Digest as _;
@@ -86,6 +86,7 @@ impl Maker {
         let p256 = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
         let mut root = CertificateParams::default();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        root.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         root.distinguished_name.push(DnType::CommonName, "Maker Root");
         let (root_key, batch_key) = (p256(), p256());
         let root_der = root.self_signed(&root_key).expect("a root").der().to_vec();
