@@ -14,9 +14,10 @@ use countersign::store::Store;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::governance::carry;
+use crate::governance::{carry, decide};
 use crate::support::database::on_both;
 use crate::support::desk::{Desk, Person, nothing_sent, refused};
+use crate::support::governing::DELAY;
 use crate::support::world::{npm_document_of, run};
 
 const HALF_AN_HOUR: SignedDuration = SignedDuration::from_mins(30);

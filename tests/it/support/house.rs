@@ -229,13 +229,7 @@ async fn pypi_token(world: &World, ci: &mut Browser) -> String {
 async fn propose(world: &World) -> ProposalId {
     let by = Actor::Person(world.person("Ines Duarte").await);
     let policy = world.store().snapshot().await.unwrap().policies().await.unwrap().remove(0);
-    let draft = PolicyDraft {
-        name: "Two of us".to_owned(),
-        required: policy.required(),
-        members: policy.members().clone(),
-        expiry: policy.expiry(),
-        triggering_actor_counts: policy.triggering_actor_counts(),
-    };
+    let draft = PolicyDraft { name: "Two of us".to_owned(), ..policy.draft() };
     let saved = revise_policy(world.store(), by, policy.id(), draft, world.now()).await.unwrap();
     saved.proposal.expect("a proposal")
 }
