@@ -15,8 +15,8 @@ import sys
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from governance import Governed
-from rules import (SIGNERS, able, canonical, digest, expect, filled, find_key, is_hardware, met, named, reference,
-                   sha256, signed, strict, when)
+from rules import (SIGNERS, able, canonical, digest, expect, filled, find_key, is_hardware, met, named, places,
+                   reference, sha256, signed, strict, when)
 
 FORMAT = "countersign/evidence/v1"
 ENDED = {"release_rejected": "rejected", "release_expired": "expired", "release_superseded": "superseded"}
@@ -128,7 +128,7 @@ class Replay:
         starter = self.starter()
         expect(not self.hold, "the release is on hold")
         rules = (self.sealed["rule"], self.policy(manifest))  # Both must hold.
-        alone = max(rule["required"] + rule["more_on_findings"] for rule in rules) == 1
+        alone = all(sum(asked for asked, _ in places(rule, bool(manifest["findings"]))) == 1 for rule in rules)
         expect(governed.founded or alone, "the installation was not founded")
         votes = [(vote[0], vote[1], strict(vote[0]["statement"])) for vote in self.decisions if self.counts(*vote)]
         for policy in rules:

@@ -233,8 +233,10 @@ impl Standing {
     /// Two or more approvals mean nothing while one owner alone says whose they are, so that nothing
     /// of the kind is sent before the founding (Q21). One approval says no more than that.
     pub fn needs_founding(&self) -> bool {
-        let policies = [&self.policy, &self.sealed_policy];
-        self.founding.is_none() && policies.iter().any(|policy| policy.required_with(true) > 1)
+        let found = self.has_findings();
+        let (now, then) = (&self.policy, &self.sealed_policy);
+        let required = now.required_with(found).max(then.required_with(found));
+        self.founding.is_none() && required > 1
     }
 }
 

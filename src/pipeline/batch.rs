@@ -46,8 +46,8 @@ pub enum Alone {
     /// Something about it has to be looked at by itself.
     #[error("it has something to look at that is approved alone")]
     Grave,
-    /// Its policy wants each approver to declare something about this one.
-    #[error("its policy asks you to declare that you wrote none of it")]
+    /// What its policy asks of a signer is said about one release at a time.
+    #[error("its policy asks for more than a note")]
     Declares,
     /// The batch is full.
     #[error("at most {RELEASES_MAX} releases are approved at once")]
@@ -101,16 +101,16 @@ fn stands_alone(view: &ReleaseView) -> Option<Alone> {
         Some(Err(why)) => Some(Alone::Cannot(why.clone())),
         None => Some(Alone::Cannot(CannotDecide::State(view.record.state))),
         Some(Ok(_)) if view.hold().is_some() => Some(Alone::Held),
-        Some(Ok(_)) if declares(view) => Some(Alone::Declares),
         Some(Ok(_)) if view.findings.iter().any(Finding::is_grave) => Some(Alone::Grave),
+        Some(Ok(statement)) if asks_for_terms(view, statement.person) => Some(Alone::Declares),
         Some(Ok(_)) => None,
     }
 }
 
-fn declares(view: &ReleaseView) -> bool {
-    view.standing.as_ref().is_some_and(|standing| {
-        !standing.policy.authors_count() || !standing.sealed_policy.authors_count()
-    })
+/// Whether an approval with nothing but a note would not count.
+fn asks_for_terms(view: &ReleaseView, person: PersonId) -> bool {
+    let policies = view.standing.iter().flat_map(|it| [&it.policy, &it.sealed_policy]);
+    policies.into_iter().any(|it| !it.authors_count() || !it.members().contains(&person))
 }
 
 fn node(view: &ReleaseView) -> Result<Node> {
@@ -264,9 +264,8 @@ async fn statements(
         if standing.hold.is_some() {
             return refuse(Kind::Conflict, HELD_MEANWHILE);
         }
-        let terms = Terms::from(batch.reason.clone());
-        check_terms(&standing, signer.person, (Verdict::Approve, &terms), now)?;
-        statements.push(standing.statement(signer.person, Verdict::Approve, terms));
+        let reason = batch.reason.clone();
+        statements.push(standing.statement(signer.person, Verdict::Approve, reason));
     }
     Ok(statements)
 }
