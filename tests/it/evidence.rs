@@ -6,21 +6,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::domain::attestation::{self, PREDICATE_TYPE};
 use countersign::domain::digest::Sha256;
-use countersign::domain::event::LogEntry;
+use countersign::domain::event::{Actor, LogEntry};
 use countersign::domain::evidence::{Bundle, ProvenEntry, Unproven, verify};
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::log::checkpoint::Checkpoint;
 use countersign::domain::log::note::{Note, Signer, Signs, VerifierKey};
 use countersign::domain::log::tree::{Node, Span, TreeHead, inclusion_proof, leaf_hash, node_hash};
+use countersign::domain::policy::{EXPIRY_MAX, PolicyDraft};
+use countersign::domain::proposal::{Change, Scope};
+use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::pipeline::evidence::Names;
-use countersign::pipeline::{self, Kind, Result};
+use countersign::pipeline::governance::{self, Draft, Wanted};
+use countersign::pipeline::{self, Kind, Result, setup};
 use countersign::store::Store;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 
+use crate::governance::carry;
 use crate::support::database::on_both;
-use crate::support::desk::refused;
+use crate::support::desk::{Desk, refused};
 use crate::support::gateway::command;
 use crate::support::world::{World, npm_document, run, sdist, wheel};
 
@@ -395,4 +400,91 @@ async fn the_command_verifies_with_a_pinned_key_and_a_digest() {
         assert_eq!(code, expected, "{arguments:?}: {out}{log}");
         assert_eq!(code == Some(0), out.contains("were approved"), "{out}");
     }
+}
+
+/// What a founded installation released, after its people had changed a rule, frozen everything and
+/// gone on.
+async fn governed(store: Store) -> Published {
+    let (desk, mut people) = Desk::founded(store.clone()).await;
+    let owner = people[0].id();
+    let (id, now) = (desk.policy().await, desk.world.now());
+    let longer = PolicyDraft { expiry: EXPIRY_MAX, ..desk.draft(2) };
+    let by = Actor::Person(owner);
+    let saved = setup::revise_policy(&store, by, id, longer, now).await.unwrap();
+    assert!(carry(&desk, &mut people, saved.proposal.unwrap()).await, "the loosening");
+    let scope = Scope::Everything;
+    for change in [Change::Freeze { scope }, Change::Unfreeze { scope }] {
+        let draft = Draft::of(vec![Wanted::plain(change)]);
+        let proposed = governance::propose(&store, owner, draft, desk.world.now()).await.unwrap();
+        assert!(carry(&desk, &mut people, proposed).await);
+    }
+    let release = desk.stage("2.0.0").await;
+    for person in &mut people[..2] {
+        desk.decide(person, release, Verdict::Approve).await.unwrap();
+    }
+    desk.world.forward_to_the_end(release).await;
+    let bytes = evidence(&desk.world, release, Names::Withheld).await.unwrap();
+    Published { world: desk.world, release, bytes }
+}
+
+/// Edits of what a quorum, a delay or the founders signed.
+const GOVERNED_EDITS: [(&str, &str, &str); 6] = [
+    ("proposal_decided", "\"verdict\":\"approve\"", "\"verdict\":\"reject\""),
+    ("proposal_decided", "\"authenticatorData\":\"S", "\"authenticatorData\":\"T"),
+    ("proposed", "\"expiry_secs\":1209600", "\"expiry_secs\":1209599"),
+    ("proposed", "\"change\":\"unfreeze\"", "\"change\":\"freeze\""),
+    ("founding_proposed", "\"delay_secs\":86400", "\"delay_secs\":86401"),
+    ("founding_signed", "\"authenticatorData\":\"S", "\"authenticatorData\":\"T"),
+];
+
+impl Published {
+    /// In a log with a key of its own: each entry about governance left out, each that takes effect
+    /// dated back to the entry before it, and every edit.
+    fn governed_forgeries(&self) -> Vec<(Vec<u8>, VerifierKey)> {
+        let bundle: Bundle = serde_json::from_slice(&self.bytes).unwrap();
+        let kind = |entry: &ProvenEntry| {
+            LogEntry::from_bytes(entry.body.as_bytes()).unwrap().event.kind().to_owned()
+        };
+        let kinds: Vec<String> = bundle.entries.iter().map(kind).collect();
+        let of_governance =
+            |kind: &&String| kind.starts_with("founding_") || kind.starts_with("propos");
+        let mut forgeries = Vec::new();
+        for (index, _) in kinds.iter().enumerate().filter(|(_, kind)| of_governance(kind)) {
+            forgeries.push(self.made_up(|b| drop(b.entries.remove(index))));
+        }
+        for (index, _) in kinds.iter().enumerate().filter(|(_, kind)| *kind == "proposal_enacted") {
+            forgeries.push(self.made_up(|b| {
+                let at = |entry: &ProvenEntry| {
+                    LogEntry::from_bytes(entry.body.as_bytes()).unwrap().at.to_string()
+                };
+                let (then, now) = (at(&b.entries[index - 1]), at(&b.entries[index]));
+                b.entries[index].body = b.entries[index].body.replace(&now, &then);
+            }));
+        }
+        forgeries.extend(GOVERNED_EDITS.map(|change| self.made_up(|b| edit(b, change))));
+        forgeries
+    }
+}
+
+/// Rules K7, A7, A17: both programs replay the founding and every proposal.
+#[tokio::test]
+async fn both_verifiers_judge_how_a_founded_installation_changed_its_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = crate::support::database::sqlite(folder.path()).await;
+    let published = governed(store).await;
+    let own = (published.bytes.clone(), published.key().clone());
+    let mut bundles = vec![own, published.made_up(|_| ())];
+    bundles.extend(published.governed_forgeries());
+    let mut refused = 0;
+    for (number, (bytes, key)) in bundles.iter().enumerate() {
+        let path = folder.path().join("evidence.json");
+        std::fs::write(&path, bytes).unwrap();
+        let output = python_verifier(&path, key).await;
+        let ours = verify(bytes, key);
+        assert_eq!(output.status.success(), ours.is_ok(), "{number}: {output:?}, {ours:?}");
+        assert!(number > 1 || ours.is_ok(), "{number}: {ours:?}");
+        refused += usize::from(ours.is_err());
+    }
+    // The freeze takes one signature, so its date says nothing; everything else is needed.
+    assert_eq!(refused, bundles.len() - 3, "of {}", bundles.len());
 }
