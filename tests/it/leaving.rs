@@ -55,9 +55,9 @@ async fn a_leaver_is_out_at_once_and_red_until_every_right_is_confirmed() {
         let both = [("right", first.as_str()), ("right", &foreign)];
         world.ines.post_form(&path, &both).await.problem(404, "not-found");
         let open = || async { leaving::unfinished(&store).await.unwrap() };
-        assert_eq!(open().await[0].unconfirmed as usize, list.rights.len(), "nothing was kept");
+        assert_eq!(open().await[0].unconfirmed, list.rights.len() as u64, "nothing was kept");
         world.ines.post_form(&path, &both[..1]).await.ok();
-        assert_eq!(open().await[0].unconfirmed as usize, list.rights.len() - 1);
+        assert_eq!(open().await[0].unconfirmed, list.rights.len() as u64 - 1);
         let text = world.ines.get(&path, "text/html").await.ok().text;
         assert!(text.contains("Ines Duarte saw that it is gone"));
         let rest: Vec<_> = list.rights.iter().map(|right| right.id.to_string()).collect();
