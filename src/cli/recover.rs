@@ -4,6 +4,7 @@
 //! configuration; the recovery secret comes from a file or from standard input, never from the
 //! command line, where other users of the machine could read it.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Read as _, Write};
 use std::path::PathBuf;
 use std::process::{Command as Process, Stdio};
@@ -132,9 +133,10 @@ fn list(found: &[Recoverable]) -> String {
             Some(until) => format!("signed, takes effect at {until}"),
             None => format!("waits until {}", recoverable.expires_at),
         };
-        text += &format!("{} {state}\n", recoverable.id);
+        // Writing to memory does not fail.
+        let _ = writeln!(text, "{} {state}", recoverable.id);
         for (name, fingerprint) in &recoverable.adds {
-            text += &format!("  a key for {name}: {}\n", check_words(fingerprint).join(" "));
+            let _ = writeln!(text, "  a key for {name}: {}", check_words(fingerprint).join(" "));
         }
     }
     text

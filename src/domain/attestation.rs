@@ -98,8 +98,8 @@ pub fn in_toto(proven: &Proven, signer: &Signer) -> Vec<u8> {
     let payload = super::canonical(&statement(proven, key.name()));
     // The type comes first, so this is never a checkpoint or a bundle of the same key.
     let text = String::from_utf8_lossy(&payload);
-    let signed = format!("DSSEv1 {} {PAYLOAD_TYPE} {} {text}", PAYLOAD_TYPE.len(), payload.len());
-    let signature = signer.sign(&signed, 0);
+    let to_sign = format!("DSSEv1 {} {PAYLOAD_TYPE} {} {text}", PAYLOAD_TYPE.len(), payload.len());
+    let signature = signer.sign(&to_sign, 0);
     let envelope = Envelope {
         payload: STANDARD.encode(&payload),
         payload_type: PAYLOAD_TYPE,

@@ -368,14 +368,14 @@ pub fn replay_under(
     let judged =
         replay.decisions.iter().map(|cast| cast.judge(&replay.governed, sealed, &cast.roster));
     let votes: Vec<Vote> = judged.flatten().collect();
-    let voters: BTreeSet<_> = votes.iter().map(|vote| vote.person).collect();
-    let mut may_count = voters.clone();
+    let people: BTreeSet<_> = votes.iter().map(|vote| vote.person).collect();
+    let mut may_count = people.clone();
     let started_by = replay.governed.roster()?.whose(&sealed.started_by);
     if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts()) {
         may_count.remove(&person);
     }
     let findings = !sealed.manifest.manifest().findings.is_empty();
-    let among = Electorate { may_count: &may_count, may_object: &voters, findings };
+    let among = Electorate { may_count: &may_count, may_object: &people, findings };
     Ok(tally(policy, among, &votes))
 }
 

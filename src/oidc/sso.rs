@@ -241,8 +241,8 @@ impl SingleSignOn {
         if !(1..=SUBJECT_MAX_BYTES).contains(&subject.len()) || subject.contains(char::is_control) {
             return Err(SsoError::Claim("1 to 255 printable bytes as `sub`"));
         }
-        let (issuer, subject) = (issuer.url().to_owned(), subject.to_owned());
-        Ok(Account { issuer, subject, claims })
+        let subject = subject.to_owned();
+        Ok(Account { issuer: issuer.url().to_owned(), subject, claims })
     }
 
     async fn endpoints(&self, now: Timestamp) -> Result<Endpoints, SsoError> {

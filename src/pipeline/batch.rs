@@ -232,12 +232,12 @@ async fn approve(
         );
     }
     let purpose = (Purpose::ApproveBatch, Verdict::Approve);
-    let (signed, key) = signature::finish(tx, passkeys, answer, purpose, now).await?;
+    let (decision, key) = signature::finish(tx, passkeys, answer, purpose, now).await?;
     let mut decided = Vec::new();
     for (place, statement) in statements.iter().enumerate() {
         // Due one after the other, so that what others need is sent before them.
         let due = now + SignedDuration::from_millis(i64::try_from(place).unwrap_or(i64::MAX));
-        decided.push(record(tx, statement, (&signed, key), (now, due)).await?);
+        decided.push(record(tx, statement, (&decision, key), (now, due)).await?);
     }
     Ok(decided)
 }

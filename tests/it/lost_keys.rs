@@ -321,7 +321,7 @@ async fn the_only_owner_is_recovered_by_a_proposal_of_their_own() {
         assert_eq!(enact_due(&store, desk.world.now()).await.unwrap(), 0, "the delay first");
         desk.world.pass(DELAY);
         assert_eq!(enact_due(&store, desk.world.now()).await.unwrap(), 1);
-        assert_eq!(keys(&store, ines.id()).await, [browser.authenticator.id.clone()]);
+        assert_eq!(keys(&store, ines.id()).await, vec![browser.authenticator.id.clone()]);
     })
     .await;
 }

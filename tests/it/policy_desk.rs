@@ -22,16 +22,21 @@ use crate::support::world::{npm_document_of, run};
 
 const HALF_AN_HOUR: SignedDuration = SignedDuration::from_mins(30);
 
-/// A desk with a release under a policy of two, changed.
+/// A founded desk with a release under a policy of two, changed.
 async fn under(
     store: Store,
     change: impl FnOnce(&mut PolicyDraft, &[Person; 3]),
 ) -> (Desk, [Person; 3]) {
-    let (mut desk, people) = Desk::open(store).await;
+    let (mut desk, mut people) = Desk::open(store).await;
     let mut draft = desk.draft(2);
     change(&mut draft, &people);
-    let (id, now) = (desk.policy().await, desk.world.now());
+    let (id, required, now) = (desk.policy().await, draft.required, desk.world.now());
     setup::revise_policy(desk.store(), Actor::Host, id, draft, now).await.unwrap();
+    let [ines, mara, jun] = &mut people;
+    match required {
+        2 => desk.found([ines, mara]).await,
+        _ => desk.found([ines, mara, jun]).await,
+    };
     desk.release = desk.stage("1.1.0").await;
     (desk, people)
 }

@@ -38,6 +38,7 @@ fn pending(missing: u32) -> Result<BTreeSet<PersonId>, NotAuthorised> {
     Err(NotAuthorised::Pending { missing })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside the refusals")]
 fn by<const N: usize>(people: [PersonId; N]) -> Result<BTreeSet<PersonId>, NotAuthorised> {
     Ok(BTreeSet::from(people))
 }

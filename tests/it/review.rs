@@ -286,7 +286,7 @@ fn fixture(file: &str) -> Survey {
     let path = tools.join("fixtures").join(file);
     let bytes = std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; scripts/tools.sh fetches it", path.display()));
-    if file.ends_with(".tgz") {
+    if Path::new(file).extension().is_some_and(|extension| extension == "tgz") {
         return npm_survey(&bytes);
     }
     let spelled = if file.starts_with("Flask") { file.to_lowercase() } else { file.to_owned() };

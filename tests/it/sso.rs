@@ -143,11 +143,11 @@ async fn a_linked_account_signs_its_owner_in_for_reading() {
         let ours = format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{SECRET}")));
         assert_eq!(sent.authorization, Some(ours));
 
-        let set: Vec<_> = back.headers.get_all(SET_COOKIE).iter().collect();
-        let session = set
+        let cookies: Vec<_> = back.headers.get_all(SET_COOKIE).iter().collect();
+        let session = cookies
             .iter()
-            .map(|set| set.to_str().unwrap())
-            .find(|set| set.starts_with("countersign=") && set.contains("SameSite=Strict"));
+            .map(|cookie| cookie.to_str().unwrap())
+            .find(|it| it.starts_with("countersign=") && it.contains("SameSite=Strict"));
         let mut reading = away.browser.elsewhere();
         reading.cookie = session.unwrap().split(';').next().map(str::to_owned);
         assert!(reading.read_csrf().await);

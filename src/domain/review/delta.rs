@@ -59,7 +59,6 @@ impl<'a> Comparison<'a> {
         let (mut changes, mut i, mut j) = (Vec::new(), 0, 0);
         loop {
             match (before.get(i), after.get(j)) {
-                (None, None) => return changes,
                 (Some(old), Some(new)) if old.place == new.place => {
                     if old.sha256 != new.sha256 {
                         changes.push(FileChange::Changed(old, new));
@@ -74,8 +73,8 @@ impl<'a> Comparison<'a> {
                     changes.push(FileChange::Added(new));
                     j += 1;
                 }
-                // The arm before has a file to remove whenever there is no new one.
-                (Some(_), None) => return changes,
+                // What is left of the baseline alone was removed above.
+                (_, None) => return changes,
             }
         }
     }

@@ -3,6 +3,7 @@
 //! These are no proofs: a pattern says that something is named, and the comparison with the baseline
 //! says whether that is new. Lines are cut before they are searched, so time is linear in the size.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -33,14 +34,12 @@ pub(super) enum Language {
 impl Language {
     pub(super) fn of(path: &str) -> Self {
         let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
-        if name == "binding.gyp" || name.ends_with(".gypi") {
-            return Self::Gyp;
-        }
         match name.rsplit_once('.').map(|(_, extension)| extension) {
             Some("js" | "mjs" | "cjs" | "jsx" | "ts" | "mts" | "cts" | "tsx") => Self::JavaScript,
             Some("py" | "pyi" | "pyw") => Self::Python,
             Some("sh" | "bash" | "zsh" | "ps1" | "bat" | "cmd") => Self::Shell,
             Some("pth") => Self::PathConfiguration,
+            Some("gyp" | "gypi") => Self::Gyp,
             _ => Self::Other,
         }
     }
@@ -392,7 +391,8 @@ fn shown(line: &str, hidden: fn(char) -> bool) -> String {
     let mut out = String::new();
     for c in line.chars().skip_while(|c| !hidden(*c)).take(EXCERPT_MAX) {
         if hidden(c) {
-            out.push_str(&format!("⟦U+{:04X}⟧", u32::from(c)));
+            // Writing to memory does not fail.
+            let _ = write!(out, "⟦U+{:04X}⟧", u32::from(c));
         } else {
             out.push(c);
         }

@@ -62,8 +62,12 @@ pub(super) fn format(head: &[u8], path: &str) -> Option<Format> {
         return (!text).then_some(*format);
     }
     // The magic number of compiled Python ends in CR LF; the two bytes before change every version.
-    let bytecode = head.get(2..4) == Some(b"\r\n") && path.ends_with(".pyc");
+    let bytecode = head.get(2..4) == Some(b"\r\n") && is_compiled(path);
     bytecode.then_some(Format::PythonBytecode)
+}
+
+fn is_compiled(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("pyc"))
 }
 
 #[cfg(test)]

@@ -110,9 +110,7 @@ fn names(bytes: &[u8]) -> Vec<(String, String)> {
     let Ok(parsed) = entry_points::parse(bytes) else { return Vec::new() };
     let mut names: Vec<(String, String)> = parsed
         .into_iter()
-        .flat_map(|(group, entries)| {
-            entries.into_iter().map(move |(name, _)| (group.clone(), name))
-        })
+        .flat_map(|(group, entries)| entries.into_keys().map(move |name| (group.clone(), name)))
         .collect();
     names.sort();
     names
@@ -264,9 +262,9 @@ impl Pass {
 
 /// Wheels put name and version in two directory names.
 fn place(path: &str) -> String {
-    match path.split_once('/') {
-        Some((top, rest)) if top.ends_with(".dist-info") => format!("*.dist-info/{rest}"),
-        Some((top, rest)) if top.ends_with(".data") => format!("*.data/{rest}"),
-        _ => path.to_owned(),
-    }
+    let versioned = path.split_once('/').and_then(|(top, rest)| {
+        let kind = top.rsplit_once('.')?.1;
+        matches!(kind, "dist-info" | "data").then(|| format!("*.{kind}/{rest}"))
+    });
+    versioned.unwrap_or_else(|| path.to_owned())
 }

@@ -226,7 +226,7 @@ async fn policy_overview(tx: &mut Tx, policy: Policy, now: Timestamp) -> Result<
     let mut packages = tx.packages().await?;
     packages.retain(|package| package.policy == policy.id());
     let [today, findings] = [false, true].map(|found| simulate(&policy, &approvers, found));
-    Ok(PolicyOverview { today, findings, policy, members, packages })
+    Ok(PolicyOverview { policy, members, packages, today, findings })
 }
 
 fn found<T>(value: Option<T>, what: &str) -> Result<T> {

@@ -90,7 +90,12 @@ impl History {
     /// A founder signs.
     pub(crate) fn sign_founding(&mut self, person: PersonId) {
         let statement = FoundingStatement::new(person, self.founding()).to_bytes();
-        let decision = self.sign_bytes((person, Verdict::Approve), Purpose::Governance, statement);
+        // The governing policy may ask for a key that a maker vouches for.
+        let keys = &self.roster.person(person).expect("a founder").keys;
+        let best = keys.iter().find(|key| key.authenticator.attested).or(keys.first());
+        let key = best.expect("a key").credential_id.clone();
+        let who = (person, Verdict::Approve);
+        let decision = self.sign_with(&key, who, Purpose::Governance, statement);
         self.tell(Event::FoundingSigned { decision });
     }
 }

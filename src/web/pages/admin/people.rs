@@ -71,13 +71,13 @@ async fn list(visit: Visit) -> Answer {
         leavers: leaving::unfinished(&visit.app.store)
             .await?
             .into_iter()
-            .map(|leaver| leaver_row(leaver, visit.now))
+            .map(|leaver| leaver_row(&leaver, visit.now))
             .collect(),
     };
     show(StatusCode::OK, &page)
 }
 
-fn leaver_row(leaver: Leaver, now: Timestamp) -> views::LeaverRow {
+fn leaver_row(leaver: &Leaver, now: Timestamp) -> views::LeaverRow {
     let open = format!("{} to check", count(leaver.unconfirmed, "right"));
     views::LeaverRow {
         face: Face::of(&leaver.name),

@@ -162,11 +162,11 @@ async fn form(
         action: before
             .map_or_else(|| "/policies/new".to_owned(), |it| format!("/policies/{}/edit", it.id())),
         name: fields.field("name", &start.name),
-        required: number_field(fields, "required", start.required),
+        required: number_field(fields, "required", start.required.into()),
         people: members(&roster, fields, "people", Some(&start.members)),
         people_error: about_people.unwrap_or_default().to_owned(),
         groups: groups(&roster, fields, &start.groups),
-        hardware: number_field(fields, "hardware", hardware.map_or(0, |it| it.required)),
+        hardware: number_field(fields, "hardware", hardware.map_or(0, |it| it.required.into())),
         models: models_field(fields, hardware),
         expires_hours: number_field(fields, "expires_hours", start.expiry.as_hours()),
         cooling_off: number_field(fields, "cooling_off", start.cooling_off.as_mins()),
@@ -177,8 +177,8 @@ async fn form(
         ),
         no_authors: fields.chose("no_authors", "true", !start.authors_count),
         note_on_findings: fields.chose("note_on_findings", "true", start.note_on_findings),
-        more_on_findings: number_field(fields, "more_on_findings", start.more_on_findings),
-        embargo: number_field(fields, "embargo", embargo.map_or(0, |it| it.required)),
+        more_on_findings: number_field(fields, "more_on_findings", start.more_on_findings.into()),
+        embargo: number_field(fields, "embargo", embargo.map_or(0, |it| it.required.into())),
         embargo_people: members(&roster, fields, "embargo_people", embargo.map(|it| &it.people)),
         skips_cooling_off: fields.chose(
             "skips_cooling_off",
@@ -198,7 +198,7 @@ async fn form(
     show(status, &page)
 }
 
-fn number_field(fields: &Fields, name: &str, suggestion: impl ToString) -> Field {
+fn number_field(fields: &Fields, name: &str, suggestion: i64) -> Field {
     fields.field(name, &suggestion.to_string())
 }
 

@@ -303,13 +303,14 @@ fn time_chosen(text: &str) -> Result<Option<Timestamp>, Error> {
         return Ok(None);
     }
     let time = text.parse::<DateTime>().ok().and_then(|time| Offset::UTC.to_timestamp(time).ok());
-    match time {
-        Some(time) => Ok(Some(time)),
-        None => {
-            let received = excerpt(text);
-            refuse(Kind::BadInput, format!("expected a date and a time, received `{received}`"))
-        }
+    if time.is_none() {
+        let received = excerpt(text);
+        return refuse(
+            Kind::BadInput,
+            format!("expected a date and a time, received `{received}`"),
+        );
     }
+    Ok(time)
 }
 
 async fn begin(

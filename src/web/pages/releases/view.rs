@@ -602,8 +602,8 @@ fn signing(
     let Some(standing) = &release.standing else { return signing };
     let policies = [&standing.policy, &standing.sealed_policy];
     if standing.has_findings() && policies.iter().any(|policy| policy.note_on_findings()) {
-        signing.note_because =
-            "Required, because something was found: say why it is fine.".to_owned();
+        "Required, because something was found: say why it is fine."
+            .clone_into(&mut signing.note_because);
     }
     signing.asks_authors = policies.iter().any(|policy| !policy.authors_count());
     let under_rule =
