@@ -64,7 +64,8 @@ async fn what_an_owner_changes_the_others_sign_or_object_to() {
     let everybody =
         "document.querySelectorAll('input[name=people]').forEach(box => { box.checked = true })";
     ines.evaluate(everybody).await;
-    assert_eq!(ines.press("main form[method=post]").await, Ok(()));
+    // The button after "Check".
+    assert_eq!(ines.press("main form .actions button +").await, Ok(()));
     let policy = ines.url().await;
     assert!(policy.contains("/proposals/"), "{policy}");
     says(&ines, &format!("{origin}/policies"), "Two people").await;

@@ -216,6 +216,7 @@ async fn one_touch_each_approves_both_releases_of_a_run() {
     let (world, _dir) = world().await;
     let (ines, _) = enrolled(&world, INES).await;
     let (mara, _) = enrolled(&world, MARA).await;
+    world.found(&ines, &mara).await;
     let (python, npm) = (world.submit_python().await, world.submit_npm().await);
     ines.review(&python.link).await;
 
