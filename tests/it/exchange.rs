@@ -546,13 +546,15 @@ async fn one_issuers_name_cannot_be_tried_without_end() {
         let world = World::start(store).await;
         let payload = json!({ "iss": world.issuer.url }).to_string();
         let token = format!("x.{}.x", URL_SAFE_NO_PAD.encode(payload));
+        // Signed before, since the limit gives a place back while that takes.
+        let good = world.token("run");
         let mut tries = 0;
         while refused(world.authenticate(&token, Scope::Pypi).await).0 != Kind::TooMany {
             tries += 1;
             assert!(tries < 5_000, "nobody stops this");
         }
         assert!(tries >= 1_000, "the runs of a large organisation pass: {tries}");
-        let good = world.authenticate(&world.token("run"), Scope::Pypi).await;
+        let good = world.authenticate(&good, Scope::Pypi).await;
         assert_eq!(refused(good).0, Kind::TooMany);
         world.assert_nothing_opened().await;
     })
@@ -564,6 +566,8 @@ async fn one_issuers_name_cannot_be_tried_without_end() {
 async fn one_address_cannot_try_tokens_without_end() {
     on_both(async |store| {
         let world = World::start(store).await;
+        // Signed before, since the limit gives a place back while that takes.
+        let good = world.token("run");
         let mut statuses = Vec::new();
         for _ in 0..450 {
             statuses.push(send(world.address, MINT, &[], "{}").await.status);
@@ -573,7 +577,7 @@ async fn one_address_cannot_try_tokens_without_end() {
         }
         assert_eq!(statuses.last(), Some(&429));
         assert!(statuses.len() > 400, "a workspace's exchanges pass: {}", statuses.len());
-        let answer = world.mint(&world.token("run")).await;
+        let answer = world.mint(&good).await;
         assert_eq!(mint_error(&answer).0, "too-many-requests");
         world.assert_nothing_opened().await;
     })
