@@ -103,7 +103,7 @@ async fn govern(findings: &mut Findings, (ines, mara): (&Browser, &Browser), ori
     ines.go(&edit).await;
     ines.fill("#required", "1").await;
     ines.fill("#reason", "the others are at a conference").await;
-    assert_eq!(ines.press("main form[method=post]").await, Ok(()));
+    assert_eq!(ines.press("main form .actions button +").await, Ok(()));
     let proposal = ines.url().await;
     findings.look_at(mara, "proposal", &proposal, "Loosens").await;
     findings.look_at(mara, "proposal-object", &format!("{proposal}/object"), "Why").await;
