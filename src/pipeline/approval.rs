@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::domain::assertion::Purpose;
 use crate::domain::authorise::{NotAuthorised, Standing, standing};
 use crate::domain::event::{Event, LogEntry};
 use crate::domain::ids::{CeremonyId, PersonId, ReleaseId};
@@ -19,10 +18,10 @@ use crate::domain::roster::ActorIs;
 use crate::domain::statement::{REASON_MAX, Statement, Terms};
 use crate::entropy;
 use crate::passkeys::Passkeys;
-use crate::pipeline::signature::{self, Signer, Subject};
+use crate::pipeline::signature::{self, About, Signer, Subject};
 use crate::pipeline::{Error, Fault, Kind, Refusal, Result, again, refuse};
 use crate::store::releases::ReleaseRecord;
-use crate::store::signin::{Ceremony, CeremonyPurpose};
+use crate::store::signin::Ceremony;
 use crate::store::{Store, Tx};
 
 /// What somebody hears who would end a hold without having seen it.
@@ -84,11 +83,8 @@ async fn begin_once(
     may_decide(&record, &standing, signer.person, verdict, (voted, now)).map_err(forbidden)?;
     check_terms(&standing, signer.person, (verdict, terms), now)?;
     let subject = Subject {
-        ceremony: purpose(verdict),
-        purpose: signed_for(verdict),
+        about: About::Release(release, verdict),
         verdict,
-        release: Some(release),
-        proposal: None,
         statement: standing.statement(signer.person, verdict, terms.clone()).to_bytes(),
     };
     let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
@@ -115,52 +111,29 @@ pub async fn finish(
     subject: (ReleaseId, Verdict),
     now: Timestamp,
 ) -> Result<Decided> {
-    again(|| finish_once(store, passkeys, signer, (ceremony, &credential), subject, now)).await
-}
-
-async fn finish_once(
-    store: &Store,
-    passkeys: &Passkeys,
-    signer: &Signer,
-    (ceremony, credential): (CeremonyId, &serde_json::Value),
-    (release, verdict): (ReleaseId, Verdict),
-    now: Timestamp,
-) -> Result<Decided> {
-    let mut tx = store.begin().await?;
-    let Some(taken) = tx.take_ceremony(ceremony, purpose(verdict), now).await? else {
-        // One begun for another purpose is used up by the attempt all the same.
-        tx.commit().await?;
-        return refuse(Kind::Gone, "this ceremony is over or was never begun; start again");
-    };
-    let bound = taken.person == Some(signer.person)
-        && taken.session == Some(signer.session)
-        && taken.release == Some(release)
-        && taken.expires_at > now;
-    let result = if bound {
-        decide(&mut tx, passkeys, &taken, credential, verdict, now).await
-    } else {
-        refuse(Kind::Gone, "this ceremony is over or belongs to another session; start again")
-    };
-    match &result {
-        // A refusal uses the ceremony up; `decide` wrote nothing else, except that a key whose
-        // counter went backwards is suspended.
-        Ok(_) | Err(Error::Refused(_)) => tx.commit().await?,
-        Err(Error::Fault(_)) => {}
-    }
-    result
+    let about = About::Release(subject.0, subject.1);
+    again(|| async {
+        let mut tx = store.begin().await?;
+        let result = match signature::take(&mut tx, signer, (ceremony, about), now).await? {
+            Some(taken) => decide(&mut tx, passkeys, (&taken, &credential), subject, now).await,
+            None => refuse(Kind::Gone, signature::OVER),
+        };
+        signature::keep(tx, result).await
+    })
+    .await
 }
 
 /// Verifies first, writes second: nothing is written on the way to a refusal.
 async fn decide(
     tx: &mut Tx,
     passkeys: &Passkeys,
-    ceremony: &Ceremony,
-    credential: &serde_json::Value,
-    verdict: Verdict,
+    answer: (&Ceremony, &serde_json::Value),
+    (id, verdict): (ReleaseId, Verdict),
     now: Timestamp,
 ) -> Result<Decided> {
-    let (Some(person), Some(id)) = (ceremony.person, ceremony.release) else {
-        return Err(Fault::new("finishing a decision", "the ceremony has no subject").into());
+    let (ceremony, _) = answer;
+    let Some(person) = ceremony.person else {
+        return Err(Fault::new("finishing a decision", "the ceremony has no person").into());
     };
     let (record, before) = locked(tx, id, now).await?;
     let voted = tx.verdict_of(id, person).await?.is_some();
@@ -178,14 +151,8 @@ async fn decide(
             "what you would sign changed while the prompt was open; read it again",
         );
     }
-    let (decision, key) = signature::finish(
-        tx,
-        passkeys,
-        (ceremony, credential),
-        (signed_for(verdict), verdict),
-        now,
-    )
-    .await?;
+    let said = (About::Release(id, verdict), verdict);
+    let (decision, key) = signature::finish(tx, passkeys, answer, said, now).await?;
     tx.insert_decision(id, &decision, key, terms.reason.as_deref(), now).await?;
     tx.append(now, Event::Decided { release: id, decision }).await?;
     if hold.is_some() {
@@ -432,19 +399,4 @@ pub(super) fn forbidden(why: CannotDecide) -> Error {
         | CannotDecide::ActorUnknown => Kind::Forbidden,
     };
     Refusal::new(kind, why.to_string()).into()
-}
-
-const fn purpose(verdict: Verdict) -> CeremonyPurpose {
-    match verdict {
-        Verdict::Approve => CeremonyPurpose::Approve,
-        Verdict::Reject => CeremonyPurpose::Reject,
-    }
-}
-
-/// What the challenge of a decision says it is for.
-const fn signed_for(verdict: Verdict) -> Purpose {
-    match verdict {
-        Verdict::Approve => Purpose::Approve,
-        Verdict::Reject => Purpose::Reject,
-    }
 }

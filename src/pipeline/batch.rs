@@ -10,9 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::approval::{
     CannotDecide, Decided, HELD_MEANWHILE, check_terms, count, existing, forbidden, locked,
-    may_decide, remark, standing_of,
+    may_decide, remark,
 };
-use crate::domain::assertion::Purpose;
 use crate::domain::batch::{Batch, Node, RELEASES_MAX, dependency_order};
 use crate::domain::decision::Decision;
 use crate::domain::event::Event;
@@ -25,10 +24,10 @@ use crate::entropy;
 use crate::passkeys::Passkeys;
 use crate::pipeline::findings::Finding;
 use crate::pipeline::review::{self, ReleaseView};
-use crate::pipeline::signature::{self, Signer, Subject};
+use crate::pipeline::signature::{self, About, Signer, Subject};
 use crate::pipeline::{Fault, Kind, Result, again, refuse};
 use crate::store::releases::{ReleaseFilter, ReleaseRecord};
-use crate::store::signin::{Ceremony, CeremonyPurpose};
+use crate::store::signin::Ceremony;
 use crate::store::{Store, Tx};
 
 /// Most releases of one run that are read, the newest of them: two batches.
@@ -153,28 +152,17 @@ pub async fn begin(
             "the releases that wait together changed since you opened the page; read it again",
         );
     }
+    let terms = Terms::from(note);
+    let mut statements = Vec::new();
+    for standing in run.together.iter().filter_map(|view| view.standing.as_ref()) {
+        check_terms(standing, signer.person, (Verdict::Approve, &terms), now)?;
+        statements.push(standing.statement(signer.person, Verdict::Approve, terms.clone()));
+    }
+    let statement = of(&statements)?.to_bytes();
     again(|| async {
         let mut tx = store.begin().await?;
-        let mut statements = Vec::new();
-        for id in releases {
-            let record = existing(tx.release(*id).await?)?;
-            let standing = standing_of(&tx.log_for_release(*id).await?, *id, now)?;
-            let voted = tx.verdict_of(*id, signer.person).await?.is_some();
-            may_decide(&record, &standing, signer.person, Verdict::Approve, (voted, now))
-                .map_err(forbidden)?;
-            let terms = Terms::from(note.clone());
-            check_terms(&standing, signer.person, (Verdict::Approve, &terms), now)?;
-            statements.push(standing.statement(signer.person, Verdict::Approve, terms));
-        }
-        let batch = of(&statements)?;
-        let subject = Subject {
-            ceremony: CeremonyPurpose::ApproveBatch,
-            verdict: Verdict::Approve,
-            purpose: Purpose::ApproveBatch,
-            release: None,
-            proposal: None,
-            statement: batch.to_bytes(),
-        };
+        let (about, verdict) = (About::Batch, Verdict::Approve);
+        let subject = Subject { about, verdict, statement: statement.clone() };
         let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
         tx.commit().await?;
         Ok(begun)
@@ -197,13 +185,7 @@ pub async fn finish(
 ) -> Result<Vec<Decided>> {
     again(|| async {
         let mut tx = store.begin().await?;
-        let taken = tx.take_ceremony(ceremony, CeremonyPurpose::ApproveBatch, now).await?;
-        let bound = taken.filter(|taken| {
-            taken.person == Some(signer.person)
-                && taken.session == Some(signer.session)
-                && taken.expires_at > now
-        });
-        let result = match bound {
+        let result = match signature::take(&mut tx, signer, (ceremony, About::Batch), now).await? {
             Some(taken) => approve(&mut tx, passkeys, (&taken, &credential), signer, now).await,
             None => refuse(Kind::Gone, signature::OVER),
         };
@@ -231,8 +213,8 @@ async fn approve(
             "what you would sign changed while the prompt was open; read it again",
         );
     }
-    let purpose = (Purpose::ApproveBatch, Verdict::Approve);
-    let (decision, key) = signature::finish(tx, passkeys, answer, purpose, now).await?;
+    let said = (About::Batch, Verdict::Approve);
+    let (decision, key) = signature::finish(tx, passkeys, answer, said, now).await?;
     let mut decided = Vec::new();
     for (place, statement) in statements.iter().enumerate() {
         // Due one after the other, so that what others need is sent before them.

@@ -34,39 +34,64 @@ pub struct Signer {
     pub session: Sha256,
 }
 
+/// What a ceremony is about: its row is written with it, and given only to who names the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// One release, to approve or to reject it.
+    Release(ReleaseId, Verdict),
+    /// Several releases, which the statement lists.
+    Batch,
+    /// A proposal.
+    Proposal(ProposalId),
+    /// The founding.
+    Founding,
+}
+
+impl About {
+    /// What the row says the ceremony is for.
+    const fn ceremony(self) -> CeremonyPurpose {
+        match self {
+            Self::Release(_, Verdict::Approve) => CeremonyPurpose::Approve,
+            Self::Release(_, Verdict::Reject) => CeremonyPurpose::Reject,
+            Self::Batch => CeremonyPurpose::ApproveBatch,
+            Self::Proposal(_) | Self::Founding => CeremonyPurpose::Governance,
+        }
+    }
+
+    /// What the challenge says it is for.
+    const fn purpose(self) -> Purpose {
+        match self {
+            Self::Release(_, Verdict::Approve) => Purpose::Approve,
+            Self::Release(_, Verdict::Reject) => Purpose::Reject,
+            Self::Batch => Purpose::ApproveBatch,
+            Self::Proposal(_) | Self::Founding => Purpose::Governance,
+        }
+    }
+
+    const fn release(self) -> Option<ReleaseId> {
+        match self {
+            Self::Release(id, _) => Some(id),
+            Self::Batch | Self::Proposal(_) | Self::Founding => None,
+        }
+    }
+
+    const fn proposal(self) -> Option<ProposalId> {
+        match self {
+            Self::Proposal(id) => Some(id),
+            Self::Release(..) | Self::Batch | Self::Founding => None,
+        }
+    }
+}
+
 /// What is about to be signed.
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
-    /// What the row says the ceremony is for.
-    pub(super) ceremony: CeremonyPurpose,
-    /// What the challenge says it is for.
-    pub(super) purpose: Purpose,
+    /// What it is about.
+    pub(super) about: About,
     /// What the person says; keys on probation say less (W13).
     pub(super) verdict: Verdict,
-    /// The release it is about.
-    pub(super) release: Option<ReleaseId>,
-    /// The proposal it is about.
-    pub(super) proposal: Option<ProposalId>,
     /// The exact bytes.
     pub(super) statement: Vec<u8>,
-}
-
-impl Subject {
-    /// A statement about a proposal, or about the founding.
-    pub(super) const fn governance(
-        proposal: Option<ProposalId>,
-        verdict: Verdict,
-        statement: Vec<u8>,
-    ) -> Self {
-        Self {
-            ceremony: CeremonyPurpose::Governance,
-            purpose: Purpose::Governance,
-            verdict,
-            release: None,
-            proposal,
-            statement,
-        }
-    }
 }
 
 /// Begins an exchange. Returns its id and the options for the browser.
@@ -78,7 +103,7 @@ pub(super) async fn begin(
     now: Timestamp,
 ) -> Result<(CeremonyId, serde_json::Value)> {
     let statement = Sha256::of(&subject.statement);
-    let intent = Intent { purpose: subject.purpose, statement };
+    let intent = Intent { purpose: subject.about.purpose(), statement };
     let nonce = Nonce::from_bytes(entropy::bytes()?);
     let mut keys = Vec::new();
     for key in tx.passkeys_of(signer.person).await? {
@@ -91,12 +116,12 @@ pub(super) async fn begin(
         .map_err(|error| Fault::new("beginning a ceremony", error))?;
     let ceremony = Ceremony {
         id: entropy::id(now)?,
-        purpose: subject.ceremony,
+        purpose: subject.about.ceremony(),
         person: Some(signer.person),
         session: Some(signer.session),
         invitation: None,
-        release: subject.release,
-        proposal: subject.proposal,
+        release: subject.about.release(),
+        proposal: subject.about.proposal(),
         nonce: Some(nonce),
         statement: Some(subject.statement),
         state: serde_json::to_string(&state)
@@ -108,19 +133,20 @@ pub(super) async fn begin(
     Ok((ceremony.id, options))
 }
 
-/// Takes a ceremony of governance from its row: `None` when it is over, or was begun by somebody
-/// else, in another session or about something else. It is used up in any case (W3).
+/// Takes a ceremony from its row: `None` when it is over, or was begun by somebody else, in another
+/// session or about something else. It is used up in any case (W3), so the caller commits.
 pub(super) async fn take(
     tx: &mut Tx,
     signer: &Signer,
-    (ceremony, about): (CeremonyId, Option<ProposalId>),
+    (ceremony, about): (CeremonyId, About),
     now: Timestamp,
 ) -> Result<Option<Ceremony>> {
-    let taken = tx.take_ceremony(ceremony, CeremonyPurpose::Governance, now).await?;
+    let taken = tx.take_ceremony(ceremony, about.ceremony(), now).await?;
     Ok(taken.filter(|taken| {
         taken.person == Some(signer.person)
             && taken.session == Some(signer.session)
-            && taken.proposal == about
+            && taken.release == about.release()
+            && taken.proposal == about.proposal()
             && taken.expires_at > now
     }))
 }
@@ -141,14 +167,14 @@ pub(super) async fn finish(
     tx: &mut Tx,
     passkeys: &Passkeys,
     (ceremony, credential): (&Ceremony, &serde_json::Value),
-    (purpose, verdict): (Purpose, Verdict),
+    (about, verdict): (About, Verdict),
     now: Timestamp,
 ) -> Result<(Decision, PasskeyId)> {
     let statement = ceremony.statement.clone().unwrap_or_default();
     let Some(person) = ceremony.person else {
         return Err(Fault::new("finishing a signature", "the ceremony has no person").into());
     };
-    let intent = Intent { purpose, statement: Sha256::of(&statement) };
+    let intent = Intent { purpose: about.purpose(), statement: Sha256::of(&statement) };
     let said = (intent, verdict);
     let (key, accepted) = verify(tx, passkeys, ceremony, credential, said, now).await?;
     let decision = Decision {

@@ -4,7 +4,6 @@
 use jiff::Timestamp;
 
 use super::{append, governed, governed_alone, settle, unsound};
-use crate::domain::assertion::Purpose;
 use crate::domain::event::Event;
 use crate::domain::governed::{Governed, Open, ProposalStanding, ProposalState};
 use crate::domain::ids::{CeremonyId, PersonId, ProposalId};
@@ -12,7 +11,7 @@ use crate::domain::proposal::ProposalStatement;
 use crate::domain::quorum::Verdict;
 use crate::passkeys::Passkeys;
 use crate::pipeline::approval::remark;
-use crate::pipeline::signature::{self, Signer, Subject};
+use crate::pipeline::signature::{self, About, Signer, Subject};
 use crate::pipeline::{Error, Kind, Refusal, Result, again, refuse};
 use crate::store::signin::Ceremony;
 use crate::store::{Store, Tx};
@@ -82,7 +81,8 @@ pub async fn begin(
         let mut tx = store.begin().await?;
         let said = (verdict, reason.clone());
         let statement = statement(&governed(&mut tx).await?, id, signer.person, said, now)?;
-        let subject = Subject::governance(Some(id), verdict, statement.to_bytes());
+        let about = About::Proposal(id);
+        let subject = Subject { about, verdict, statement: statement.to_bytes() };
         let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
         tx.commit().await?;
         Ok(begun)
@@ -118,7 +118,8 @@ pub async fn finish(
 ) -> Result<bool> {
     again(|| async {
         let mut tx = store.begin().await?;
-        let decided = match signature::take(&mut tx, signer, (ceremony, Some(id)), now).await? {
+        let about = About::Proposal(id);
+        let decided = match signature::take(&mut tx, signer, (ceremony, about), now).await? {
             Some(taken) => decide(&mut tx, passkeys, (&taken, &credential), id, now).await,
             None => refuse(Kind::Gone, signature::OVER),
         };
@@ -150,9 +151,8 @@ async fn decide(
             "what you would sign changed while the prompt was open; read it again",
         );
     }
-    let purpose = (Purpose::Governance, verdict);
-    let (decision, _) =
-        signature::finish(tx, passkeys, (ceremony, credential), purpose, now).await?;
+    let said = (About::Proposal(id), verdict);
+    let (decision, _) = signature::finish(tx, passkeys, (ceremony, credential), said, now).await?;
     append(tx, now, Event::ProposalDecided { proposal: id, decision }).await?;
     Ok(())
 }

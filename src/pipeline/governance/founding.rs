@@ -9,7 +9,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::{append, governed, governed_alone, unsound};
-use crate::domain::assertion::Purpose;
 use crate::domain::digest::Sha256;
 use crate::domain::event::Event;
 use crate::domain::founding::{DELAY_MAX, DELAY_MIN, FoundingStatement};
@@ -20,7 +19,7 @@ use crate::domain::recovery::{RecoveryKey, RecoverySignature, message};
 use crate::domain::roster::Role;
 use crate::entropy;
 use crate::passkeys::Passkeys;
-use crate::pipeline::signature::{self, Signer, Subject};
+use crate::pipeline::signature::{self, About, Signer, Subject};
 use crate::pipeline::{Fault, Kind, Result, again, refuse, transaction};
 use crate::store::signin::Ceremony;
 use crate::store::{Store, Tx};
@@ -165,7 +164,8 @@ pub async fn begin(
         let mut tx = store.begin().await?;
         let governed = unfounded(governed(&mut tx).await?)?;
         let statement = statement(&governed, signer.person, now)?;
-        let subject = Subject::governance(None, Verdict::Approve, statement.to_bytes());
+        let (about, verdict) = (About::Founding, Verdict::Approve);
+        let subject = Subject { about, verdict, statement: statement.to_bytes() };
         let begun = signature::begin(&mut tx, passkeys, signer, subject, now).await?;
         tx.commit().await?;
         Ok(begun)
@@ -207,7 +207,9 @@ pub async fn finish(
 ) -> Result<Option<Sha256>> {
     again(|| async {
         let mut tx = store.begin().await?;
-        let result = match signature::take(&mut tx, signer, (ceremony, None), now).await? {
+        let result = match signature::take(&mut tx, signer, (ceremony, About::Founding), now)
+            .await?
+        {
             Some(taken) => sign(&mut tx, passkeys, (&taken, &credential), signer.person, now).await,
             None => refuse(Kind::Gone, signature::OVER),
         };
@@ -236,8 +238,8 @@ async fn sign(
             "what you would sign changed while the prompt was open; read it again",
         );
     }
-    let purpose = (Purpose::Governance, Verdict::Approve);
-    let (decision, _) = signature::finish(tx, passkeys, answer, purpose, now).await?;
+    let said = (About::Founding, Verdict::Approve);
+    let (decision, _) = signature::finish(tx, passkeys, answer, said, now).await?;
     let after = append(tx, now, Event::FoundingSigned { decision }).await?;
     Ok(after.founded().map(|founded| founded.digest))
 }
