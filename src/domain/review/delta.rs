@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::domain::artifact::Facts;
+use crate::domain::review::finding::Since;
 use crate::domain::review::survey::{Survey, SurveyedFile};
 
 /// A candidate beside the version people run today.
@@ -79,6 +80,33 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// Every file that is new or has other bytes than before: what stood at its place, the file, and
+    /// how it stands against the baseline.
+    pub fn arrivals(
+        &self,
+    ) -> impl Iterator<Item = (Option<&'a SurveyedFile>, &'a SurveyedFile, Since)> {
+        let new = self.since_new();
+        self.files().into_iter().filter_map(move |change| match change {
+            FileChange::Added(file) => Some((None, file, new)),
+            FileChange::Changed(before, file) => Some((Some(before), file, Since::Changed)),
+            FileChange::Removed(_) => None,
+        })
+    }
+
+    /// What something is that the baseline does not have.
+    pub const fn since_new(&self) -> Since {
+        if self.baseline.is_some() { Since::New } else { Since::FirstRelease }
+    }
+
+    /// How a file of the candidate stands against the baseline.
+    pub fn since(&self, file: &SurveyedFile) -> Since {
+        match self.before(file) {
+            None => self.since_new(),
+            Some(before) if before.sha256 == file.sha256 => Since::Unchanged,
+            Some(_) => Since::Changed,
+        }
+    }
+
     /// What the baseline has at the place of a file.
     pub fn before(&self, file: &SurveyedFile) -> Option<&'a SurveyedFile> {
         self.baseline.and_then(|survey| survey.at(&file.place))
@@ -86,7 +114,7 @@ impl<'a> Comparison<'a> {
 
     /// Whether a file is new or has other bytes than before.
     pub fn touched(&self, file: &SurveyedFile) -> bool {
-        self.before(file).is_none_or(|before| before.sha256 != file.sha256)
+        self.since(file) != Since::Unchanged
     }
 
     /// Every member of the manifest that is not the same on both sides, sorted by key.

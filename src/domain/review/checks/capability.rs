@@ -10,54 +10,53 @@ use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{Sort, Survey};
 
-const HOSTS: usize = 4;
+pub(super) const CHECKS: &[Check] =
+    &[NETWORK, PROGRAMS, CREDENTIAL_PLACE, ENVIRONMENT, HOST, PUBLISHES, DYNAMIC_CODE];
 
-pub(super) const CHECKS: &[Check] = &[
-    Check {
-        id: "CP-01",
-        title: "It talks to the network for the first time",
-        why: "Nothing in this package did so before.",
-    },
-    Check {
-        id: "CP-02",
-        title: "It starts other programs for the first time",
-        why: "Nothing in this package did so before.",
-    },
-    Check {
-        id: "CP-03",
-        title: "It names a place where credentials are kept",
-        why: "Code that steals credentials looks there.",
-    },
-    Check {
-        id: "CP-04",
-        title: "It takes the whole environment",
-        why: "Tokens of CI and of people are in the environment.",
-    },
-    Check {
-        id: "CP-05",
-        title: "A host that no earlier version names",
-        why: "Whatever is sent goes there.",
-    },
-    Check {
-        id: "CP-06",
-        title: "It can publish packages or change repositories",
-        why: "Worms spread this way.",
-    },
-    Check {
-        id: "CP-08",
-        title: "It runs text as code for the first time",
-        why: "What it runs then is not in the package.",
-    },
-];
+const NETWORK: Check = Check {
+    id: "CP-01",
+    title: "It talks to the network for the first time",
+    why: "Nothing in this package did so before.",
+};
+const PROGRAMS: Check = Check {
+    id: "CP-02",
+    title: "It starts other programs for the first time",
+    why: "Nothing in this package did so before.",
+};
+const CREDENTIAL_PLACE: Check = Check {
+    id: "CP-03",
+    title: "It names a place where credentials are kept",
+    why: "Code that steals credentials looks there.",
+};
+const ENVIRONMENT: Check = Check {
+    id: "CP-04",
+    title: "It takes the whole environment",
+    why: "Tokens of CI and of people are in the environment.",
+};
+const HOST: Check = Check {
+    id: "CP-05",
+    title: "A host that no earlier version names",
+    why: "Whatever is sent goes there.",
+};
+const PUBLISHES: Check = Check {
+    id: "CP-06",
+    title: "It can publish packages or change repositories",
+    why: "Worms spread this way.",
+};
+const DYNAMIC_CODE: Check = Check {
+    id: "CP-08",
+    title: "It runs text as code for the first time",
+    why: "What it runs then is not in the package.",
+};
 
 /// Sorts that count once for the whole package: the sort, its check, how grave it is when new.
-const FIRST: [(Sort, usize, Severity); 6] = [
-    (Sort::Network, 0, Severity::Look),
-    (Sort::Programs, 1, Severity::Look),
-    (Sort::CredentialPlace, 2, Severity::Block),
-    (Sort::Environment, 3, Severity::Look),
-    (Sort::Publishes, 5, Severity::Block),
-    (Sort::DynamicCode, 6, Severity::Look),
+const FIRST: [(Sort, &Check, Severity); 6] = [
+    (Sort::Network, &NETWORK, Severity::Look),
+    (Sort::Programs, &PROGRAMS, Severity::Look),
+    (Sort::CredentialPlace, &CREDENTIAL_PLACE, Severity::Block),
+    (Sort::Environment, &ENVIRONMENT, Severity::Look),
+    (Sort::Publishes, &PUBLISHES, Severity::Block),
+    (Sort::DynamicCode, &DYNAMIC_CODE, Severity::Look),
 ];
 
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
@@ -71,8 +70,8 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         }
         if let Some((file, mark)) = comparison.candidate.marks(sort).next() {
             let severity = if comparison.baseline.is_none() { Severity::Look } else { severity };
-            let said = finding(&CHECKS[check], severity, comparison.since_new(), &mark.excerpt);
-            found.push(Finding { file: Some(file.path.clone()), line: Some(mark.line), ..said });
+            let said = finding(check, severity, comparison.since_new(), &mark.excerpt);
+            found.push(said.at(file, Some(mark.line)));
         }
     }
     hosts(comparison, found);
@@ -86,8 +85,8 @@ fn hosts(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let mut known = named(baseline);
     for (file, mark) in comparison.candidate.marks(Sort::Host) {
         if known.insert(mark.excerpt.clone()) {
-            let said = finding(&CHECKS[HOSTS], Severity::Look, Since::New, &mark.excerpt);
-            found.push(Finding { file: Some(file.path.clone()), line: Some(mark.line), ..said });
+            let said = finding(&HOST, Severity::Look, Since::New, &mark.excerpt);
+            found.push(said.at(file, Some(mark.line)));
         }
     }
 }

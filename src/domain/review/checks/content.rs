@@ -1,43 +1,33 @@
 //! CT and AR: what files are made of.
 
 use super::finding;
-use crate::domain::review::delta::{Comparison, FileChange};
+use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{Format, Mark, Sort, SurveyedFile};
 
-const BINARY: usize = 0;
-const DISGUISE: usize = 1;
-const SIZE: usize = 2;
-const MINIFIED: usize = 3;
+pub(super) const CHECKS: &[Check] =
+    &[BINARY, DISGUISE, SIZE, MINIFIED, OFF_SCREEN, OBFUSCATED, BIDI, INVISIBLE, SECRET];
 
-pub(super) const CHECKS: &[Check] = &[
-    Check {
-        id: "CT-01",
-        title: "A binary that was not there before",
-        why: "Nobody can read what it does, and no source in the package explains it.",
-    },
-    Check {
-        id: "CT-03",
-        title: "A file that is not what its name says",
-        why: "Programs hide where nobody looks for them.",
-    },
-    Check {
-        id: "CT-05",
-        title: "The package grew",
-        why: "Something large came in; it should be something you expect.",
-    },
-    Check {
-        id: "CT-06",
-        title: "Text that people cannot read",
-        why: "A reviewer sees one long line, whatever it does.",
-    },
-    OFF_SCREEN,
-    OBFUSCATED,
-    BIDI,
-    INVISIBLE,
-    SECRET,
-];
-
+const BINARY: Check = Check {
+    id: "CT-01",
+    title: "A binary that was not there before",
+    why: "Nobody can read what it does, and no source in the package explains it.",
+};
+const DISGUISE: Check = Check {
+    id: "CT-03",
+    title: "A file that is not what its name says",
+    why: "Programs hide where nobody looks for them.",
+};
+const SIZE: Check = Check {
+    id: "CT-05",
+    title: "The package grew",
+    why: "Something large came in; it should be something you expect.",
+};
+const MINIFIED: Check = Check {
+    id: "CT-06",
+    title: "Text that people cannot read",
+    why: "A reviewer sees one long line, whatever it does.",
+};
 const OFF_SCREEN: Check = Check {
     id: "CT-07",
     title: "Code far to the right, off the screen",
@@ -81,12 +71,7 @@ const GROWTH_MIN_BYTES: u64 = 256 * 1024;
 const GROWTH_TENTHS: u64 = 13;
 
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
-    for change in comparison.files() {
-        let (before, file, since) = match change {
-            FileChange::Added(file) => (None, file, comparison.since_new()),
-            FileChange::Changed(before, file) => (Some(before), file, Since::Changed),
-            FileChange::Removed(_) => continue,
-        };
+    for (before, file, since) in comparison.arrivals() {
         binary(before, file, since, found);
         minified(before, file, since, found);
         for (sort, check, severity) in MARKED {
@@ -94,10 +79,6 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         }
     }
     size(comparison, found);
-}
-
-fn at(file: &SurveyedFile, line: Option<u32>, finding: Finding) -> Finding {
-    Finding { file: Some(file.path.clone()), line, ..finding }
 }
 
 fn binary(
@@ -109,11 +90,11 @@ fn binary(
     let was = before.map(|before| before.format);
     if file.format.is_executable() && was != Some(file.format) {
         let evidence = format!("{}, {} bytes", file.format.words(), file.size_bytes);
-        found.push(at(file, None, finding(&CHECKS[BINARY], Severity::Look, since, &evidence)));
+        found.push(finding(&BINARY, Severity::Look, since, &evidence).at(file, None));
     }
     if was != Some(file.format) && is_disguised(file) {
         let evidence = format!("it is a {}", file.format.words());
-        found.push(at(file, None, finding(&CHECKS[DISGUISE], Severity::Block, since, &evidence)));
+        found.push(finding(&DISGUISE, Severity::Block, since, &evidence).at(file, None));
     }
 }
 
@@ -140,7 +121,7 @@ fn minified(
     let long = |file: &SurveyedFile| file.longest_line >= UNREADABLE_LINE_BYTES;
     if is_code && long(file) && !before.is_some_and(long) {
         let evidence = format!("a line of {} bytes", file.longest_line);
-        found.push(at(file, None, finding(&CHECKS[MINIFIED], Severity::Look, since, &evidence)));
+        found.push(finding(&MINIFIED, Severity::Look, since, &evidence).at(file, None));
     }
 }
 
@@ -159,7 +140,7 @@ fn marked(
     let of_sort = file.marks.iter().filter(|mark| mark.sort == sort);
     let mut fresh = of_sort.filter(|mark| !had(mark));
     if let Some(mark) = fresh.next() {
-        found.push(at(file, Some(mark.line), finding(check, severity, since, &mark.excerpt)));
+        found.push(finding(check, severity, since, &mark.excerpt).at(file, Some(mark.line)));
     }
 }
 
@@ -169,6 +150,6 @@ fn size(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let grew = after.saturating_sub(before);
     if grew >= GROWTH_MIN_BYTES && after.saturating_mul(10) > before.saturating_mul(GROWTH_TENTHS) {
         let evidence = format!("{before} → {after} bytes");
-        found.push(finding(&CHECKS[SIZE], Severity::Look, Since::Changed, &evidence));
+        found.push(finding(&SIZE, Severity::Look, Since::Changed, &evidence));
     }
 }

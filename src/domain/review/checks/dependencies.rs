@@ -8,27 +8,23 @@ use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::Survey;
 
-const ADDED: usize = 0;
-const UNUSUAL: usize = 1;
-const BUNDLED: usize = 2;
+pub(super) const CHECKS: &[Check] = &[ADDED, UNUSUAL, BUNDLED];
 
-pub(super) const CHECKS: &[Check] = &[
-    Check {
-        id: "DP-01",
-        title: "A dependency that was not there before",
-        why: "Everybody who upgrades installs it and whatever it brings along.",
-    },
-    Check {
-        id: "DP-02",
-        title: "A dependency that comes from elsewhere than the registry",
-        why: "What it installs can change without any release.",
-    },
-    Check {
-        id: "DP-07",
-        title: "Dependencies inside the package itself",
-        why: "They are installed as they are, and no resolver or advisory sees them.",
-    },
-];
+const ADDED: Check = Check {
+    id: "DP-01",
+    title: "A dependency that was not there before",
+    why: "Everybody who upgrades installs it and whatever it brings along.",
+};
+const UNUSUAL: Check = Check {
+    id: "DP-02",
+    title: "A dependency that comes from elsewhere than the registry",
+    why: "What it installs can change without any release.",
+};
+const BUNDLED: Check = Check {
+    id: "DP-07",
+    title: "Dependencies inside the package itself",
+    why: "They are installed as they are, and no resolver or advisory sees them.",
+};
 
 /// npm's tables of what is installed with the package.
 const TABLES: [&str; 3] = ["dependencies", "optionalDependencies", "peerDependencies"];
@@ -48,11 +44,11 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             // What only an extra brings along is installed by those who ask for it.
             let only_extra = range.split(" | ").all(|range| range.contains("extra =="));
             let severity = if only_extra { Severity::Note } else { Severity::Look };
-            found.push(finding(&CHECKS[ADDED], severity, since, evidence.trim()));
+            found.push(finding(&ADDED, severity, since, evidence.trim()));
         }
         if is_unusual(&comparison.candidate.facts, &range) {
             let severity = if since == Since::Unchanged { Severity::Look } else { Severity::Block };
-            found.push(finding(&CHECKS[UNUSUAL], severity, since, evidence.trim()));
+            found.push(finding(&UNUSUAL, severity, since, evidence.trim()));
         }
     }
     bundled(comparison, found);
@@ -121,6 +117,6 @@ fn bundled(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             Some(_) => (Since::Unchanged, Severity::Note),
         };
         let evidence = format!("{name}, {now} file(s)");
-        found.push(finding(&CHECKS[BUNDLED], severity, since, &evidence));
+        found.push(finding(&BUNDLED, severity, since, &evidence));
     }
 }

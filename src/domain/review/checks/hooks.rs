@@ -6,73 +6,63 @@ use serde_json::{Map, Value};
 
 use super::finding;
 use crate::domain::artifact::Facts;
-use crate::domain::review::delta::{Comparison, FileChange};
+use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::survey::{Format, Sort, Survey, SurveyedFile};
+use crate::domain::review::survey::{Format, Sort, Survey};
 
-const NPM_HOOK: usize = 0;
-const HOOK_TARGET: usize = 1;
-const GYP: usize = 2;
-const BIN: usize = 3;
-const ENTRY: usize = 4;
-const STARTUP: usize = 5;
-const BUILD: usize = 6;
-const ENTRY_POINT: usize = 7;
-const OUTSIDE: usize = 8;
-const AGENT: usize = 9;
+pub(super) const CHECKS: &[Check] =
+    &[NPM_HOOK, HOOK_TARGET, GYP, BIN, ENTRY, STARTUP, BUILD, ENTRY_POINT, OUTSIDE, AGENT];
 
-pub(super) const CHECKS: &[Check] = &[
-    Check {
-        id: "HK-01",
-        title: "A script that npm runs at installation",
-        why: "It runs on every machine that installs or upgrades the package, before anybody calls it.",
-    },
-    Check {
-        id: "HK-02",
-        title: "A file that an installation script runs",
-        why: "The script reads as before, and what it runs does not.",
-    },
-    Check {
-        id: "HK-03",
-        title: "A binding.gyp, which npm builds at installation",
-        why: "Installing compiles code, and commands in the file run while it is read.",
-    },
-    Check {
-        id: "HK-04",
-        title: "A command the package installs",
-        why: "It is on the path of everybody who installs the package and may shadow another one.",
-    },
-    Check {
-        id: "HK-05",
-        title: "What is loaded when the package is imported",
-        why: "Everybody who imports the package now runs another file.",
-    },
-    Check {
-        id: "HK-06",
-        title: "A file that Python runs at every start",
-        why: "It runs in every Python program on the machine, whether or not it uses the package.",
-    },
-    Check {
-        id: "HK-07",
-        title: "What builds the source distribution",
-        why: "Whoever installs from source runs it.",
-    },
-    Check {
-        id: "HK-08",
-        title: "An entry point",
-        why: "A command on the path, or a plug-in that other tools load by themselves.",
-    },
-    Check {
-        id: "HK-09",
-        title: "A file the wheel puts outside its packages",
-        why: "It lands among the programs or data of the whole environment.",
-    },
-    Check {
-        id: "HK-11",
-        title: "Settings of an editor, an agent or CI",
-        why: "Tools that find them may run commands in them without asking.",
-    },
-];
+const NPM_HOOK: Check = Check {
+    id: "HK-01",
+    title: "A script that npm runs at installation",
+    why: "It runs on every machine that installs or upgrades the package, before anybody calls it.",
+};
+const HOOK_TARGET: Check = Check {
+    id: "HK-02",
+    title: "A file that an installation script runs",
+    why: "The script reads as before, and what it runs does not.",
+};
+const GYP: Check = Check {
+    id: "HK-03",
+    title: "A binding.gyp, which npm builds at installation",
+    why: "Installing compiles code, and commands in the file run while it is read.",
+};
+const BIN: Check = Check {
+    id: "HK-04",
+    title: "A command the package installs",
+    why: "It is on the path of everybody who installs the package and may shadow another one.",
+};
+const ENTRY: Check = Check {
+    id: "HK-05",
+    title: "What is loaded when the package is imported",
+    why: "Everybody who imports the package now runs another file.",
+};
+const STARTUP: Check = Check {
+    id: "HK-06",
+    title: "A file that Python runs at every start",
+    why: "It runs in every Python program on the machine, whether or not it uses the package.",
+};
+const BUILD: Check = Check {
+    id: "HK-07",
+    title: "What builds the source distribution",
+    why: "Whoever installs from source runs it.",
+};
+const ENTRY_POINT: Check = Check {
+    id: "HK-08",
+    title: "An entry point",
+    why: "A command on the path, or a plug-in that other tools load by themselves.",
+};
+const OUTSIDE: Check = Check {
+    id: "HK-09",
+    title: "A file the wheel puts outside its packages",
+    why: "It lands among the programs or data of the whole environment.",
+};
+const AGENT: Check = Check {
+    id: "HK-11",
+    title: "Settings of an editor, an agent or CI",
+    why: "Tools that find them may run commands in them without asking.",
+};
 
 /// Scripts that run where the package is installed; the others run where it is built or published.
 const AT_INSTALL: [&str; 3] = ["preinstall", "install", "postinstall"];
@@ -116,7 +106,7 @@ fn new_packages(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let before = importable(baseline);
     for top in importable(comparison.candidate).difference(&before) {
         let evidence = format!("import {top}");
-        found.push(finding(&CHECKS[ENTRY], Severity::Look, Since::New, &evidence));
+        found.push(finding(&ENTRY, Severity::Look, Since::New, &evidence));
     }
 }
 
@@ -151,7 +141,7 @@ fn scripts(
             _ => Severity::Look,
         };
         let evidence = format!("{name}: {command}");
-        found.push(finding(&CHECKS[NPM_HOOK], severity, since, &evidence));
+        found.push(finding(&NPM_HOOK, severity, since, &evidence));
         if AT_INSTALL.contains(&name) {
             targets(comparison, command, since, found);
         }
@@ -167,23 +157,14 @@ fn targets(comparison: &Comparison<'_>, command: &str, since: Since, found: &mut
         let file = candidates.iter().find_map(|path| comparison.candidate.at(path));
         let Some(file) = file.filter(|file| comparison.touched(file)) else { continue };
         let severity = if since == Since::Unchanged { Severity::Block } else { Severity::Look };
-        let since =
-            if comparison.before(file).is_some() { Since::Changed } else { comparison.since_new() };
-        found.push(at(file, finding(&CHECKS[HOOK_TARGET], severity, since, command)));
+        let said = finding(&HOOK_TARGET, severity, comparison.since(file), command);
+        found.push(said.at(file, None));
     }
-}
-
-fn at(file: &SurveyedFile, finding: Finding) -> Finding {
-    Finding { file: Some(file.path.clone()), ..finding }
 }
 
 fn gyp(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let Some(file) = comparison.candidate.at("binding.gyp") else { return };
-    let since = match comparison.before(file) {
-        None => comparison.since_new(),
-        Some(before) if before.sha256 == file.sha256 => Since::Unchanged,
-        Some(_) => Since::Changed,
-    };
+    let since = comparison.since(file);
     let command = file.marks.iter().find(|mark| mark.sort == Sort::GypCommand);
     let severity = match (since, command) {
         (Since::Unchanged, _) => Severity::Note,
@@ -192,7 +173,7 @@ fn gyp(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     };
     let evidence = command.map_or("", |mark| mark.excerpt.as_str());
     let line = command.map(|mark| mark.line);
-    found.push(Finding { line, ..at(file, finding(&CHECKS[GYP], severity, since, evidence)) });
+    found.push(finding(&GYP, severity, since, evidence).at(file, line));
 }
 
 /// Commands and entry files of an npm package.
@@ -206,8 +187,8 @@ fn loaded(
     let Some(before) = before else { return };
     for member in comparison.members() {
         let check = match member.key.split('.').next().unwrap_or_default() {
-            "bin" => &CHECKS[BIN],
-            "main" | "module" | "browser" | "exports" | "imports" | "type" => &CHECKS[ENTRY],
+            "bin" => &BIN,
+            "main" | "module" | "browser" | "exports" | "imports" | "type" => &ENTRY,
             _ => continue,
         };
         let Some(value) = member.after else { continue };
@@ -244,15 +225,11 @@ fn startup(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         if !runs {
             continue;
         }
-        let (since, severity) = match comparison.before(file) {
-            Some(before) if before.sha256 == file.sha256 => (Since::Unchanged, Severity::Look),
-            Some(_) => (Since::Changed, Severity::Block),
-            None => (comparison.since_new(), Severity::Block),
-        };
+        let since = comparison.since(file);
+        let severity = if since == Since::Unchanged { Severity::Look } else { Severity::Block };
         let evidence = line.map_or("", |mark| mark.excerpt.as_str());
         let line = line.map(|mark| mark.line);
-        let finding = at(file, finding(&CHECKS[STARTUP], severity, since, evidence));
-        found.push(Finding { line, ..finding });
+        found.push(finding(&STARTUP, severity, since, evidence).at(file, line));
     }
 }
 
@@ -262,7 +239,7 @@ fn build(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let mut say = |what: &str, before: String, after: String| {
         if before != after {
             let evidence = format!("{what}: {before} → {after}");
-            found.push(finding(&CHECKS[BUILD], Severity::Look, Since::Changed, &evidence));
+            found.push(finding(&BUILD, Severity::Look, Since::Changed, &evidence));
         }
     };
     let backend = |backend: &Option<String>| backend.clone().unwrap_or_else(|| "none".to_owned());
@@ -276,8 +253,8 @@ fn build(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     for name in ["setup.py", "setup.cfg", "MANIFEST.in"] {
         let Some(file) = comparison.candidate.at(name) else { continue };
         if comparison.touched(file) {
-            let since = if comparison.before(file).is_some() { Since::Changed } else { Since::New };
-            found.push(at(file, finding(&CHECKS[BUILD], Severity::Look, since, name)));
+            let said = finding(&BUILD, Severity::Look, comparison.since(file), name);
+            found.push(said.at(file, None));
         }
     }
 }
@@ -287,7 +264,7 @@ fn entry_points(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     for (group, name) in &comparison.candidate.python.entry_points {
         if !baseline.python.entry_points.contains(&(group.clone(), name.clone())) {
             let evidence = format!("{group}: {name}");
-            found.push(finding(&CHECKS[ENTRY_POINT], Severity::Look, Since::New, &evidence));
+            found.push(finding(&ENTRY_POINT, Severity::Look, Since::New, &evidence));
         }
     }
 }
@@ -300,10 +277,9 @@ fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         if !lands || !comparison.touched(file) {
             continue;
         }
-        let since =
-            if comparison.before(file).is_some() { Since::Changed } else { comparison.since_new() };
         let evidence = if file.format == Format::Text { "" } else { file.format.words() };
-        found.push(at(file, finding(&CHECKS[OUTSIDE], Severity::Look, since, evidence)));
+        let said = finding(&OUTSIDE, Severity::Look, comparison.since(file), evidence);
+        found.push(said.at(file, None));
     }
 }
 
@@ -312,17 +288,12 @@ fn agents(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     const FOLDERS: [&str; 5] = [".vscode", ".cursor", ".claude", ".idea", ".devcontainer"];
     const FILES: [&str; 5] =
         [".mcp.json", "AGENTS.md", "CLAUDE.md", ".cursorrules", ".gitlab-ci.yml"];
-    for change in comparison.files() {
-        let (file, since) = match change {
-            FileChange::Added(file) => (file, comparison.since_new()),
-            FileChange::Changed(_, file) => (file, Since::Changed),
-            FileChange::Removed(_) => continue,
-        };
+    for (_, file, since) in comparison.arrivals() {
         let name = file.place.rsplit('/').next().unwrap_or_default();
         let in_folder = file.place.split('/').any(|part| FOLDERS.contains(&part));
         let workflow = file.place.contains(".github/workflows/");
         if in_folder || workflow || FILES.contains(&name) {
-            found.push(at(file, finding(&CHECKS[AGENT], Severity::Look, since, "")));
+            found.push(finding(&AGENT, Severity::Look, since, "").at(file, None));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::survey::EXCERPT_MAX;
+use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
 
 pub use version::Position;
 
@@ -61,9 +61,9 @@ fn finding(check: &'static Check, severity: Severity, since: Since, evidence: &s
     Finding { check, severity, file: None, line: None, evidence, since }
 }
 
-impl Comparison<'_> {
-    /// What something is that the baseline does not have.
-    const fn since_new(&self) -> Since {
-        if self.baseline.is_some() { Since::New } else { Since::FirstRelease }
+impl Finding {
+    /// The same about one file, in one line of it if that is known.
+    fn at(self, file: &SurveyedFile, line: Option<u32>) -> Self {
+        Self { file: Some(file.path.clone()), line, ..self }
     }
 }

@@ -7,21 +7,18 @@ use crate::domain::package::{Ecosystem, Version};
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 
-const BELOW: usize = 0;
-const CHANNEL: usize = 1;
+pub(super) const CHECKS: &[Check] = &[BELOW, CHANNEL];
 
-pub(super) const CHECKS: &[Check] = &[
-    Check {
-        id: "VR-01",
-        title: "The version is lower than what people run today",
-        why: "A release of an old line is right only when it does not become the newest.",
-    },
-    Check {
-        id: "VR-03",
-        title: "A version of another kind than its channel",
-        why: "People who asked for finished versions would get this one, or the other way round.",
-    },
-];
+const BELOW: Check = Check {
+    id: "VR-01",
+    title: "The version is lower than what people run today",
+    why: "A release of an old line is right only when it does not become the newest.",
+};
+const CHANNEL: Check = Check {
+    id: "VR-03",
+    title: "A version of another kind than its channel",
+    why: "People who asked for finished versions would get this one, or the other way round.",
+};
 
 /// Where a release would stand among the others.
 #[derive(Debug, Clone, Default)]
@@ -45,10 +42,10 @@ pub(super) fn look(_: &Comparison<'_>, position: &Position, found: &mut Vec<Find
         let moves_back = latest && position.ecosystem == Some(Ecosystem::Npm);
         let severity = if moves_back { Severity::Block } else { Severity::Look };
         let evidence = format!("{} after {}", version.as_str(), newest.as_str());
-        found.push(finding(&CHECKS[BELOW], severity, Since::New, &evidence));
+        found.push(finding(&BELOW, severity, Since::New, &evidence));
     }
     if position.ecosystem == Some(Ecosystem::Npm) && version.is_prerelease() && latest {
         let evidence = format!("{} as latest", version.as_str());
-        found.push(finding(&CHECKS[CHANNEL], Severity::Block, Since::New, &evidence));
+        found.push(finding(&CHANNEL, Severity::Block, Since::New, &evidence));
     }
 }
