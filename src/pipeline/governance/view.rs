@@ -22,6 +22,7 @@ use crate::domain::proposal::{Change, ProposalStatement, Scope};
 use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::quorum::Verdict;
 use crate::pipeline::{Fault, Kind, Result, refuse};
+use crate::store::proposals::{ProposalRow, StoredProposal};
 use crate::store::{Store, Tx};
 
 /// Most proposals in the list; all that may wait, and some that ended.
@@ -206,9 +207,24 @@ pub async fn proposals(
     viewer: PersonId,
     now: Timestamp,
 ) -> Result<Vec<ProposalView>> {
+    listed(store, |_| true, viewer, now).await
+}
+
+/// The proposals that wait, newest first. Cheaper than all of them: those that ended are shown as
+/// they stood then, for which everything in force before each is held.
+pub async fn waiting(store: &Store, viewer: PersonId, now: Timestamp) -> Result<Vec<ProposalView>> {
+    listed(store, |stored| stored.state == ProposalRow::Open, viewer, now).await
+}
+
+async fn listed(
+    store: &Store,
+    wanted: fn(&StoredProposal) -> bool,
+    viewer: PersonId,
+    now: Timestamp,
+) -> Result<Vec<ProposalView>> {
     let mut tx = store.snapshot().await?;
-    let ids: Vec<_> =
-        tx.proposals(LISTED).await?.into_iter().map(|stored| stored.proposal.id).collect();
+    let stored = tx.proposals(LISTED).await?.into_iter().filter(wanted);
+    let ids: Vec<ProposalId> = stored.map(|stored| stored.proposal.id).collect();
     views(&mut tx, &ids, viewer, now).await
 }
 

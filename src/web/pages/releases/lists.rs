@@ -47,7 +47,7 @@ pub(super) async fn inbox(
     let policies = overview::policies(&app.store, now).await?;
     let no_package = policies.iter().all(|policy| policy.packages.is_empty());
     let founding = view_of_governance::founding(&app.store, viewer.person, now).await?;
-    let changes = view_of_governance::proposals(&app.store, viewer.person, now).await?;
+    let changes = view_of_governance::waiting(&app.store, viewer.person, now).await?;
     let second_key = layout.person.as_ref().filter(|person| person.keys < 2).map(|_| Notice {
         tone: Tone::Warn,
         icon: "key-round",
