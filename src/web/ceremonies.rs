@@ -12,10 +12,11 @@ use axum::{Json, Router};
 use governor::Quota;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::app::App;
 use crate::domain::ids::{CeremonyId, PasskeyId};
-use crate::pipeline::signin::{self, Answer, Begun, Claim, Started};
+use crate::pipeline::signin::{self, Answer, Claim, Started};
 use crate::pipeline::{Fault, Kind, refuse, sessions};
 use crate::web::display::browser;
 use crate::web::error::WebError;
@@ -137,7 +138,7 @@ async fn begin_enrol(
     OpenJson(fields): OpenJson<KeyFields>,
 ) -> Answered {
     let begun = signin::begin_enrol(&app.store, &app.passkeys, token, fields.name, now).await?;
-    Ok(begun_json(&begun))
+    Ok(begun_json((begun.ceremony, begun.options)))
 }
 
 async fn finish_enrol(
@@ -159,7 +160,7 @@ async fn begin_sign_in(
     OpenJson(fields): OpenJson<SignInFields>,
 ) -> Answered {
     let begun = signin::begin_sign_in(&app.store, &app.passkeys, fields.next, now).await?;
-    Ok(begun_json(&begun))
+    Ok(begun_json((begun.ceremony, begun.options)))
 }
 
 async fn finish_sign_in(
@@ -185,7 +186,7 @@ async fn begin_add_key(
     let begun =
         signin::begin_add_key(&app.store, &app.passkeys, &signed_in.session, fields.name, now)
             .await?;
-    Ok(begun_json(&begun))
+    Ok(begun_json((begun.ceremony, begun.options)))
 }
 
 async fn finish_add_key(
@@ -252,13 +253,17 @@ async fn sign_out(
     Ok((headers, Redirect::to("/login")).into_response())
 }
 
-/// What `begin` of a passkey form answers.
-pub fn begun_json(begun: &Begun) -> Response {
-    let body = serde_json::json!({ "ceremony": begun.ceremony, "publicKey": begun.options });
-    Json(body).into_response()
+/// What every begin answers: the ceremony and the `publicKey` options for the browser.
+pub fn begun_json((ceremony, options): (CeremonyId, serde_json::Value)) -> Response {
+    Json(json!({ "ceremony": ceremony, "publicKey": options })).into_response()
+}
+
+/// What every finish answers: where the browser goes next.
+pub fn location_json(place: &str) -> Response {
+    Json(json!({ "location": place })).into_response()
 }
 
 fn started_json(app: &App, started: &Started, place: &str) -> Response {
     let cookie = [(header::SET_COOKIE, session_cookie(app, &started.token))];
-    (cookie, Json(serde_json::json!({ "location": place }))).into_response()
+    (cookie, location_json(place)).into_response()
 }

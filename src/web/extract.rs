@@ -23,6 +23,7 @@ use crate::domain::ids::PersonId;
 use crate::domain::json;
 use crate::domain::package::excerpt;
 use crate::domain::roster::Role;
+use crate::pipeline::signature::Signer;
 use crate::pipeline::signin::{self, SESSION_LIFETIME, Session, is_own_path};
 use crate::pipeline::{Kind, Refusal};
 use crate::web::error::{WebError, wants_page};
@@ -86,6 +87,11 @@ pub struct SignedIn {
 }
 
 impl SignedIn {
+    /// The person and the session that a signature is bound to.
+    pub const fn signer(&self) -> Signer {
+        Signer { person: self.person, session: self.session.hash }
+    }
+
     /// Whether this session may change anything. One that was opened by single sign-on, or by a key
     /// that waits for others to vouch for it, reads (S10, W12).
     pub fn may_change(&self) -> Result<(), Refusal> {

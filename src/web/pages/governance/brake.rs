@@ -6,7 +6,7 @@ use axum::extract::Query;
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::{Words, begun_json, location, signer};
+use super::Words;
 use crate::app::App;
 use crate::domain::event::PackageRecord;
 use crate::domain::ids::PackageId;
@@ -14,7 +14,7 @@ use crate::domain::proposal::Scope;
 use crate::pipeline::governance::freeze;
 use crate::pipeline::governance::view::{self, BrakeView};
 use crate::pipeline::{Kind, detached, refuse};
-use crate::web::ceremonies::Finish;
+use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::display::{When, visible};
 use crate::web::extract::{Path, ProtectedForm, ProtectedJson};
 use crate::web::pages::visit::{ByOwner, BySigner, Fields, Visit, id, see_change};
@@ -153,7 +153,7 @@ async fn finish_package(
 
 async fn begin(visit: Visit, scope: Scope, words: Words) -> Answer {
     let (app, now) = (visit.app, visit.now);
-    let signer = signer(&visit.viewer);
+    let signer = visit.viewer.signer();
     let begun = detached(async move {
         let wanted = (scope, words.reason);
         freeze::begin(&app.store, &app.passkeys, &signer, wanted, now).await
@@ -163,13 +163,13 @@ async fn begin(visit: Visit, scope: Scope, words: Words) -> Answer {
 
 async fn finish(visit: Visit, scope: Scope, answer: Finish) -> Answer {
     let (app, now) = (visit.app, visit.now);
-    let signer = signer(&visit.viewer);
+    let signer = visit.viewer.signer();
     detached(async move {
         let answer = (answer.ceremony, answer.credential);
         freeze::finish(&app.store, &app.passkeys, &signer, answer, scope, now).await
     })
     .await?;
-    Ok(location("/freeze"))
+    Ok(location_json("/freeze"))
 }
 
 async fn end(ByOwner(visit): ByOwner, ProtectedForm(fields): ProtectedForm<Fields>) -> Answer {

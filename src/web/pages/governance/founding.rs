@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use jiff::SignedDuration;
 
 use super::words::{account_text, fingerprint, people};
-use super::{Words, begun_json, location, signer, statement};
+use super::{Words, statement};
 use crate::app::App;
 use crate::domain::digest::Sha256;
 use crate::domain::founding::{Founding, FoundingStatement};
@@ -18,7 +18,7 @@ use crate::domain::roster::RosterPerson;
 use crate::pipeline::governance::founding;
 use crate::pipeline::governance::view::{self, FoundingView};
 use crate::pipeline::{Error, Fault, Kind, detached, refuse};
-use crate::web::ceremonies::Finish;
+use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::display::{When, grouped, list, span, visible};
 use crate::web::extract::{ProtectedForm, ProtectedJson};
 use crate::web::pages::admin::people::title as role_title;
@@ -186,7 +186,7 @@ fn choice(fields: &Fields) -> Result<(PolicyId, SignedDuration), Error> {
 
 async fn begin(visit: Visit, ProtectedJson(_): ProtectedJson<Words>) -> Answer {
     let (app, now) = (visit.app, visit.now);
-    let signer = signer(&visit.viewer);
+    let signer = visit.viewer.signer();
     let begun =
         detached(async move { founding::begin(&app.store, &app.passkeys, &signer, now).await });
     Ok(begun_json(begun.await?))
@@ -194,7 +194,7 @@ async fn begin(visit: Visit, ProtectedJson(_): ProtectedJson<Words>) -> Answer {
 
 async fn finish(visit: Visit, ProtectedJson(answer): ProtectedJson<Finish>) -> Answer {
     let (app, now) = (visit.app, visit.now);
-    let signer = signer(&visit.viewer);
+    let signer = visit.viewer.signer();
     detached(async move {
         let answer = (answer.ceremony, answer.credential);
         let last = founding::finish(&app.store, &app.passkeys, &signer, answer, now).await?;
@@ -206,7 +206,7 @@ async fn finish(visit: Visit, ProtectedJson(answer): ProtectedJson<Finish>) -> A
         Ok(())
     })
     .await?;
-    Ok(location("/founding"))
+    Ok(location_json("/founding"))
 }
 
 fn document(visit: &Visit, view: &FoundingView, founding: &Founding) -> FoundingDocument {

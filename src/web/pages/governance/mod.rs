@@ -11,23 +11,19 @@ mod words;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::app::App;
-use crate::domain::ids::{CeremonyId, ProposalId};
+use crate::domain::ids::ProposalId;
 use crate::domain::quorum::Verdict;
 use crate::pipeline::governance::view::{self, ProposalView};
 use crate::pipeline::governance::{self, decide};
-use crate::pipeline::signature::Signer;
 use crate::pipeline::{Kind, Refusal, detached};
-use crate::web::ceremonies::Finish;
+use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::display::{When, list};
 use crate::web::error::WebError;
-use crate::web::extract::{Path, ProtectedForm, ProtectedJson, SignedIn};
+use crate::web::extract::{Path, ProtectedForm, ProtectedJson};
 use crate::web::pages::visit::{Fields, Visit, id, see};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
@@ -173,7 +169,7 @@ async fn begin_object(
 
 async fn begin(visit: Visit, id: ProposalId, said: (Verdict, Option<String>)) -> Answer {
     let (app, now) = (visit.app, visit.now);
-    let signer = signer(&visit.viewer);
+    let signer = visit.viewer.signer();
     let begun =
         detached(
             async move { decide::begin(&app.store, &app.passkeys, &signer, id, said, now).await },
@@ -188,13 +184,13 @@ async fn finish(
 ) -> Answer {
     let id: ProposalId = id(&proposal)?;
     let (app, now) = (visit.app, visit.now);
-    let signer = signer(&visit.viewer);
+    let signer = visit.viewer.signer();
     detached(async move {
         let answer = (answer.ceremony, answer.credential);
         decide::finish(&app.store, &app.passkeys, &signer, answer, id, now).await
     })
     .await?;
-    Ok(location(&format!("/proposals/{id}")))
+    Ok(location_json(&format!("/proposals/{id}")))
 }
 
 async fn withdraw(
@@ -205,18 +201,4 @@ async fn withdraw(
     let id: ProposalId = id(&proposal)?;
     governance::withdraw(&visit.app.store, visit.viewer.person, id, visit.now).await?;
     Ok(see(&format!("/proposals/{id}")))
-}
-
-fn signer(viewer: &SignedIn) -> Signer {
-    Signer { person: viewer.person, session: viewer.session.hash }
-}
-
-/// What a `begin` of these pages answers.
-fn begun_json((ceremony, options): (CeremonyId, serde_json::Value)) -> Response {
-    Json(json!({ "ceremony": ceremony, "publicKey": options })).into_response()
-}
-
-/// What a `finish` of these pages answers.
-fn location(place: &str) -> Response {
-    Json(json!({ "location": place })).into_response()
 }

@@ -13,7 +13,7 @@ use crate::domain::evidence::{Approval, Proven};
 use crate::domain::ids::ReleaseId;
 use crate::domain::manifest::ManifestFile;
 use crate::pipeline::evidence::{Evidence, Names, evidence};
-use crate::pipeline::review;
+use crate::pipeline::{Error, review};
 use crate::web::display::{When, size, visible};
 use crate::web::extract::{Now, Path, SignedIn};
 use crate::web::pages::{Answer, layout, show};
@@ -94,25 +94,28 @@ pub(super) struct Wanted {
 /// The in-toto statement.
 pub(super) async fn in_toto(
     State(app): State<Arc<App>>,
-    Now(now): Now,
+    now: Now,
     _viewer: SignedIn,
     Path(id): Path<ReleaseId>,
 ) -> Answer {
-    let Evidence { proven, .. } =
-        evidence(&app.store, &app.notary, id, Names::Withheld, now).await?;
+    let proven = proven(&app, id, now).await?;
     attachment(app.notary.sign_in_toto(&proven), "evidence.intoto.jsonl", "application/json")
 }
 
 /// The practices of the Secure Software Development Framework.
 pub(super) async fn ssdf(
     State(app): State<Arc<App>>,
-    Now(now): Now,
+    now: Now,
     _viewer: SignedIn,
     Path(id): Path<ReleaseId>,
 ) -> Answer {
-    let Evidence { proven, .. } =
-        evidence(&app.store, &app.notary, id, Names::Withheld, now).await?;
+    let proven = proven(&app, id, now).await?;
     attachment(attestation::ssdf(&proven), "evidence.ssdf.json", "application/json")
+}
+
+/// What the evidence of a release proves; no one's name is needed for it.
+async fn proven(app: &App, id: ReleaseId, Now(now): Now) -> Result<Proven, Error> {
+    Ok(evidence(&app.store, &app.notary, id, Names::Withheld, now).await?.proven)
 }
 
 /// The file.

@@ -14,7 +14,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -25,18 +24,17 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::app::App;
 use crate::domain::event::SealedBecause;
-use crate::domain::ids::{CeremonyId, ReleaseId};
+use crate::domain::ids::ReleaseId;
 use crate::domain::package::excerpt;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
 use crate::domain::statement::Terms;
 use crate::pipeline::approval;
-use crate::pipeline::signature::Signer;
 use crate::pipeline::{Error, Fault, Kind, Refusal, detached, hold, refuse, review, staging};
+use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
 use crate::web::pages::visit::BySigner;
@@ -320,17 +318,10 @@ async fn begin(
     decision: (Verdict, Terms),
     now: Timestamp,
 ) -> Answer {
-    let (ceremony, options) = detached(async move {
-        approval::begin(&app.store, &app.passkeys, &signer(&viewer), id, decision, now).await
-    })
-    .await?;
-    Ok(Json(json!({ "ceremony": ceremony, "publicKey": options })).into_response())
-}
-
-#[derive(Deserialize)]
-struct Finish {
-    ceremony: CeremonyId,
-    credential: serde_json::Value,
+    let begun = detached(async move {
+        approval::begin(&app.store, &app.passkeys, &viewer.signer(), id, decision, now).await
+    });
+    Ok(begun_json(begun.await?))
 }
 
 async fn finish_approve(
@@ -362,18 +353,14 @@ async fn finish(
 ) -> Answer {
     let decided = detached(async move {
         let answer = (answer.ceremony, answer.credential);
-        let signer = signer(&viewer);
+        let signer = viewer.signer();
         let decided =
             approval::finish(&app.store, &app.passkeys, &signer, answer, subject, now).await?;
         app.progress.announce(decided.release);
         Ok(decided)
     })
     .await?;
-    Ok(Json(json!({ "location": format!("/releases/{}", decided.release) })).into_response())
-}
-
-fn signer(viewer: &SignedIn) -> Signer {
-    Signer { person: viewer.person, session: viewer.session.hash }
+    Ok(location_json(&format!("/releases/{}", decided.release)))
 }
 
 /// A held file, verified while it is read; the browser may store it and nothing else (S7).

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse as _;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{Finish, origin, signer, view};
+use super::{origin, view};
 use crate::app::App;
 use crate::domain::ids::ReleaseId;
 use crate::pipeline::batch;
 use crate::pipeline::review::ReleaseView;
 use crate::pipeline::{Kind, detached, refuse};
+use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::display::{capitalised, grouped};
 use crate::web::extract::{Now, Path, ProtectedJson, SignedIn};
 use crate::web::pages::visit::{BySigner, Visit};
@@ -77,12 +75,11 @@ pub(super) async fn begin(
     let Ok(releases) = parsed else {
         return Ok(refuse(Kind::BadInput, "expected identifiers of releases with commas")?);
     };
-    let (ceremony, options) = detached(async move {
-        let (signer, subject) = (signer(&viewer), (&releases[..], fields.note));
+    let begun = detached(async move {
+        let (signer, subject) = (viewer.signer(), (&releases[..], fields.note));
         batch::begin(&app.store, &app.passkeys, &signer, subject, now).await
-    })
-    .await?;
-    Ok(Json(json!({ "ceremony": ceremony, "publicKey": options })).into_response())
+    });
+    Ok(begun_json(begun.await?))
 }
 
 pub(super) async fn finish(
@@ -93,12 +90,12 @@ pub(super) async fn finish(
     detached(async move {
         let answer = (answer.ceremony, answer.credential);
         let decided =
-            batch::finish(&app.store, &app.passkeys, &signer(&viewer), answer, now).await?;
+            batch::finish(&app.store, &app.passkeys, &viewer.signer(), answer, now).await?;
         for release in decided {
             app.progress.announce(release.release);
         }
         Ok(())
     })
     .await?;
-    Ok(Json(json!({ "location": "/" })).into_response())
+    Ok(location_json("/"))
 }
