@@ -1,6 +1,6 @@
 //! What changed between the version people run today and a candidate, and what of it to look at.
 //!
-//! `inspect::survey` reads both artifacts once and says what is in them; everything here is computed
+//! `inspect::survey` reads both artifacts and says what is in them; everything here is computed
 //! from the two surveys, so it can be repeated by anybody who has the files. Checks are relative to
 //! the baseline: what a package always did is quiet, what it does for the first time is not.
 

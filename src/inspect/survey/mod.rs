@@ -1,8 +1,9 @@
-//! Reads an artifact once and says what is in it, for the comparison with another version.
+//! Says what is in an artifact, for the comparison with another version.
 //!
-//! The facts come from the same strict readers that let an upload in; this pass hashes every file,
-//! tells formats apart, and searches texts. Nothing is extracted, and no more of a file is held than
-//! one line.
+//! The artifact is read twice: the facts come from the same strict readers that let an upload in;
+//! the second pass hashes every file, tells formats apart, and searches texts. Nothing is extracted,
+//! and no more of a file is held than one line, except what says how Python builds and installs it
+//! (`pyproject.toml`, `entry_points.txt`), which is parsed whole and bounded.
 
 mod content;
 mod magic;
