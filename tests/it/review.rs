@@ -136,6 +136,19 @@ fn a_binding_gyp_blocks_when_it_is_new_or_runs_commands() {
     assert_eq!(short(&again), [("HK-03", Severity::Note, "binding.gyp")]);
 }
 
+/// A change of the shape of `bin` hides no other change.
+#[test]
+fn another_entry_file_is_said_whatever_else_changes() {
+    let before = npm_survey(&npm(&manifest("1.0.0", json!({ "bin": "index.js" })), &[INDEX]));
+    let rest = json!({ "bin": { "hello-wire": "index.js" }, "main": "other.js" });
+    let other: (&str, &[u8]) = ("other.js", INDEX.1);
+    let after = npm_survey(&npm(&manifest("1.0.1", rest), &[INDEX, other]));
+    let findings = findings(Some(&before), &after);
+    let said: Vec<(&str, &str)> =
+        findings.iter().map(|f| (f.check.id, f.evidence.as_str())).collect();
+    assert_eq!(said, [("HK-04", "bin.hello-wire: index.js"), ("HK-05", "main: other.js")]);
+}
+
 /// LiteLLM 2026: a file that runs at every start of Python, with a RECORD that is right.
 #[test]
 fn a_startup_file_blocks_wherever_it_is_put() {

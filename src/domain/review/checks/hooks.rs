@@ -75,7 +75,7 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             let before = comparison.baseline.and_then(npm);
             scripts(comparison, &facts.package_json, before, found);
             gyp(comparison, found);
-            loaded(comparison, &facts.package_json, before, found);
+            loaded(comparison, found);
         }
         Facts::Pypi(_) => {
             startup(comparison, found);
@@ -177,14 +177,11 @@ fn gyp(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
 }
 
 /// Commands and entry files of an npm package.
-fn loaded(
-    comparison: &Comparison<'_>,
-    after: &Map<String, Value>,
-    before: Option<&Map<String, Value>>,
-    found: &mut Vec<Finding>,
-) {
+fn loaded(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     // A first release has everything for the first time, and says so once.
-    let Some(before) = before else { return };
+    if comparison.baseline.is_none() {
+        return;
+    }
     for member in comparison.members() {
         let check = match member.key.split('.').next().unwrap_or_default() {
             "bin" => &BIN,
@@ -193,13 +190,6 @@ fn loaded(
         };
         let Some(value) = member.after else { continue };
         let since = if member.before.is_some() { Since::Changed } else { Since::New };
-        // A text beside a table is the same change said twice.
-        if after.get("bin").is_some_and(Value::is_string)
-            != before.get("bin").is_some_and(Value::is_string)
-            && since == Since::Changed
-        {
-            continue;
-        }
         let evidence = format!("{}: {value}", member.key);
         found.push(finding(check, Severity::Look, since, &evidence));
     }
