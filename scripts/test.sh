@@ -29,6 +29,10 @@ cargo clippy --workspace --all-targets --locked --offline --quiet -- -D warnings
 step 'build'
 cargo build --workspace --bins --locked --offline
 
+# Before the tests: the fuzzers build the readers without the rest, which alone may fail.
+step 'fuzzing, briefly'
+fuzz/run.sh 20
+
 step 'tests'
 export COUNTERSIGN_E2E_COUNT=$PWD/$target/e2e-checks.txt
 case $target in /*) COUNTERSIGN_E2E_COUNT=$target/e2e-checks.txt ;; esac
@@ -50,10 +54,5 @@ if [ $# -eq 0 ] && [ "$failed" -eq 0 ]; then
 fi
 [ "$failed" -eq 0 ] || exit "$failed"
 [ "$missing" -eq 0 ] || exit 1
-
-if [ -x fuzz/run.sh ]; then
-    step 'fuzzing, briefly'
-    fuzz/run.sh 20
-fi
 
 step 'all well'
