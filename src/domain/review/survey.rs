@@ -180,3 +180,12 @@ impl Survey {
         self.files.iter().map(|file| file.size_bytes).sum()
     }
 }
+
+/// Where a file is whatever the version: wheels put name and version in two directory names.
+pub fn place(path: &str) -> String {
+    let versioned = path.split_once('/').and_then(|(top, rest)| {
+        let kind = top.rsplit_once('.')?.1;
+        matches!(kind, "dist-info" | "data").then(|| format!("*.{kind}/{rest}"))
+    });
+    versioned.unwrap_or_else(|| path.to_owned())
+}

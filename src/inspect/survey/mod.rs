@@ -14,7 +14,7 @@ use sha2::Digest as _;
 
 use crate::domain::artifact::{ArtifactKind, Facts, Filename};
 use crate::domain::digest::Sha256;
-use crate::domain::review::survey::{Format, PythonParts, Survey, SurveyedFile};
+use crate::domain::review::survey::{Format, PythonParts, Survey, SurveyedFile, place};
 use crate::inspect::failure::Failure;
 use crate::inspect::limits::Limits;
 use crate::inspect::pypi::entry_points;
@@ -259,13 +259,4 @@ impl Pass {
             marks: if is_text { self.scanner.finish() } else { Vec::new() },
         }
     }
-}
-
-/// Wheels put name and version in two directory names.
-fn place(path: &str) -> String {
-    let versioned = path.split_once('/').and_then(|(top, rest)| {
-        let kind = top.rsplit_once('.')?.1;
-        matches!(kind, "dist-info" | "data").then(|| format!("*.{kind}/{rest}"))
-    });
-    versioned.unwrap_or_else(|| path.to_owned())
 }
