@@ -18,6 +18,11 @@ pub use version::Position;
 pub const ALL: &[&[Check]] =
     &[hooks::CHECKS, dependencies::CHECKS, content::CHECKS, capability::CHECKS, version::CHECKS];
 
+/// The check of an id.
+pub fn by_id(id: &str) -> Option<&'static Check> {
+    ALL.iter().copied().flatten().find(|check| check.id == id)
+}
+
 /// Everything that is to be looked at, the gravest first.
 pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding> {
     let mut found = Vec::new();
