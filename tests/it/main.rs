@@ -19,6 +19,7 @@ mod governed;
 mod hold;
 mod inspected;
 mod inspection;
+mod inspector;
 mod leaving;
 mod log;
 mod log_public;

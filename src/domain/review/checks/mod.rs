@@ -25,6 +25,11 @@ pub const ALL: &[&[Check]] = &[
     inspection::CHECKS,
 ];
 
+/// The check of an id.
+pub fn by_id(id: &str) -> Option<&'static Check> {
+    ALL.iter().copied().flatten().find(|check| check.id == id)
+}
+
 /// Everything that is to be looked at, the gravest first.
 pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding> {
     let mut found = Vec::new();
