@@ -8,5 +8,6 @@ pub mod checks;
 pub mod compared;
 pub mod delta;
 pub mod finding;
+pub mod provenance;
 pub mod report;
 pub mod survey;
