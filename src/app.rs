@@ -18,6 +18,7 @@ use crate::domain::authorise::Trust;
 use crate::domain::digest::Sha256;
 use crate::domain::log::note::{Signer, Signs};
 use crate::inspect;
+use crate::inspector::{self, Inspector};
 use crate::keyfile;
 use crate::oidc::Verifier;
 use crate::oidc::sso::{SingleSignOn, SsoSettings};
@@ -63,6 +64,8 @@ pub struct App {
     reading: ReadingKey,
     /// Digest of the genesis entry, pinned outside the database (Q18).
     pub genesis: Sha256,
+    /// Has artifacts read, in children.
+    pub inspector: Inspector,
     /// Whom provenance is verified with, where it is configured.
     pub trust_root: Option<TrustRoot>,
     /// Signs the log's checkpoints and evidence, and knows who keeps them.
@@ -140,6 +143,7 @@ impl App {
             reading: key.reading_key().clone(),
             genesis,
             founding: founding.map_or_else(OnceLock::new, OnceLock::from),
+            inspector: Inspector::new(inspector::Settings::default()),
             trust_root: trust_root(&config)?,
             notary,
             progress: Progress::default(),

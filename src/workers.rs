@@ -86,7 +86,8 @@ pub fn inspecting(app: &App) -> Inspecting<'_> {
     Inspecting {
         store: &app.store,
         blobs: &intake.blobs,
-        limits: &intake.limits,
+        inspector: &app.inspector,
+        trust_root: app.trust_root.as_ref(),
         progress: &app.progress,
     }
 }

@@ -4,25 +4,28 @@
 //! was, and it is due again; doing it twice records the same report twice. What could not be looked
 //! at is part of the report (`IN-01`), never left out of it.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::blobs::Blobs;
-use crate::domain::artifact::{ArtifactKind, Filename};
 use crate::domain::authorise::{Standing, standing};
 use crate::domain::digest::Sha256;
 use crate::domain::event::Event;
 use crate::domain::ids::{PackageId, PersonId, ReleaseId};
 use crate::domain::manifest::SealedManifest;
-use crate::domain::package::Version;
 use crate::domain::release::State;
-use crate::domain::review::checks::{self, Position, inspection};
-use crate::domain::review::delta::Comparison;
+use crate::domain::review::checks::inspection;
+use crate::domain::review::compared::Compared;
+use crate::domain::review::provenance::Before;
 use crate::domain::review::report::{Accepted, Against, Found, Report, ReportedArtifact};
-use crate::inspect::survey::{Source, survey};
-use crate::inspect::{Failure, Limits};
+use crate::inspect;
+use crate::inspect::request::Artifact;
+use crate::inspector::Inspector;
 use crate::pipeline::approval::{count_again, existing, locked};
 use crate::pipeline::forwarding::{Progress, Running};
-use crate::pipeline::{Fault, Kind, Result, refuse, transaction};
+use crate::pipeline::{Fault, Kind, Result, provenance, refuse, transaction};
+use crate::provenance::TrustRoot;
 use crate::store::inspections::DueInspection;
 use crate::store::releases::{ArtifactRecord, ReleaseRecord};
 use crate::store::{Store, Tx};
@@ -42,8 +45,10 @@ pub struct Inspecting<'a> {
     pub store: &'a Store,
     /// The held files.
     pub blobs: &'a Blobs,
-    /// Bounds of the readers.
-    pub limits: &'a Limits,
+    /// Starts the children that read them.
+    pub inspector: &'a Inspector,
+    /// Whom provenance is verified with, where that is configured.
+    pub trust_root: Option<&'a TrustRoot>,
     /// Whoever has the release's page open.
     pub progress: &'a Progress,
 }
@@ -127,7 +132,7 @@ async fn look(at: Inspecting<'_>, subject: &Subject, due: DueInspection) -> Resu
         let looked = if due.tries > TRIES_MAX {
             Err(format!("the inspection began {TRIES_MAX} times and never ended"))
         } else {
-            compare(at, subject, artifact).await?
+            compare(at, subject, artifact).await
         };
         match looked {
             Ok(more) => found.extend(more),
@@ -137,55 +142,45 @@ async fn look(at: Inspecting<'_>, subject: &Subject, due: DueInspection) -> Resu
             }),
         }
     }
-    let not_checked = [NO_SOURCE, NO_PROVENANCE].map(str::to_owned);
+    let mut tx = at.store.snapshot().await?;
+    let examined =
+        provenance::examine(&mut tx, &subject.record, at.trust_root, Before::Unknown).await?;
+    drop(tx);
+    found.extend(examined.findings.into_iter().map(Found::from));
+    let mut not_checked = vec![NO_SOURCE.to_owned()];
+    not_checked.extend(examined.not_checked);
     let accepted = subject.accepted.as_ref();
     Ok(Report::new(&subject.manifest, artifacts, found, accepted, &not_checked))
 }
 
 const NO_BASELINE_YET: &str = "Earlier versions are not fetched from the registry yet.";
 const NO_SOURCE: &str = "The files were not compared with the source repository.";
-const NO_PROVENANCE: &str = "The provenance that CI attached was not verified.";
 
 /// What there is to look at in one artifact, or why nobody knows.
 async fn compare(
     at: Inspecting<'_>,
     subject: &Subject,
     artifact: &ArtifactRecord,
-) -> Result<std::result::Result<Vec<Found>, String>> {
-    const CONTEXT: &str = "inspecting a held file";
-    let file = at.blobs.file(artifact.digests.sha256).await;
-    let file = file.map_err(|error| Fault::new(CONTEXT, error))?;
-    let record = &subject.record;
-    let position = Position {
-        version: Version::parse(record.ecosystem, &record.version).ok(),
-        newest: None,
-        dist_tag: record.dist_tag.clone(),
-        ecosystem: Some(record.ecosystem),
-    };
-    let (limits, name, kind) = (at.limits.clone(), artifact.filename.clone(), artifact.kind);
-    let looked = tokio::task::spawn_blocking(move || {
-        let parsed;
-        let source = match kind {
-            ArtifactKind::NpmTarball => Source::Npm,
-            ArtifactKind::Wheel | ArtifactKind::Sdist => {
-                parsed = Filename::parse(&name).map_err(|error| error.to_string())?;
-                Source::Python(&parsed)
-            }
-        };
-        let candidate = survey(file, source, &limits).map_err(|why: Failure| why.to_string())?;
-        let comparison = Comparison { baseline: None, candidate: &candidate };
-        let findings = checks::findings(&comparison, &position);
-        let digest = |path: &String| {
-            candidate.files.iter().find(|file| file.path == *path).map(|file| file.sha256)
-        };
-        let found = findings.into_iter().map(|finding| Found {
-            artifact: Some(name.clone()),
-            sha256: finding.file.as_ref().and_then(digest),
-            finding,
-        });
-        Ok(found.collect())
+) -> std::result::Result<Vec<Found>, String> {
+    let sha256 = artifact.digests.sha256;
+    // What is read is what was sealed, or nothing is said about it.
+    at.blobs
+        .verify(sha256)
+        .await
+        .map_err(|fault| format!("the held file is not whole: {fault}"))?;
+    let candidate = Artifact::new(&at.blobs.path(&sha256), &artifact.filename);
+    let standing =
+        inspect::request::Standing { newest: None, dist_tag: subject.record.dist_tag.clone() };
+    let compared = at.inspector.compare(candidate, None, standing).await;
+    let Compared { files, findings, .. } = compared.map_err(|failed| failed.to_string())?;
+    let digests: BTreeMap<&str, Sha256> =
+        files.iter().map(|file| (file.path.as_str(), file.sha256)).collect();
+    let found = findings.into_iter().map(|finding| Found {
+        artifact: Some(artifact.filename.clone()),
+        sha256: finding.file.as_deref().and_then(|path| digests.get(path).copied()),
+        finding,
     });
-    Ok(looked.await.map_err(|error| Fault::new(CONTEXT, error))?)
+    Ok(found.collect())
 }
 
 /// The report of this digest about a release.

@@ -9,8 +9,10 @@ use countersign::domain::review::checks::inspection::{failed, no_baseline};
 use countersign::domain::review::finding::Severity;
 use countersign::domain::review::report::{Found, Override, Report};
 use countersign::domain::statement::{Statement, Terms};
+use countersign::inspector::{Inspector, Settings};
 use countersign::pipeline::approval::CannotDecide;
 use countersign::pipeline::batch::{self, Alone};
+use countersign::pipeline::inspection::Inspecting;
 use countersign::pipeline::{Error, Kind, Result, inspection, review, staging};
 use countersign::workers;
 use serde_json::json;
@@ -46,9 +48,12 @@ async fn sealed(world: &World, version: &str) -> ReleaseId {
     staged.release
 }
 
-/// The worker looks into what is due.
+/// The worker looks into what is due, with children of the product instead of this program.
 async fn look(world: &World) -> bool {
-    inspection::run_next(workers::inspecting(&world.site.app), world.now()).await.unwrap()
+    let program = env!("CARGO_BIN_EXE_countersign").into();
+    let inspector = Inspector::new(Settings { program, ..Settings::default() });
+    let at = Inspecting { inspector: &inspector, ..workers::inspecting(&world.site.app) };
+    inspection::run_next(at, world.now()).await.unwrap()
 }
 
 async fn report(world: &World, release: ReleaseId, who: &Person) -> Option<Report> {

@@ -194,6 +194,15 @@ impl Browser {
         self.ceremony("form[data-passkey=get]").await
     }
 
+    /// Ticks what is to be looked at, each by a click.
+    pub async fn tick_looks(&self) {
+        let boxes = "[form=approve][type=checkbox]";
+        for one in self.driver.find_all(By::Css(boxes)).await.expect("elements") {
+            one.scroll_into_view().await.expect("the box in view");
+            one.click().await.expect("a click");
+        }
+    }
+
     /// Ticks what is to be looked at and says why what blocks is right all the same, as the page asks.
     pub async fn answer_findings(&self) {
         self.evaluate(ANSWER_FINDINGS).await;

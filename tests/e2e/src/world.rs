@@ -136,8 +136,14 @@ impl World {
 
     /// Publishes the npm package with npm 12 through the exchange.
     pub async fn submit_npm(&self) -> Submitted {
+        self.submit_npm_after(|_| {}).await
+    }
+
+    /// The same after a change of what lies in its folder.
+    pub async fn submit_npm_after(&self, change: impl FnOnce(&Path)) -> Submitted {
         let dir = self.dir.join("npm");
         projects::npm(&dir, NPM_NAME, VERSION);
+        change(&dir);
         let desk = self.ci_desk();
         let packed = desk.npm_pack(&dir).await;
         let kept = self.dir.join(packed.file_name().expect("a file name"));

@@ -1,7 +1,8 @@
 //! What a person at a browser cannot do: sign unverified, twice, for their own run, from another origin, or after a
 //! rejection. The server is asked past the page too, since a page only hides what the server must refuse.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::response::Html;
@@ -213,6 +214,50 @@ async fn a_rejection_with_a_reason_ends_the_release_and_nothing_is_sent() {
         assert!((400..500).contains(&status), "{status} {said}");
     }
     assert_nothing_was_sent(&world).await;
+}
+
+/// Puts a script into the package that npm runs at installation; it does nothing.
+fn with_hook(dir: &Path) {
+    let file = dir.join("package.json");
+    let manifest = std::fs::read_to_string(&file).unwrap();
+    let mut manifest: Value = serde_json::from_str(&manifest).unwrap();
+    manifest["scripts"] = json!({ "postinstall": "node -p 1" });
+    std::fs::write(&file, manifest.to_string()).unwrap();
+}
+
+/// Rule A14: what blocks is overridden in words by two people, each with their own.
+#[tokio::test]
+async fn an_installation_script_goes_out_when_two_people_say_why() {
+    let (world, _dir) = world().await;
+    let (ines, _) = enrolled(&world, INES).await;
+    let (mara, _) = enrolled(&world, MARA).await;
+    world.found(&ines, &mara).await;
+    let release = world.submit_npm_after(with_hook).await;
+
+    ines.review(&release.link).await;
+    let text = ines.text().await;
+    assert!(text.contains("Stops the approval") && text.contains("node -p 1"), "{text}");
+    let violations = ines.axe().await;
+    assert!(violations.is_empty(), "{violations:?}");
+    // The browser itself wants the words, and so does the server.
+    let valid = "document.querySelector('#approve').checkValidity()";
+    assert_eq!(ines.evaluate(valid).await, json!(false));
+    let (status, said) =
+        post(&ines, &format!("{}/approve/begin", path(&release.link)), &json!({})).await;
+    assert_eq!(status, 400, "{said}");
+    assert!(said["detail"].as_str().unwrap().contains("HK-01"), "{said}");
+
+    for person in [&ines, &mara] {
+        person.review(&release.link).await;
+        person.fill("textarea[name^='override:']", "It prints one number, I read it").await;
+        person.tick_looks().await;
+        assert_eq!(person.ceremony("form[action$='/approve']").await, Ok(()));
+    }
+    let begun = Instant::now();
+    while !world.npm_is_published().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not published");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 /// Rule W17.
