@@ -10,6 +10,7 @@ mod deliver;
 mod net;
 mod npm;
 mod pypi;
+mod simple;
 
 use std::collections::HashMap;
 use std::io;
