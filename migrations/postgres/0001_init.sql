@@ -184,6 +184,7 @@ create table upstreams (
   name               text    not null constraint upstreams_name_unique unique,
   url                text    not null,
   simple_url         text,
+  files_url          text,                 -- where published files are besides
   allow_private      bigint not null constraint upstreams_private_flag check (allow_private in (0, 1)),
   username           text    not null,
   publish_credential bytea,                 -- sealed; only the publisher role can open it
@@ -414,4 +415,11 @@ create table idempotency (
   status       bigint not null,
   content_type text    not null,
   body         bytea    not null
+);
+
+-- Files fetched from registries to compare with, by the digest that npm names them by.
+create table fetched_files (
+  sha512       bytea   not null constraint fetched_files_pk primary key,
+  sha256       bytea   not null,
+  fetched_at   bigint  not null
 );

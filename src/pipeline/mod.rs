@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::store::{Store, StoreError, Tx};
 
 pub mod approval;
+pub mod baseline;
 pub mod batch;
 pub mod ci;
 pub mod evidence;

@@ -56,6 +56,7 @@ macro_rules! row {
 
 pub mod checkpoints;
 pub mod ci;
+pub mod fetched;
 pub mod idempotency;
 pub mod instance;
 pub mod jobs;

@@ -13,7 +13,9 @@ use super::deliver::{Delivered, Request};
 use super::net::{Got, authorize_read, basic};
 use super::simple::Page;
 use super::{Client, Conditions, ReadFault, Reading, SendFault, Sending};
+use crate::domain::artifact::ArtifactKind;
 use crate::domain::document::PypiForm;
+use crate::domain::listing::{ListedFile, Listing};
 use crate::domain::package::{Ecosystem, PackageName, Version};
 use crate::domain::upstream::{Observation, Outcome};
 use crate::entropy;
@@ -85,19 +87,26 @@ pub(super) async fn get(
     reading: Reading<'_>,
     conditions: Conditions<'_>,
 ) -> Result<Got, ReadFault> {
-    let url = format!("{}{}/", reading.upstream.read_url(), reading.package.normalized());
-    let url = Url::parse(&url).map_err(|_| ReadFault::Protocol)?;
+    let url = address(reading).ok_or(ReadFault::Protocol)?;
     let mut headers = HeaderMap::new();
     let both = HeaderValue::from_static(ACCEPT_SIMPLE);
     headers.insert(ACCEPT, conditions.accept.cloned().unwrap_or(both));
     if let Some(tag) = conditions.if_none_match {
         headers.insert(IF_NONE_MATCH, tag.clone());
     }
-    authorize_read(&mut headers, reading.credential, |secret| {
-        let (user, password) = secret.split_once(':').unwrap_or((TOKEN_USER, secret));
-        basic(user, password)
-    })?;
+    authorize_read(&mut headers, reading.credential, login)?;
     client.get(reading.upstream, url, headers).await
+}
+
+/// The header of a read credential, which is `user:password` or a token.
+pub(super) fn login(secret: &str) -> Option<HeaderValue> {
+    let (user, password) = secret.split_once(':').unwrap_or((TOKEN_USER, secret));
+    basic(user, password)
+}
+
+fn address(reading: Reading<'_>) -> Option<Url> {
+    let page = format!("{}{}/", reading.upstream.read_url(), reading.package.normalized());
+    Url::parse(&page).ok()
 }
 
 /// Reads which files of one version the index lists.
@@ -119,24 +128,49 @@ pub(super) async fn read_back(
     Ok(Observation { files, project_status, ..Observation::default() })
 }
 
-/// True for wheels and source archives of this project and version.
-fn is_of(filename: &str, package: &PackageName, version: &Version) -> bool {
-    let parts = if let Some(stem) = filename.strip_suffix(".whl") {
+/// Reads which versions there are. Files that are neither wheels nor source archives are left out,
+/// and so are versions that are of no public release.
+pub(super) async fn listing(client: &Client, reading: Reading<'_>) -> Result<Listing, ReadFault> {
+    let got = get(client, reading, Conditions::default()).await?;
+    match got.status {
+        404 => return Ok(Listing::default()),
+        200 => {}
+        other => return Err(ReadFault::Malformed(format!("status {other} for a simple page"))),
+    }
+    let base = address(reading).ok_or(ReadFault::Protocol)?;
+    let page = Page::read(&got)?;
+    let files = page.files.into_iter().filter_map(|link| {
+        let (kind, found) = of_package(&link.file.filename, reading.package)?;
+        let version = Version::parse_listed(Ecosystem::Pypi, found).ok()?;
+        let url = base.join(&link.href).ok();
+        Some(ListedFile { version, kind, file: link.file, url })
+    });
+    let files = files.collect();
+    Ok(Listing { files, project_status: page.project_status, ..Listing::default() })
+}
+
+/// Which sort of file of this project it is, and the version in its name as it is written there.
+fn of_package<'a>(filename: &'a str, package: &PackageName) -> Option<(ArtifactKind, &'a str)> {
+    let (kind, (name, version)) = if let Some(stem) = filename.strip_suffix(".whl") {
         let mut parts = stem.split('-');
-        parts.next().zip(parts.next())
+        (ArtifactKind::Wheel, parts.next().zip(parts.next())?)
     } else {
-        let stem = filename.strip_suffix(".tar.gz").or_else(|| filename.strip_suffix(".zip"));
-        stem.and_then(|stem| stem.rsplit_once('-'))
-    };
-    let Some((name, found)) = parts else {
-        return false;
+        let stem = filename.strip_suffix(".tar.gz").or_else(|| filename.strip_suffix(".zip"))?;
+        (ArtifactKind::Sdist, stem.rsplit_once('-')?)
     };
     let same_name = PackageName::parse(Ecosystem::Pypi, name).is_ok_and(|name| name == *package);
+    same_name.then_some((kind, version))
+}
+
+/// True for wheels and source archives of this project and version.
+fn is_of(filename: &str, package: &PackageName, version: &Version) -> bool {
+    let Some((_, found)) = of_package(filename, package) else {
+        return false;
+    };
     // Compared as PEP 440 does, because older files spell the same version differently.
     let parsed = |text: &str| pep440_rs::Version::from_str(text).ok();
-    let same_version = found == version.as_str()
-        || parsed(found).zip(parsed(version.as_str())).is_some_and(|(a, b)| a == b);
-    same_name && same_version
+    found == version.as_str()
+        || parsed(found).zip(parsed(version.as_str())).is_some_and(|(a, b)| a == b)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod api;
 mod approval;
 mod authorise;
+mod baseline;
 mod batch;
 mod bounds;
 mod canary;
