@@ -423,3 +423,14 @@ create table fetched_files (
   sha256       bytea   not null,
   fetched_at   bigint  not null
 );
+
+-- Secret addresses that show one sealed release for a while. Ended ones are removed.
+create table previews (
+  id           bytea   not null constraint previews_pk primary key,
+  token_hash   bytea   not null constraint previews_token_unique unique,
+  release_id   bytea   not null constraint previews_release_fk references releases (id),
+  made_by      bytea   not null constraint previews_person_fk references people (id),
+  created_at   bigint  not null,
+  expires_at   bigint  not null
+);
+create index previews_by_release on previews (release_id, expires_at);

@@ -423,3 +423,14 @@ create table fetched_files (
   sha256       blob    not null,
   fetched_at   integer not null
 ) strict;
+
+-- Secret addresses that show one sealed release for a while. Ended ones are removed.
+create table previews (
+  id           blob    not null constraint previews_pk primary key,
+  token_hash   blob    not null constraint previews_token_unique unique,
+  release_id   blob    not null constraint previews_release_fk references releases (id),
+  made_by      blob    not null constraint previews_person_fk references people (id),
+  created_at   integer not null,
+  expires_at   integer not null
+) strict;
+create index previews_by_release on previews (release_id, expires_at);

@@ -26,6 +26,7 @@ pub mod intake;
 pub mod leaving;
 pub mod log;
 pub mod people;
+pub mod preview;
 pub mod registries;
 pub mod review;
 pub mod sessions;

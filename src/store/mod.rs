@@ -62,6 +62,7 @@ pub mod instance;
 pub mod jobs;
 pub mod log;
 pub mod people;
+pub mod previews;
 pub mod proposals;
 pub mod releases;
 pub mod rights;

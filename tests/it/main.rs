@@ -30,6 +30,7 @@ mod people;
 mod policy;
 mod policy_desk;
 mod policy_votes;
+mod preview;
 mod readers;
 mod review;
 mod schema;

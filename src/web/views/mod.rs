@@ -12,6 +12,7 @@ pub mod home;
 pub mod package;
 pub mod people;
 pub mod policy;
+pub mod preview;
 pub mod registry;
 pub mod release;
 pub mod shell;

@@ -7,6 +7,7 @@ mod harness_browser;
 mod harness_clients;
 mod harness_registries;
 mod people_browser;
+mod preview;
 mod release_browser;
 mod release_clients;
 mod release_documents;
