@@ -24,6 +24,7 @@ use crate::oidc::Verifier;
 use crate::oidc::sso::{SingleSignOn, SsoSettings};
 use crate::outbound::{Http, HttpSettings};
 use crate::passkeys::Passkeys;
+use crate::pipeline::baseline::Shelf;
 use crate::pipeline::ci::{Exchange, IssuerRate};
 use crate::pipeline::forwarding::Progress;
 use crate::pipeline::governance;
@@ -389,6 +390,16 @@ impl App {
             client: &self.upstreams,
             key: &self.reading,
             genesis: self.genesis,
+        }
+    }
+
+    /// What finding a baseline uses.
+    pub const fn shelf(&self) -> Shelf<'_> {
+        Shelf {
+            registries: self.registries(),
+            blobs: &self.intake.blobs,
+            npm_tarball_bytes: self.config.limits.npm_tarball_bytes,
+            pypi_file_bytes: self.config.limits.pypi_file_bytes,
         }
     }
 

@@ -184,6 +184,7 @@ create table upstreams (
   name               text    not null constraint upstreams_name_unique unique,
   url                text    not null,
   simple_url         text,
+  files_url          text,                 -- where published files are besides
   allow_private      integer not null constraint upstreams_private_flag check (allow_private in (0, 1)),
   username           text    not null,
   publish_credential blob,                 -- sealed; only the publisher role can open it
@@ -435,3 +436,21 @@ create table idempotency (
   content_type text    not null,
   body         blob    not null
 ) strict;
+
+-- Files fetched from registries to compare with, by the digest that npm names them by.
+create table fetched_files (
+  sha512       blob    not null constraint fetched_files_pk primary key,
+  sha256       blob    not null,
+  fetched_at   integer not null
+) strict;
+
+-- Secret addresses that show one sealed release for a while. Ended ones are removed.
+create table previews (
+  id           blob    not null constraint previews_pk primary key,
+  token_hash   blob    not null constraint previews_token_unique unique,
+  release_id   blob    not null constraint previews_release_fk references releases (id),
+  made_by      blob    not null constraint previews_person_fk references people (id),
+  created_at   integer not null,
+  expires_at   integer not null
+) strict;
+create index previews_by_release on previews (release_id, expires_at);

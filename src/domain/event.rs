@@ -81,6 +81,8 @@ pub struct UpstreamRecord {
     pub url: String,
     /// Where they are read back, when that differs.
     pub simple_url: Option<String>,
+    /// Where published files are fetched besides, when that is another host.
+    pub files_url: Option<String>,
     /// Private or loopback addresses were allowed for it (Q15).
     pub allow_private: bool,
 }

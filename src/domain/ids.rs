@@ -50,6 +50,9 @@ pub mod kind {
     /// A candidate: package, version and its artifacts.
     #[derive(Debug)]
     pub enum Release {}
+    /// A secret address that shows one release for a while.
+    #[derive(Debug)]
+    pub enum Preview {}
     /// One file of a release.
     #[derive(Debug)]
     pub enum Artifact {}
@@ -97,6 +100,8 @@ pub type IssuerId = Id<kind::Issuer>;
 pub type UploadSessionId = Id<kind::UploadSession>;
 /// Names a release.
 pub type ReleaseId = Id<kind::Release>;
+/// Names a preview; the secret of its address is another thing.
+pub type PreviewId = Id<kind::Preview>;
 /// Names an artifact.
 pub type ArtifactId = Id<kind::Artifact>;
 /// Names a decision.

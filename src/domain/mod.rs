@@ -20,6 +20,7 @@ pub mod governed;
 pub mod ids;
 pub mod issuer;
 pub mod json;
+pub mod listing;
 pub mod log;
 pub mod manifest;
 pub mod package;

@@ -271,6 +271,31 @@ impl Version {
         }
     }
 
+    /// Parses a version that a registry lists. Older Python versions are spelled in ways that are
+    /// not accepted any more and mean the same.
+    pub fn parse_listed(ecosystem: Ecosystem, text: &str) -> Result<Self, NameError> {
+        match (ecosystem, pep440_rs::Version::from_str(text)) {
+            (Ecosystem::Pypi, Ok(parsed)) => Self::parse(ecosystem, &parsed.to_string()),
+            _ => Self::parse(ecosystem, text),
+        }
+    }
+
+    /// Whose rules it follows.
+    pub const fn ecosystem(&self) -> Ecosystem {
+        match &self.order {
+            Order::Npm(_) => Ecosystem::Npm,
+            Order::Pypi(_) => Ecosystem::Pypi,
+        }
+    }
+
+    /// True for two npm versions with the same major and minor number.
+    pub fn same_line(&self, other: &Self) -> bool {
+        match (&self.order, &other.order) {
+            (Order::Npm(a), Order::Npm(b)) => (a.major(), a.minor()) == (b.major(), b.minor()),
+            _ => false,
+        }
+    }
+
     /// The version as written.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -72,6 +72,7 @@ pub struct Upstream {
     kind: Ecosystem,
     url: Url,
     simple_url: Option<Url>,
+    files_url: Option<Url>,
     allow_private: bool,
 }
 
@@ -88,6 +89,8 @@ pub struct UpstreamFields<'a> {
     pub url: &'a str,
     /// PyPI only and required there: the simple index (PEP 503), a final `/` is added.
     pub simple_url: Option<&'a str>,
+    /// Where published files are, when that is another host; a final `/` is added.
+    pub files_url: Option<&'a str>,
     /// Private and loopback addresses, and plain http, are meant (Q15).
     pub allow_private: bool,
 }
@@ -116,12 +119,19 @@ impl Upstream {
                 Some(simple)
             }
         };
+        let mut files_url = None;
+        if let Some(text) = fields.files_url {
+            let mut files = parse_address(text, fields.allow_private)?;
+            end_with_slash(&mut files);
+            files_url = Some(files);
+        }
         Ok(Self {
             id: fields.id,
             name: name.to_owned(),
             kind: fields.kind,
             url,
             simple_url,
+            files_url,
             allow_private: fields.allow_private,
         })
     }
@@ -149,6 +159,22 @@ impl Upstream {
     /// PyPI: the simple index, ending in `/`. npm: none.
     pub const fn simple_url(&self) -> Option<&Url> {
         self.simple_url.as_ref()
+    }
+
+    /// Where published files are besides the registry's own addresses, ending in `/`.
+    pub const fn files_url(&self) -> Option<&Url> {
+        self.files_url.as_ref()
+    }
+
+    /// Whether a file at this address may be fetched (U3): it is where the registry is read or
+    /// written, or below the address configured for its files.
+    pub fn may_fetch(&self, url: &Url) -> bool {
+        let plain = url.username().is_empty() && url.password().is_none();
+        let own = [self.read_url(), &self.url].iter().any(|own| own.origin() == url.origin());
+        let files = self.files_url.as_ref().is_some_and(|files| {
+            files.origin() == url.origin() && url.path().starts_with(files.path())
+        });
+        plain && (own || files)
     }
 
     /// The address below which the registry is read: npm's base or PyPI's simple index.
@@ -299,6 +325,37 @@ pub struct ObservedFile {
     pub withdrawn: bool,
 }
 
+impl ObservedFile {
+    /// The strongest digest there is.
+    pub fn strongest(&self) -> Option<Expected> {
+        let sha512 = self.sha512.map(Expected::Sha512);
+        sha512.or(self.sha256.map(Expected::Sha256)).or(self.sha1.map(Expected::Sha1))
+    }
+}
+
+/// What a registry says the digest of a file is, by the strongest one it gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// npm's integrity.
+    Sha512(Sha512),
+    /// PyPI's hash.
+    Sha256(Sha256),
+    /// npm's shasum, of packages from before 2017. Somebody who made both files can give two the
+    /// same one.
+    Sha1(Sha1),
+}
+
+impl Expected {
+    /// Whether bytes with these digests are the file. A digest that was not computed fits nothing.
+    pub fn fits(&self, digests: &Digests) -> bool {
+        match self {
+            Self::Sha512(sha512) => digests.sha512 == Some(*sha512),
+            Self::Sha256(sha256) => digests.sha256 == *sha256,
+            Self::Sha1(sha1) => digests.sha1 == Some(*sha1),
+        }
+    }
+}
+
 /// One of our artifacts compared with what a registry holds under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
@@ -366,6 +423,7 @@ mod tests {
             kind,
             url,
             simple_url,
+            files_url: None,
             allow_private: false,
         }
     }
@@ -419,6 +477,32 @@ mod tests {
         let mut npm = fields(Ecosystem::Npm, "https://registry.example/");
         npm.simple_url = Some("https://registry.example/simple/");
         assert!(matches!(Upstream::parse(npm), Err(UpstreamRefusal::SimpleUnexpected(_))));
+    }
+
+    /// Rule U3.
+    #[test]
+    fn files_are_fetched_from_configured_addresses_only() {
+        let mut pypi = fields(Ecosystem::Pypi, "https://upload.example/legacy/");
+        pypi.files_url = Some("https://files.example/packages");
+        let upstream = Upstream::parse(pypi).unwrap();
+        let may = |text: &str| upstream.may_fetch(&Url::parse(text).unwrap());
+        assert!(may("https://files.example/packages/aa/a.whl"));
+        assert!(may("https://registry.example/files/a.whl"));
+        assert!(may("https://upload.example/a.whl"));
+        for wrong in [
+            "https://files.example/other/a.whl",
+            "https://files.example/packages/../other/a.whl",
+            "https://files.example/packagesother/a.whl",
+            "https://files.example:444/packages/a.whl",
+            "http://files.example/packages/a.whl",
+            "https://u:p@files.example/packages/a.whl",
+            "https://elsewhere.example/packages/a.whl",
+            "file:///packages/a.whl",
+        ] {
+            assert!(!may(wrong), "{wrong}");
+        }
+        pypi.files_url = Some("http://files.example/");
+        assert!(matches!(Upstream::parse(pypi), Err(UpstreamRefusal::Scheme(_))));
     }
 
     fn digests() -> Digests {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::store::{Store, StoreError, Tx};
 
 pub mod approval;
+pub mod baseline;
 pub mod batch;
 pub mod ci;
 pub mod evidence;
@@ -27,6 +28,7 @@ pub mod leaving;
 pub mod log;
 pub mod people;
 pub mod provenance;
+pub mod preview;
 pub mod registries;
 pub mod review;
 pub mod sessions;

@@ -2,14 +2,16 @@
 //! one. The publish credential never goes to a read, and the key here could not open it (Q17).
 
 use secrecy::SecretString;
+use url::Url;
 
 use crate::domain::digest::Sha256;
+use crate::domain::listing::Listing;
 use crate::domain::package::{PackageName, Version};
 use crate::domain::upstream::{CredentialPurpose, Observation, Upstream};
 use crate::pipeline::setup::{credential_context, credential_origin};
 use crate::pipeline::{Fault, Result};
 use crate::store::Store;
-use crate::upstream::{Client, Conditions, Passthrough, ReadFault, Reading};
+use crate::upstream::{Client, Conditions, Download, Passthrough, ReadFault, Reading};
 use crate::vault::{ReadingKey, Sealed};
 
 /// The handles that reading uses.
@@ -48,6 +50,30 @@ impl Registries<'_> {
         let credential = self.credential(upstream).await?;
         let reading = Reading { upstream, package, credential: credential.as_ref() };
         Ok(self.client.packument(reading, conditions).await)
+    }
+
+    /// Asks a registry which versions it has of a package.
+    pub async fn listing(
+        &self,
+        upstream: &Upstream,
+        package: &PackageName,
+    ) -> Result<std::result::Result<Listing, ReadFault>> {
+        let credential = self.credential(upstream).await?;
+        let reading = Reading { upstream, package, credential: credential.as_ref() };
+        Ok(self.client.listing(reading).await)
+    }
+
+    /// Asks for a file of a package, of at most `limit` bytes, at the address a registry lists.
+    pub async fn download(
+        &self,
+        upstream: &Upstream,
+        package: &PackageName,
+        url: Option<&Url>,
+        limit: u64,
+    ) -> Result<std::result::Result<Download, ReadFault>> {
+        let credential = self.credential(upstream).await?;
+        let reading = Reading { upstream, package, credential: credential.as_ref() };
+        Ok(self.client.download(reading, url, limit).await)
     }
 
     /// The read credential. It is sealed for the address it goes to, so one that was moved to

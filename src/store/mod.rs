@@ -56,12 +56,14 @@ macro_rules! row {
 
 pub mod checkpoints;
 pub mod ci;
+pub mod fetched;
 pub mod idempotency;
 pub mod inspections;
 pub mod instance;
 pub mod jobs;
 pub mod log;
 pub mod people;
+pub mod previews;
 pub mod proposals;
 pub mod releases;
 pub mod rights;

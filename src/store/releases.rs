@@ -449,6 +449,23 @@ impl Tx {
         row.map(ReleaseRow::record).transpose()
     }
 
+    /// The versions of a package that registries were seen to hold.
+    pub async fn published_versions(
+        &mut self,
+        package: PackageId,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(on!(self, c, {
+            sqlx::query_scalar(
+                "-- releases: published versions of a package
+                select version from releases
+                where package_id = $1 and state = 'published' order by id",
+            )
+            .bind(package.as_bytes().to_vec())
+            .fetch_all(c)
+            .await?
+        }))
+    }
+
     /// Moves the quiet deadline of an open release.
     pub async fn postpone_seal(
         &mut self,

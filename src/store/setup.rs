@@ -51,6 +51,7 @@ impl StoredUpstream {
             kind: self.upstream.kind(),
             url: self.upstream.url().to_string(),
             simple_url: self.upstream.simple_url().map(ToString::to_string),
+            files_url: self.upstream.files_url().map(ToString::to_string),
             allow_private: self.upstream.allow_private(),
         }
     }
@@ -125,6 +126,7 @@ row! {
         name: String,
         url: String,
         simple_url: Option<String>,
+        files_url: Option<String>,
         allow_private: i64,
         username: String,
         can_publish: i64,
@@ -174,6 +176,7 @@ impl UpstreamRow {
             kind: sound(Ecosystem::parse(&self.kind), "upstreams", "kind")?,
             url: &self.url,
             simple_url: self.simple_url.as_deref(),
+            files_url: self.files_url.as_deref(),
             allow_private: self.allow_private == 1,
         };
         Ok(StoredUpstream {
@@ -271,8 +274,8 @@ impl Tx {
             sqlx::query(
                 "-- setup: add an upstream
                 insert into upstreams
-                  (id, created_at, kind, name, url, simple_url, allow_private, username)
-                values ($1, $2, $3, $4, $5, $6, $7, $8)",
+                  (id, created_at, kind, name, url, simple_url, files_url, allow_private, username)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             )
             .bind(upstream.id().as_bytes().to_vec())
             .bind(micros(now))
@@ -280,6 +283,7 @@ impl Tx {
             .bind(upstream.name())
             .bind(upstream.url().as_str())
             .bind(upstream.simple_url().map(ToString::to_string))
+            .bind(upstream.files_url().map(ToString::to_string))
             .bind(i64::from(upstream.allow_private()))
             .bind(username)
             .execute(c)
@@ -293,7 +297,8 @@ impl Tx {
         let rows: Vec<UpstreamRow> = on!(self, c, {
             sqlx::query_as(
                 "-- setup: every upstream
-                select id, kind, name, url, simple_url, allow_private, username, sealed_at,
+                select id, kind, name, url, simple_url, files_url, allow_private, username,
+                  sealed_at,
                   cast(case when publish_credential is null then 0 else 1 end as bigint)
                     as can_publish,
                   cast(case when read_credential is null then 0 else 1 end as bigint) as can_read
@@ -310,7 +315,8 @@ impl Tx {
         let row: Option<UpstreamRow> = on!(self, c, {
             sqlx::query_as(
                 "-- setup: one upstream
-                select id, kind, name, url, simple_url, allow_private, username, sealed_at,
+                select id, kind, name, url, simple_url, files_url, allow_private, username,
+                  sealed_at,
                   cast(case when publish_credential is null then 0 else 1 end as bigint)
                     as can_publish,
                   cast(case when read_credential is null then 0 else 1 end as bigint) as can_read

@@ -1,15 +1,17 @@
 //! The registries we forward to: send one artifact, read back what they hold, pass reads through.
 //!
 //! `net` owns connections and their limits, `body` streams and re-hashes the artifact, `deliver`
-//! carries one publish request, `answer` sorts what a registry said, `npm` and `pypi` speak the
-//! two protocols (wire.md 4).
+//! carries one publish request, `download` one published file, `answer` sorts what a registry said,
+//! `npm` and `pypi` speak the two protocols (wire.md 4), `simple` reads the page of a project.
 
 mod answer;
 mod body;
 mod deliver;
+mod download;
 mod net;
 mod npm;
 mod pypi;
+mod simple;
 
 use std::collections::HashMap;
 use std::io;
@@ -21,15 +23,18 @@ use http::{HeaderMap, HeaderValue};
 use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::domain::digest::Sha256;
 use crate::domain::document::PublishDocument;
 use crate::domain::ids::UpstreamId;
+use crate::domain::listing::Listing;
 use crate::domain::package::{Ecosystem, PackageName, Version};
 use crate::domain::upstream::{Observation, Outcome, Upstream};
 use crate::entropy::EntropyError;
 
 pub use body::Source;
+pub use download::Download;
 
 /// Largest packument or simple page read, in bytes (U2): the largest known ones have half of it.
 pub const READ_MAX: usize = 32 * 1024 * 1024;
@@ -51,6 +56,8 @@ pub struct Settings {
     pub answer: Duration,
     /// Longest time one read may take in all.
     pub read_total: Duration,
+    /// Longest time one published file may take in all.
+    pub file_total: Duration,
 }
 
 impl Default for Settings {
@@ -61,6 +68,7 @@ impl Default for Settings {
             idle: Duration::from_mins(1),
             answer: Duration::from_mins(5),
             read_total: Duration::from_mins(2),
+            file_total: Duration::from_mins(10),
         }
     }
 }
@@ -143,6 +151,17 @@ pub enum ReadFault {
     /// More than [`READ_MAX`] bytes (U28).
     #[error("expected at most {READ_MAX} bytes from the registry")]
     TooLarge,
+    /// A file of more bytes than this installation accepts (Q9).
+    #[error("expected a file of at most {0} bytes from the registry")]
+    FileTooLarge(u64),
+    /// The registry lists a file and does not have it.
+    #[error("the registry lists the file and answers {0} for it")]
+    FileMissing(u16),
+    /// The registry lists a file without an address, or at one that is not configured (U3).
+    #[error(
+        "the registry lists the file at {0}, which is not among the addresses configured for it"
+    )]
+    Address(String),
     /// Not the format it should be (U28, U29).
     #[error("the registry's answer could not be read: {0}")]
     Malformed(String),
@@ -225,6 +244,7 @@ struct PoolKey {
     upstream: UpstreamId,
     publish_origin: String,
     read_origin: String,
+    files_url: Option<Url>,
     allow_private: bool,
 }
 
@@ -281,6 +301,17 @@ impl Client {
         match reading.upstream.kind() {
             Ecosystem::Npm => npm::read_back(self, reading, version).await,
             Ecosystem::Pypi => pypi::read_back(self, reading, version).await,
+        }
+    }
+
+    /// Asks the registry which versions it has of a package. An unknown package has none.
+    pub async fn listing(&self, reading: Reading<'_>) -> Result<Listing, ReadFault> {
+        if reading.package.ecosystem() != reading.upstream.kind() {
+            return Err(ReadFault::Protocol);
+        }
+        match reading.upstream.kind() {
+            Ecosystem::Npm => npm::listing(self, reading).await,
+            Ecosystem::Pypi => pypi::listing(self, reading).await,
         }
     }
 

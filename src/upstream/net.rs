@@ -39,6 +39,7 @@ impl Client {
             upstream: upstream.id(),
             publish_origin: upstream.publish_origin(),
             read_origin: upstream.read_origin(),
+            files_url: upstream.files_url().cloned(),
             allow_private: upstream.allow_private(),
         };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,17 +141,8 @@ pub(super) struct Got {
 impl Got {
     async fn read(response: reqwest::Response, idle: Duration) -> Result<Self, ReadFault> {
         let status = response.status().as_u16();
-        match status {
-            200..=299 | 304 | 404 => {}
-            300..=399 => return Err(ReadFault::Redirect(status)),
-            429 | 500..=599 => {
-                let after = answer::retry_after(response.headers());
-                return Err(ReadFault::Unavailable { status, after });
-            }
-            _ => {
-                let answer = Answer::read(response, idle, None).await;
-                return Err(ReadFault::Refused { status, message: answer.message });
-            }
+        if !matches!(status, 200..=299 | 304 | 404) {
+            return Err(fault_of(response, idle).await);
         }
         let encoded = response
             .headers()
@@ -194,6 +186,20 @@ impl Got {
             }
         }
         Passthrough { status: self.status, headers, body: self.body }
+    }
+}
+
+/// What an answer means that does not have what was asked for.
+pub(super) async fn fault_of(response: reqwest::Response, idle: Duration) -> ReadFault {
+    match response.status().as_u16() {
+        status @ 300..=399 => ReadFault::Redirect(status),
+        status @ (429 | 500..=599) => {
+            ReadFault::Unavailable { status, after: answer::retry_after(response.headers()) }
+        }
+        status => {
+            let answer = Answer::read(response, idle, None).await;
+            ReadFault::Refused { status, message: answer.message }
+        }
     }
 }
 
@@ -268,7 +274,7 @@ impl Broken {
         }
     }
 
-    fn into_read_fault(self) -> ReadFault {
+    pub(super) fn into_read_fault(self) -> ReadFault {
         match self {
             Self::PrivateAddress => ReadFault::PrivateAddress,
             Self::Tls(message) => ReadFault::Tls(message),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
@@ -16,13 +17,19 @@ use super::body::{Encoding, Parcel};
 use super::deliver::{Delivered, Request};
 use super::net::{Got, authorization, authorize_read};
 use super::{Client, Conditions, ReadFault, Reading, SendFault, Sending};
+use crate::domain::artifact::ArtifactKind;
 use crate::domain::digest::Sha1;
 use crate::domain::document::NpmDocument;
-use crate::domain::package::{PackageName, Version};
+use crate::domain::listing::{ListedFile, Listing};
+use crate::domain::package::{Ecosystem, PackageName, Version};
 use crate::domain::upstream::{Observation, ObservedFile, Outcome, Upstream, integrity_sha512};
 
 /// Largest `dist-tags` object read, in bytes: thousands of tags.
 const TAGS_MAX: usize = 1024 * 1024;
+/// Most versions or dist-tags of a package read: ten times what the largest packages have.
+const MEMBERS_MAX: usize = 100_000;
+/// What installers ask for, and the whole packument from registries that only have that.
+const ACCEPT_SHORT: &str = "application/vnd.npm.install-v1+json, application/json;q=0.8";
 
 /// Sends the document with the tarball in it.
 pub(super) async fn send(
@@ -74,8 +81,13 @@ pub(super) async fn get(
     if let Some(tag) = conditions.if_none_match {
         headers.insert(IF_NONE_MATCH, tag.clone());
     }
-    authorize_read(&mut headers, reading.credential, |secret| authorization("Bearer", secret))?;
+    authorize_read(&mut headers, reading.credential, login)?;
     client.get(reading.upstream, url, headers).await
+}
+
+/// The header of a read credential, which is a token.
+pub(super) fn login(secret: &str) -> Option<HeaderValue> {
+    authorization("Bearer", secret)
 }
 
 /// Reads what the registry holds of one version.
@@ -101,6 +113,17 @@ struct Packument<'a> {
     dist_tags: Option<&'a RawValue>,
 }
 
+impl Packument<'_> {
+    fn tags(&self) -> Result<BTreeMap<String, String>, ReadFault> {
+        let Some(raw) = self.dist_tags else { return Ok(BTreeMap::new()) };
+        if raw.get().len() > TAGS_MAX {
+            return Err(ReadFault::Malformed(format!("expected dist-tags of {TAGS_MAX} bytes")));
+        }
+        let tags = serde_json::from_str::<Tags>(raw.get());
+        tags.map(|tags| tags.0).map_err(|error| ReadFault::Malformed(error.to_string()))
+    }
+}
+
 #[derive(Deserialize)]
 struct Manifest<'a> {
     #[serde(default)]
@@ -121,12 +144,7 @@ fn observe(body: &[u8], version: &Version) -> Result<Observation, ReadFault> {
     let malformed = |error: serde_json::Error| ReadFault::Malformed(error.to_string());
     let packument: Packument<'_> = serde_json::from_slice(body).map_err(malformed)?;
     let mut observation = Observation::default();
-    if let Some(raw) = packument.dist_tags {
-        if raw.get().len() > TAGS_MAX {
-            return Err(ReadFault::Malformed(format!("expected dist-tags of {TAGS_MAX} bytes")));
-        }
-        observation.dist_tags = serde_json::from_str::<Tags>(raw.get()).map_err(malformed)?.0;
-    }
+    observation.dist_tags = packument.tags()?;
     let Some(versions) = packument.versions else {
         return Ok(observation);
     };
@@ -135,17 +153,56 @@ fn observe(body: &[u8], version: &Version) -> Result<Observation, ReadFault> {
         return Ok(observation);
     };
     let manifest: Manifest<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
-    let tarball = manifest.dist.tarball.unwrap_or_default();
-    let filename = tarball.split(['?', '#']).next().and_then(|path| path.rsplit('/').next());
-    let deprecated = manifest.deprecated.map(RawValue::get);
-    observation.files.push(ObservedFile {
-        filename: filename.unwrap_or_default().to_owned(),
-        sha256: None,
-        sha512: manifest.dist.integrity.as_deref().and_then(integrity_sha512),
-        sha1: manifest.dist.shasum.as_deref().and_then(|text| Sha1::parse_hex(text).ok()),
-        withdrawn: !matches!(deprecated, None | Some("null" | "false" | "\"\"")),
-    });
+    observation.files.push(manifest.file());
     Ok(observation)
+}
+
+impl Manifest<'_> {
+    fn file(&self) -> ObservedFile {
+        let tarball = self.dist.tarball.as_deref().unwrap_or_default();
+        let filename = tarball.split(['?', '#']).next().and_then(|path| path.rsplit('/').next());
+        let deprecated = self.deprecated.map(RawValue::get);
+        ObservedFile {
+            filename: filename.unwrap_or_default().to_owned(),
+            sha256: None,
+            sha512: self.dist.integrity.as_deref().and_then(integrity_sha512),
+            sha1: self.dist.shasum.as_deref().and_then(|text| Sha1::parse_hex(text).ok()),
+            withdrawn: !matches!(deprecated, None | Some("null" | "false" | "\"\"")),
+        }
+    }
+}
+
+/// Reads which versions there are. What installers read is asked for: it is a part of the whole
+/// packument, which can be too large.
+pub(super) async fn listing(client: &Client, reading: Reading<'_>) -> Result<Listing, ReadFault> {
+    let short = HeaderValue::from_static(ACCEPT_SHORT);
+    let conditions = Conditions { accept: Some(&short), if_none_match: None };
+    let got = get(client, reading, conditions).await?;
+    match got.status {
+        404 => Ok(Listing::default()),
+        200 => list(got.json_object()?, reading.upstream.url()),
+        other => Err(ReadFault::Malformed(format!("status {other} for a packument"))),
+    }
+}
+
+/// Versions that npm would not take today are left out: nobody who may release one of those is
+/// compared with them.
+fn list(body: &[u8], base: &Url) -> Result<Listing, ReadFault> {
+    let malformed = |error: serde_json::Error| ReadFault::Malformed(error.to_string());
+    let packument: Packument<'_> = serde_json::from_slice(body).map_err(malformed)?;
+    let dist_tags = packument.tags()?;
+    let Some(versions) = packument.versions else {
+        return Ok(Listing { dist_tags, ..Listing::default() });
+    };
+    let mut files = Vec::new();
+    for (text, raw) in serde_json::from_str::<Versions<'_>>(versions.get()).map_err(malformed)?.0 {
+        let Ok(version) = Version::parse_listed(Ecosystem::Npm, &text) else { continue };
+        let manifest: Manifest<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
+        let url = manifest.dist.tarball.as_deref().and_then(|address| base.join(address).ok());
+        let kind = ArtifactKind::NpmTarball;
+        files.push(ListedFile { version, kind, file: manifest.file(), url });
+    }
+    Ok(Listing { files, dist_tags, project_status: None })
 }
 
 /// Picks one member of an object, which may not repeat: two entries for one version would be two
@@ -181,30 +238,38 @@ impl<'de> Visitor<'de> for Only<'_> {
     }
 }
 
-/// Dist-tags, none of which may repeat.
-struct Tags(BTreeMap<String, String>);
+/// An object of at most [`MEMBERS_MAX`] members, none of which may repeat.
+struct Members<V>(BTreeMap<String, V>);
 
-impl<'de> Deserialize<'de> for Tags {
+/// What dist-tags point at.
+type Tags = Members<String>;
+/// What is said of each version.
+type Versions<'a> = Members<&'a RawValue>;
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Tags;
+        struct Once<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Once<V> {
+            type Value = Members<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of dist-tags")
+                write!(f, "an object of at most {MEMBERS_MAX} members")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tags, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut out = BTreeMap::new();
                 while let Some((key, value)) = map.next_entry()? {
+                    if out.len() == MEMBERS_MAX {
+                        return Err(A::Error::invalid_length(MEMBERS_MAX + 1, &self));
+                    }
                     if out.insert(key, value).is_some() {
-                        return Err(A::Error::custom("a repeated dist-tag"));
+                        return Err(A::Error::custom("a repeated version or dist-tag"));
                     }
                 }
-                Ok(Tags(out))
+                Ok(Members(out))
             }
         }
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(Once(PhantomData))
     }
 }
 
@@ -212,7 +277,6 @@ impl<'de> Deserialize<'de> for Tags {
 mod tests {
     use super::*;
     use crate::domain::digest::Sha512;
-    use crate::domain::package::Ecosystem;
 
     fn version() -> Version {
         Version::parse(Ecosystem::Npm, "1.0.0").unwrap()
@@ -238,6 +302,44 @@ mod tests {
         assert_eq!(file.sha512, Some(sha512));
         assert_eq!(file.sha1, Some(Sha1::from_bytes([6; 20])));
         assert!(file.withdrawn);
+    }
+
+    #[test]
+    fn a_listing_has_every_version_that_can_be_released_with_its_address() {
+        let body = serde_json::json!({
+            "dist-tags": {"latest": "1.0.0"},
+            "versions": {
+                "1.0.0": {"dist": {"tarball": "/x/-/x-1.0.0.tgz", "shasum": "06".repeat(20)}},
+                "1.1.0": {"dist": {"tarball": "https://files.example/x-1.1.0.tgz?a"}},
+                "1.2.0": {},
+                "1.2.0+build": {"dist": 5},
+            },
+        });
+        let base = Url::parse("https://registry.example/npm/").unwrap();
+        let listing = list(body.to_string().as_bytes(), &base).unwrap();
+        let found: Vec<_> = listing
+            .files
+            .iter()
+            .map(|it| (it.version.as_str(), it.url.as_ref().map_or("", Url::as_str)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("1.0.0", "https://registry.example/x/-/x-1.0.0.tgz"),
+                ("1.1.0", "https://files.example/x-1.1.0.tgz?a"),
+                ("1.2.0", ""),
+            ]
+        );
+        assert_eq!(listing.files[0].file.sha1, Some(Sha1::from_bytes([6; 20])));
+        assert_eq!(listing.dist_tags["latest"], "1.0.0");
+        for body in [
+            r#"{"versions":{"1.0.0":{},"1.0.0":{}}}"#,
+            r#"{"versions":{"1.0.0":{"dist":5}}}"#,
+            r#"{"dist-tags":{"a":"1.0.0","a":"2.0.0"}}"#,
+        ] {
+            let refused = list(body.as_bytes(), &base);
+            assert!(matches!(refused, Err(ReadFault::Malformed(_))), "{body}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `views` are the pages, `display` turns values into words, `assets` are the embedded files and
 //! `security` the headers of every answer. `extract` is what handlers take from a request and
-//! `error` how refusals leave. `listen` accepts connections; `room`, `pace` and `rate` bound what comes
+//! `error` how refusals leave. `preview` shows one release as a registry. `listen` accepts connections; `room`, `pace` and `rate` bound what comes
 //! over them. `routes` keeps the list of every door.
 
 pub mod api;
@@ -16,6 +16,7 @@ pub mod listen;
 pub mod log;
 pub mod pace;
 pub mod pages;
+pub mod preview;
 pub mod rate;
 pub mod registry_npm;
 pub mod registry_pypi;
@@ -54,6 +55,8 @@ pub fn routes(app: &Arc<App>) -> Routes<()> {
     let uploads = registry_npm::routes()
         .merge(registry_pypi::routes())
         .within(|router| router.layer(DefaultBodyLimit::disable()));
+    let previews = preview::routes()
+        .within(|router| router.layer(from_fn_with_state(headers.clone(), security::add)));
     let log = log::routes().within(|router| {
         router
             .layer(from_fn(error::render))
@@ -71,6 +74,7 @@ pub fn routes(app: &Arc<App>) -> Routes<()> {
         .get("/readyz", ready)
         .get("/static/{name}", assets::serve)
         .merge(uploads)
+        .merge(previews)
         .merge(api::routes(headers))
         .merge(log)
         .merge(pages)

@@ -5,9 +5,10 @@
 //! downloads are sandboxed.
 
 use axum::extract::{Request, State};
+use axum::http::header::InvalidHeaderValue;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 /// Everything comes from our own origin, nothing is inline, and the only way to turn text into
 /// markup is the policy of `live.js`.
@@ -17,7 +18,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
      require-trusted-types-for 'script'; trusted-types countersign-fragment";
 
 /// For downloads of held files (rule S7): the browser may store them and nothing else.
-pub const DOWNLOAD_POLICY: &str = "default-src 'none'; sandbox";
+const DOWNLOAD_POLICY: &str = "default-src 'none'; sandbox";
 
 const PERMISSIONS: HeaderName = HeaderName::from_static("permissions-policy");
 /// Pages ask the browser for nothing, passkeys included (rule W16) …
@@ -74,6 +75,22 @@ impl SecurityHeaders {
             headers.entry(name).or_insert_with(|| value.clone());
         }
     }
+}
+
+/// A file that the browser may store and nothing else (S7). Its name is one that we accepted, and
+/// holds no quotes.
+pub fn attachment(
+    body: impl IntoResponse,
+    filename: &str,
+    kind: &'static str,
+) -> Result<Response, InvalidHeaderValue> {
+    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{filename}\""))?;
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_DISPOSITION, disposition);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DOWNLOAD_POLICY));
+    Ok(response)
 }
 
 /// Lets one page ask for a signature with a passkey (rule W16).

@@ -97,6 +97,7 @@ fn canaries(house: &House, ci_token: &str) -> Canaries {
     canaries.add("CI token", ci_token.as_bytes());
     canaries.add("claim code", site.code.expose().as_bytes());
     canaries.add("invitation", house.invitation.as_bytes());
+    canaries.add("preview", house.preview.as_bytes());
     for visitor in [Visitor::Owner, Visitor::Maintainer, Visitor::Viewer] {
         let cookie = house.browser(visitor).cookie.unwrap();
         canaries.add("session", cookie.split_once('=').unwrap().1.as_bytes());
@@ -172,8 +173,9 @@ async fn no_answer_and_no_line_of_the_log_holds_a_secret() {
     let routes = web::routes(&world.site.app);
     for visitor in [Visitor::Owner, Visitor::Viewer, Visitor::Nobody, Visitor::Ci] {
         for route in routes.table() {
-            // An invitation's own page leads to its own address.
-            if route.path.starts_with("/invite/") || route.path == "/logout" {
+            // An invitation's own page leads to its own address, and so does a preview.
+            let own = ["/invite/", "/preview/"].iter().any(|start| route.path.starts_with(start));
+            if own || route.path == "/logout" {
                 continue;
             }
             let method = if route.method == "*" { "GET" } else { &route.method };
@@ -185,6 +187,9 @@ async fn no_answer_and_no_line_of_the_log_holds_a_secret() {
     assert!(looked_at > 300, "{looked_at}");
     let page = house.knock(Visitor::Nobody, "GET", "/invite/{token}").await;
     assert_eq!(canaries.in_text(&page.text), ["invitation"], "the search finds what is there");
+    for place in ["{*package}", "files/{filename}", "simple/{project}/"] {
+        house.knock(Visitor::Nobody, "GET", &format!("/preview/{{token}}/{place}")).await;
+    }
 
     let log = log.text();
     for said in ["refused an unknown upload token", "refused a CI token"] {

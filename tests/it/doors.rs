@@ -31,6 +31,9 @@ GET    ? ? ? ? ? /pypi/legacy
 GET    0 0 0 0 0 /pypi/simple/{project}/
 GET    0 0 0 0 0 /pypi/legacy/+simple/{project}/
 GET    0 0 0 0 0 /pypi/legacy/%2Bsimple/{project}/
+GET    0 0 0 0 0 /preview/{token}/simple/{project}/
+GET    + + + + + /preview/{token}/files/{filename}
+GET    + + + + + /preview/{token}/{*package}
 GET    i + + + i /api/v1/releases
 GET    i + + + i /api/v1/releases/{id}
 GET    i + + + i /api/v1/packages
@@ -104,6 +107,9 @@ DELETE ? ? ? ? ? /pypi/legacy/
 PUT    ? ? ? ? ? /pypi/legacy
 POST   i i i i ? /pypi/legacy
 DELETE ? ? ? ? ? /pypi/legacy
+PUT    0 0 0 0 0 /preview/{token}/{*package}
+POST   0 0 0 0 0 /preview/{token}/{*package}
+DELETE 0 0 0 0 0 /preview/{token}/{*package}
 POST   i i i i + /api/v1/ci/releases/{id}/seal
 POST   ? ? ? ? ? /setup/claim
 POST   + + + + + /login/begin
@@ -120,6 +126,8 @@ POST   i 0 0 0 i /me/sso/unlink
 POST   i - + + i /releases/{id}/seal
 POST   i - ? ? i /releases/{id}/inspect
 POST   i - - + i /releases/{id}/resume
+POST   i - + + i /releases/{id}/previews
+POST   i - + + i /releases/{id}/previews/{preview}/end
 POST   i - + + i /releases/{id}/approve/begin
 POST   i 0 0 0 i /releases/{id}/approve/finish
 POST   i - + + i /releases/{id}/reject/begin

@@ -5,6 +5,7 @@
 mod api;
 mod approval;
 mod authorise;
+mod baseline;
 mod batch;
 mod bounds;
 mod canary;
@@ -32,6 +33,7 @@ mod people;
 mod policy;
 mod policy_desk;
 mod policy_votes;
+mod preview;
 mod readers;
 mod review;
 mod schema;

@@ -283,6 +283,7 @@ fn upstream_draft(name: &str) -> UpstreamDraft {
         kind: Ecosystem::Npm,
         url: "https://registry.example/".to_owned(),
         simple_url: None,
+        files_url: None,
         allow_private: false,
         username: None,
     }

@@ -47,7 +47,15 @@ fn impatient() -> Client {
 
 fn upstream(kind: Ecosystem, url: &str, simple_url: Option<&str>, private: bool) -> Upstream {
     let id = UpstreamId::from_uuid(uuid::Uuid::from_u128(1));
-    let fields = UpstreamFields { id, name: "Fake", kind, url, simple_url, allow_private: private };
+    let fields = UpstreamFields {
+        id,
+        name: "Fake",
+        kind,
+        url,
+        simple_url,
+        files_url: None,
+        allow_private: private,
+    };
     Upstream::parse(fields).unwrap()
 }
 

@@ -98,6 +98,7 @@ impl Gateway {
                 kind,
                 url: url.as_str(),
                 simple_url: simple.as_ref().map(Url::as_str),
+                files_url: None,
                 allow_private: true,
             })
             .map_err(|error| usage(&error))

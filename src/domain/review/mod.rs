@@ -4,6 +4,7 @@
 //! from the two surveys, so it can be repeated by anybody who has the files. Checks are relative to
 //! the baseline: what a package always did is quiet, what it does for the first time is not.
 
+pub mod baseline;
 pub mod checks;
 pub mod compared;
 pub mod delta;

@@ -305,6 +305,7 @@ async fn put_upstream(
         kind: record.kind,
         url: &record.url,
         simple_url: record.simple_url.as_deref(),
+        files_url: record.files_url.as_deref(),
         allow_private: record.allow_private,
     };
     let upstream =

@@ -205,6 +205,7 @@ async fn apply_upstreams(
             kind: entry.kind,
             url: entry.url.clone(),
             simple_url: entry.simple_url.clone(),
+            files_url: entry.files_url.clone(),
             allow_private: entry.allow_private,
             username: entry.username.clone(),
         };

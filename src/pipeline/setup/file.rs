@@ -87,6 +87,9 @@ pub struct UpstreamEntry {
     /// PyPI only: where files are read back.
     #[serde(default)]
     pub simple_url: Option<String>,
+    /// Where published files are, when that is another host.
+    #[serde(default)]
+    pub files_url: Option<String>,
     /// Private and loopback addresses are meant (Q15).
     #[serde(default)]
     pub allow_private: bool,

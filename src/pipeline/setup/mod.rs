@@ -55,6 +55,8 @@ pub struct UpstreamDraft {
     pub url: String,
     /// PyPI only: where files are read back.
     pub simple_url: Option<String>,
+    /// Where published files are, when that is another host.
+    pub files_url: Option<String>,
     /// Private and loopback addresses are meant (Q15).
     pub allow_private: bool,
     /// The user name beside the publish credential; [`USERNAME_DEFAULT`] without. PyPI only.
@@ -407,6 +409,7 @@ fn upstream_of(draft: UpstreamDraft, now: Timestamp) -> Result<(Upstream, Wanted
         kind: draft.kind,
         url: &draft.url,
         simple_url: draft.simple_url.as_deref(),
+        files_url: draft.files_url.as_deref(),
         allow_private: draft.allow_private,
     };
     let upstream = Upstream::parse(fields).map_err(bad_input)?;
@@ -416,6 +419,7 @@ fn upstream_of(draft: UpstreamDraft, now: Timestamp) -> Result<(Upstream, Wanted
         kind: upstream.kind(),
         url: upstream.url().to_string(),
         simple_url: upstream.simple_url().map(ToString::to_string),
+        files_url: upstream.files_url().map(ToString::to_string),
         allow_private: upstream.allow_private(),
     };
     let details = Details::Upstream { name: upstream.name().to_owned(), username };

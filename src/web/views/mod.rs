@@ -13,6 +13,7 @@ pub mod inspection;
 pub mod package;
 pub mod people;
 pub mod policy;
+pub mod preview;
 pub mod registry;
 pub mod release;
 pub mod shell;

@@ -65,6 +65,8 @@ pub struct NewRegistryPage {
     pub url: Field,
     /// Field `simple_url`: PyPI only.
     pub simple_url: Field,
+    /// Field `files_url`.
+    pub files_url: Field,
     /// Field `username`: PyPI only.
     pub username: Field,
     /// Error of the field `credential`; what was typed is never shown again.

@@ -5,6 +5,7 @@ use askama::Template;
 use super::form::{Choice, Field};
 use super::home::ReleaseName;
 use super::inspection::Inspection;
+use super::preview::Previews;
 use super::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
 use crate::web::display::{When, count, in_words, list};
 
@@ -146,6 +147,8 @@ pub struct ReleasePage {
     pub hold: Option<Hold>,
     /// `/releases/{id}/evidence`, once something was sent.
     pub evidence: Option<String>,
+    /// Ways to try it, for those who sign.
+    pub preview: Option<Previews>,
 }
 
 impl ReleasePage {

@@ -249,7 +249,7 @@ async fn misbehave(
             });
             Ok(streamed(status, drops))
         }
-        Some(Fault::Huge { status, bytes }) => Ok(reply_bytes(status, vec![b'x'; bytes].into())),
+        Some(Fault::Huge { status, bytes }) => Ok(reply_bytes(status, &vec![b'x'; bytes])),
         Some(Fault::CutWhileReading { .. } | Fault::Early { .. }) => Err(Cut),
     }
 }
@@ -281,11 +281,13 @@ fn streamed(
 
 /// An answer with a text body.
 pub(crate) fn reply(status: u16, body: &str) -> http::Response<Body> {
-    reply_bytes(status, Bytes::copy_from_slice(body.as_bytes()))
+    reply_bytes(status, body.as_bytes())
 }
 
-fn reply_bytes(status: u16, body: Bytes) -> http::Response<Body> {
-    let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+/// An answer with any body.
+pub(crate) fn reply_bytes(status: u16, body: &[u8]) -> http::Response<Body> {
+    let body =
+        Full::new(Bytes::copy_from_slice(body)).map_err(|never| match never {}).boxed_unsync();
     http::Response::builder().status(status).body(body).unwrap()
 }
 

@@ -107,6 +107,7 @@ impl History {
             kind: Ecosystem::Pypi,
             url: "https://index.example/legacy/".to_owned(),
             simple_url: None,
+            files_url: None,
             allow_private: false,
         };
         let package = PackageRecord {

@@ -6,6 +6,7 @@ use countersign::domain::policy::PolicyDraft;
 use countersign::domain::roster::Role;
 use countersign::pipeline::hold;
 use countersign::pipeline::people::{self, Invited};
+use countersign::pipeline::preview;
 use countersign::pipeline::setup::revise_policy;
 use countersign::store::{Store, Tx};
 use countersign::web::assets;
@@ -41,6 +42,8 @@ pub(crate) struct House {
     pub(crate) pypi_token: String,
     /// The secret of an open invitation.
     pub(crate) invitation: String,
+    /// The secret of a preview of [`Self::release`].
+    pub(crate) preview: String,
     /// An npm release that waits for approvals.
     pub(crate) release: ReleaseId,
     /// Beginnings of routes and what to write instead, the longest first.
@@ -95,6 +98,7 @@ impl House {
             places.insert(0, (start, start.replace("{id}", &release.to_string())));
         }
         places.insert(0, ("/people/invitations/{id}", format!("/people/invitations/{}", guest.id)));
+        let preview = preview(&world, staged.release, &mut places).await;
         let invitation = invitation.token.expose_secret().to_owned();
         places.push(("/invite/{token}", format!("/invite/{invitation}")));
         Self {
@@ -102,6 +106,7 @@ impl House {
             npm_token: npm_token(&world, &mut ci).await,
             pypi_token: pypi_token(&world, &mut ci).await,
             invitation,
+            preview,
             release: staged.release,
             places,
             world,
@@ -172,7 +177,9 @@ impl House {
 
 /// Whether programs use it, and neither a page nor its scripts.
 pub(crate) fn is_for_programs(route: &str) -> bool {
-    ["/npm/", "/pypi/", "/_/", "/-/", "/api/"].iter().any(|start| route.starts_with(start))
+    ["/npm/", "/pypi/", "/preview/", "/_/", "/-/", "/api/"]
+        .iter()
+        .any(|start| route.starts_with(start))
 }
 
 /// Whether a form is sent there; scripts of ours send JSON.
@@ -208,6 +215,33 @@ async fn invite(world: &World, name: &str, role: Role) -> Invited {
     let by = Actor::Person(world.person("Ines Duarte").await);
     let (store, name) = (world.store(), name.to_owned());
     setup::invited(people::add_and_invite(store, world.now(), by, name, role).await.unwrap())
+}
+
+/// Ines previews a release.
+async fn preview(
+    world: &World,
+    release: ReleaseId,
+    places: &mut Vec<(&'static str, String)>,
+) -> String {
+    let ines = world.person("Ines Duarte").await;
+    let made = preview::make(world.store(), release, ines, world.now()).await.unwrap();
+    let secret = made.token.expose_secret().to_owned();
+    let open = preview::open_previews(world.store(), release, world.now()).await.unwrap();
+    let file = &world.artifacts(release).await[0].filename;
+    let below = format!("/preview/{secret}");
+    let name = NPM_NAME.replace('/', "%2f");
+    for (start, place) in [
+        ("/preview/{token}/{*package}", format!("{below}/{name}")),
+        ("/preview/{token}/files/{filename}", format!("{below}/files/{file}")),
+        ("/preview/{token}/simple/{project}/", format!("{below}/simple/hello-wire/")),
+        (
+            "/releases/{id}/previews/{preview}",
+            format!("/releases/{release}/previews/{}", open[0].id),
+        ),
+    ] {
+        places.insert(0, (start, place));
+    }
+    secret
 }
 
 async fn npm_token(world: &World, ci: &mut Browser) -> String {

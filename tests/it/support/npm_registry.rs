@@ -8,7 +8,7 @@ use countersign::domain::digest::Sha1;
 use serde_json::{Value, json};
 use sha1::Digest as _;
 
-use super::faults::{Body, Fault, Listener, Registry, Seen, reply_as};
+use super::faults::{Body, Fault, Listener, Registry, Seen, reply_as, reply_bytes};
 
 /// A running fake npm registry.
 pub(crate) struct NpmRegistry {
@@ -97,6 +97,23 @@ impl NpmRegistry {
         *self.state.stale.lock().unwrap() = None;
     }
 
+    /// Puts a version in place behind everybody's back, as the latest one.
+    pub(crate) fn hold(&self, name: &str, version: &str, tarball: &[u8]) {
+        let sha512 =
+            base64::engine::general_purpose::STANDARD.encode(sha2::Sha512::digest(tarball));
+        let mut packages = self.state.packages.lock().unwrap();
+        let package = packages.entry(name.to_owned()).or_default();
+        if package.packument.is_null() {
+            package.packument = json!({ "name": name, "dist-tags": {}, "versions": {} });
+        }
+        package.packument["dist-tags"]["latest"] = json!(version);
+        package.packument["versions"][version] = json!({ "name": name, "version": version, "dist": {
+            "integrity": format!("sha512-{sha512}"),
+            "tarball": format!("{}{name}/-/{name}-{version}.tgz", self.url()),
+        } });
+        package.tarballs.insert(version.to_owned(), tarball.to_vec());
+    }
+
     /// Changes a package behind everybody's back.
     pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Value)) {
         change(&mut self.state.packages.lock().unwrap().get_mut(name).unwrap().packument);
@@ -172,6 +189,14 @@ impl Registry for State {
         let demanded = self.read_token.lock().unwrap().clone();
         if demanded.is_some_and(|token| seen.header("authorization") != format!("Bearer {token}")) {
             return refuse(401, "a token is needed to read");
+        }
+        if let Some((name, file)) = package_of(seen).split_once("/-/") {
+            let packages = self.packages.lock().unwrap();
+            let found = packages.get(name).and_then(|package| {
+                let version = file.strip_prefix(&format!("{name}-"))?.strip_suffix(".tgz")?;
+                package.tarballs.get(version)
+            });
+            return found.map_or_else(|| refuse(404, "not found"), |bytes| reply_bytes(200, bytes));
         }
         let name = package_of(seen);
         let packument = match &*self.stale.lock().unwrap() {

@@ -1,13 +1,13 @@
 //! A fake PyPI: takes the legacy upload form and serves the simple index as JSON or HTML.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use countersign::domain::digest::Sha256;
 use serde_json::json;
 
-use super::faults::{Body, Fault, Listener, Registry, Seen, reply, reply_as};
+use super::faults::{Body, Fault, Listener, Registry, Seen, reply, reply_as, reply_bytes};
 
 /// How the index presents itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ struct State {
     style: Style,
     files: Mutex<BTreeMap<String, Stored>>,
     quarantined: Mutex<bool>,
+    yanked: Mutex<BTreeSet<String>>,
+    files_base: Mutex<String>,
     /// Reads without exactly this header are refused.
     read_login: Mutex<Option<String>>,
 }
@@ -50,6 +52,8 @@ impl PypiRegistry {
             style,
             files: Mutex::default(),
             quarantined: Mutex::default(),
+            yanked: Mutex::default(),
+            files_base: Mutex::new("../../files/".to_owned()),
             read_login: Mutex::default(),
         });
         let listener = Listener::start(Arc::clone(&state) as Arc<dyn Registry>, None).await;
@@ -91,6 +95,16 @@ impl PypiRegistry {
     pub(crate) fn hold(&self, filename: &str, content: &[u8]) {
         let stored = Stored { fields: Vec::new(), content: content.to_vec() };
         self.state.files.lock().unwrap().insert(filename.to_owned(), stored);
+    }
+
+    /// Marks a file as yanked (PEP 592).
+    pub(crate) fn yank(&self, filename: &str) {
+        self.state.yanked.lock().unwrap().insert(filename.to_owned());
+    }
+
+    /// From now on the index says that files are below this address.
+    pub(crate) fn name_files_at(&self, base: &str) {
+        *self.state.files_base.lock().unwrap() = base.to_owned();
     }
 
     /// Marks the project as quarantined (PEP 792).
@@ -174,15 +188,26 @@ impl Registry for State {
             return reply(401, "a password is needed to read");
         }
         let files = self.files.lock().unwrap();
+        if let Some(name) = seen.path.strip_prefix("/files/") {
+            let found = files.get(name);
+            return found
+                .map_or_else(|| reply(404, "gone"), |file| reply_bytes(200, &file.content));
+        }
         if files.is_empty() {
             return reply(404, "not found");
         }
+        let (base, yanked) = (self.files_base.lock().unwrap(), self.yanked.lock().unwrap());
         let quarantined = *self.quarantined.lock().unwrap();
         let listed = files.iter().map(|(name, file)| (name, Sha256::of(&file.content)));
         match self.style {
             Style::Json => {
                 let files: Vec<_> = listed
-                    .map(|(name, sha256)| json!({"filename": name, "hashes": {"sha256": sha256}}))
+                    .map(|(name, sha256)| {
+                        json!({
+                            "filename": name, "url": format!("{base}{name}"),
+                            "hashes": {"sha256": sha256}, "yanked": yanked.contains(name),
+                        })
+                    })
                     .collect();
                 let status = if quarantined { "quarantined" } else { "active" };
                 let page = json!({ "files": files, "project-status": { "status": status } });
@@ -190,7 +215,10 @@ impl Registry for State {
             }
             Style::Html => {
                 let links: Vec<_> = listed
-                    .map(|(name, sha256)| format!("<a href=\"{name}#sha256={sha256}\">{name}</a>"))
+                    .map(|(name, sha256)| {
+                        let yanked = if yanked.contains(name) { " data-yanked" } else { "" };
+                        format!("<a href=\"{base}{name}#sha256={sha256}\"{yanked}>{name}</a>")
+                    })
                     .collect();
                 let links = links.join("\n");
                 reply_as(200, "text/html; charset=utf-8", &format!("<html>{links}</html>"))

@@ -164,6 +164,8 @@ pub(crate) struct Answered {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
+    /// The body as it came.
+    pub(crate) bytes: bytes::Bytes,
 }
 
 impl Answered {
@@ -225,8 +227,9 @@ impl Browser {
             let pair = set.to_str().unwrap().split(';').next().unwrap();
             self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
         }
-        let text = response.text().await.unwrap();
-        Answered { status, headers, text }
+        let bytes = response.bytes().await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answered { status, headers, text, bytes }
     }
 
     pub(crate) async fn get(&mut self, path: &str, accept: &str) -> Answered {

@@ -82,11 +82,24 @@ impl World {
         Self::start_with(store, 1, None).await
     }
 
+    /// The same with an index that presents itself like this.
+    pub(crate) async fn start_reading(store: Store, style: Style) -> Self {
+        Self::start_beside(store, style, (1, None)).await
+    }
+
     /// A world where so many approvals are needed, with a read credential for both registries if
     /// one is given.
     pub(crate) async fn start_with(store: Store, required: u32, read: Option<&str>) -> Self {
+        Self::start_beside(store, Style::Json, (required, read)).await
+    }
+
+    async fn start_beside(
+        store: Store,
+        style: Style,
+        (required, read): (u32, Option<&str>),
+    ) -> Self {
         let (npm, pypi) =
-            (NpmRegistry::start(PUBLISH).await, PypiRegistry::start(PUBLISH, Style::Json).await);
+            (NpmRegistry::start(PUBLISH).await, PypiRegistry::start(PUBLISH, style).await);
         let issuer = TestIssuer::start().await;
         let site = Site::on(store).await;
         let text = setup::text(&issuer.url)

@@ -56,6 +56,9 @@ fn card(visit: &Visit, known: &UpstreamOverview) -> views::UpstreamCard {
     if let Some(simple) = upstream.simple_url() {
         facts.push(Fact::code("Simple index", simple.as_str()));
     }
+    if let Some(files) = upstream.files_url() {
+        facts.push(Fact::code("Files", files.as_str()));
+    }
     let secret = match (upstream.kind(), stored.sealed_at) {
         (_, None) => "nothing".to_owned(),
         (Ecosystem::Npm, Some(at)) => format!("a token, sealed {}", sealed(visit, at)),
@@ -107,7 +110,7 @@ async fn form(visit: &Visit, fields: &Fields, message: Option<&str>) -> Answer {
         let chosen = fields.chose("kind", kind.as_str(), kind == Ecosystem::Npm);
         if chosen { choice.chosen() } else { choice }
     };
-    let names = ["name", "kind", "url", "simple_url", "username", "credential"];
+    let names = ["name", "kind", "url", "simple_url", "files_url", "username", "credential"];
     let about_secret = message.filter(|text| text.contains("credential"));
     let page = views::NewRegistryPage {
         layout: visit.layout(Section::Registries, "Add a registry").await?,
@@ -118,6 +121,7 @@ async fn form(visit: &Visit, fields: &Fields, message: Option<&str>) -> Answer {
         ],
         url: fields.field("url", ""),
         simple_url: fields.field("simple_url", ""),
+        files_url: fields.field("files_url", ""),
         username: fields.field("username", ""),
         credential_error: about_secret.unwrap_or_default().to_owned(),
         allow_private: fields.ticked("allow_private"),
@@ -149,6 +153,7 @@ async fn save(visit: &Visit, fields: &Fields) -> Result<Option<ProposalId>, Erro
         kind,
         url: fields.text("url").to_owned(),
         simple_url: fields.optional("simple_url"),
+        files_url: fields.optional("files_url"),
         allow_private: fields.ticked("allow_private"),
         username: fields.optional("username"),
     };

@@ -318,6 +318,9 @@ fn registries(view: &FoundingView, founding: &Founding) -> Vec<FoundingThing> {
         if let Some(simple) = &upstream.simple_url {
             facts.push(Fact::code("Simple index", visible(simple)));
         }
+        if let Some(files) = &upstream.files_url {
+            facts.push(Fact::code("Files", visible(files)));
+        }
         if upstream.allow_private {
             facts.push(Fact::words("Private networks", "allowed"));
         }

@@ -351,6 +351,7 @@ fn upstream_rows(view: &ProposalView, after: &UpstreamRecord, details: &Details)
         row("Kind", &|it| Some(it.kind.label().to_owned())),
         row("Address", &|it| Some(visible(&it.url))).code(),
         row("Simple index", &|it| it.simple_url.as_deref().map(visible)).code(),
+        row("Files", &|it| it.files_url.as_deref().map(visible)).code(),
         row("Private networks", &private),
     ];
     rows.retain(|row| row.from.is_some() || row.to.is_some());

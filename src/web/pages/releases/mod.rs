@@ -6,6 +6,7 @@ mod evidence;
 mod inspection;
 mod lists;
 mod origin;
+mod previews;
 mod together;
 mod view;
 
@@ -45,10 +46,10 @@ use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
 use crate::web::pages::visit::BySigner;
 use crate::web::pages::{Answer, layout, show};
 use crate::web::routes::Routes;
-use crate::web::security::{DOWNLOAD_POLICY, may_sign};
+use crate::web::security::{self, may_sign};
 use crate::web::views;
 use crate::web::views::form::{Choice, Field};
-use crate::web::views::release::{ContentsPage, EntryRow, RejectPage, RunFragment};
+use crate::web::views::release::{ContentsPage, EntryRow, RejectPage, ReleasePage, RunFragment};
 use crate::web::views::shell::Section;
 
 /// Longest life of one live stream; the browser reconnects by itself.
@@ -66,6 +67,8 @@ pub fn routes() -> Routes<Arc<App>> {
         .post("/releases/{id}/hold", hold_release)
         .post("/releases/{id}/resume", resume)
         .get("/releases/{id}/reject", reject_page)
+        .post("/releases/{id}/previews", previews::make)
+        .post("/releases/{id}/previews/{preview}/end", previews::end)
         .post("/releases/{id}/approve/begin", begin_approve)
         .post("/releases/{id}/approve/finish", finish_approve)
         .post("/releases/{id}/reject/begin", begin_reject)
@@ -94,7 +97,9 @@ async fn release(
     let section =
         if matches!(release.mine, Some(Ok(_))) { Section::Inbox } else { Section::Releases };
     let layout = layout(&app, &viewer, &headers, (section, &title), now).await?;
-    let page = view::page(&app, layout, &viewer, &release, now);
+    let signs = viewer.role.may_sign() && !viewer.session.reads_only;
+    let preview = previews::part(&app, &release, signs, now).await?;
+    let page = ReleasePage { preview, ..view::page(&app, layout, &viewer, &release, now) };
     let shown = show(StatusCode::OK, &page)?;
     Ok(if page.signable() { may_sign(shown) } else { shown })
 }
@@ -420,14 +425,8 @@ async fn download(
 
 /// A file that the browser may store and nothing else. Its name holds no quotes.
 fn attachment(body: impl IntoResponse, filename: &str, kind: &'static str) -> Answer {
-    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{filename}\""))
-        .map_err(|error| Error::from(Fault::new("naming a download", error)))?;
-    let mut response = body.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_DISPOSITION, disposition);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DOWNLOAD_POLICY));
-    Ok(response)
+    let response = security::attachment(body, filename, kind);
+    Ok(response.map_err(|error| Error::from(Fault::new("naming a download", error)))?)
 }
 
 async fn contents(

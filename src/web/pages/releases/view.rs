@@ -70,6 +70,7 @@ pub(super) fn page(
         action: action(release, viewer, now),
         hold: hold(release),
         evidence: release.attempts.first().map(|_| format!("/releases/{}/evidence", record.id)),
+        preview: None,
         layout,
     }
 }

@@ -136,6 +136,7 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("reject", &release::reject(words)),
         rendered("together", &release::together(words)),
         rendered("contents", &release::contents(words)),
+        rendered("preview", &release::preview(words)),
         rendered("evidence", &decided::evidence(words)),
         rendered("packages", &package::packages(words)),
         rendered("package", &package::package(words)),

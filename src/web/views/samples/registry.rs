@@ -57,6 +57,7 @@ pub(super) fn registry_new() -> NewRegistryPage {
         kinds: vec![Choice::new("npm", "npm", "").chosen(), Choice::new("pypi", "PyPI", "")],
         url: Field { value: "http://10.0.0.7/".to_owned(), error: Some(wrong.clone()) },
         simple_url: Field::default(),
+        files_url: Field::default(),
         username: Field::of("__token__"),
         credential_error: String::new(),
         allow_private: false,

@@ -3,6 +3,7 @@
 use super::{Words, layout, name, when};
 use crate::web::views::form::{Choice, Field};
 use crate::web::views::inspection::{FindingRow, Inspection};
+use crate::web::views::preview::{Command, OpenPreview, PreviewPage, Previews};
 use crate::web::views::release::{
     Action, Attention, ChainLink, ContentsPage, Difference, EntryRow, FileRow, Hold, Quorum,
     RejectPage, ReleasePage, Settling, Signing, Slot, StatementView, Status, UnderEmbargo,
@@ -50,6 +51,35 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
         }),
         hold: Some(Hold { action: "/releases/0193a7c2/hold".to_owned(), held: false }),
         evidence: None,
+        preview: Some(Previews {
+            make: "/releases/0193a7c2/previews".to_owned(),
+            open: vec![OpenPreview {
+                made_by: "Mara Lindqvist".to_owned(),
+                expires: when("2026-11-22T16:41:00Z"),
+                end: "/releases/0193a7c2/previews/0193a7c3/end".to_owned(),
+            }],
+        }),
+    }
+}
+
+/// What somebody sees who made a preview.
+pub(super) fn preview(words: Words) -> PreviewPage {
+    let address = "https://releases.aurora.example/preview/m0ckUpOfASecretOf256Bits/";
+    let what = format!("{}=={}", words.show("aurora-client"), words.show("4.2.0"));
+    PreviewPage {
+        layout: layout("Preview", Section::Releases),
+        release: name(words, "PyPI", "aurora-client", "4.2.0"),
+        commands: vec![
+            Command {
+                label: "With pip".to_owned(),
+                text: format!("pip install {what} --extra-index-url {address}simple/"),
+            },
+            Command {
+                label: "With uv".to_owned(),
+                text: format!("uv pip install {what} --index {address}simple/"),
+            },
+        ],
+        expires: when("2026-11-22T17:02:00Z"),
     }
 }
 
