@@ -12,6 +12,7 @@ pub mod keyfile;
 pub mod oidc;
 pub mod outbound;
 pub mod passkeys;
+pub mod source;
 pub mod store;
 pub mod upstream;
 pub mod vault;

@@ -15,6 +15,7 @@ use crate::store::{Store, StoreError, Tx};
 
 pub mod approval;
 pub mod batch;
+pub mod binding;
 pub mod ci;
 pub mod evidence;
 pub mod findings;

@@ -34,6 +34,7 @@ mod review;
 mod schema;
 mod sessions;
 mod setup;
+mod source;
 mod sso;
 mod staging;
 mod statement;

@@ -4,7 +4,10 @@
 //! from the two surveys, so it can be repeated by anybody who has the files. Checks are relative to
 //! the baseline: what a package always did is quiet, what it does for the first time is not.
 
+pub mod binding;
 pub mod checks;
+pub mod closure;
 pub mod delta;
 pub mod finding;
 pub mod survey;
+pub mod workflow;

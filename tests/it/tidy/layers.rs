@@ -23,6 +23,7 @@ const LAYERS: &[Layer] = &[
     Layer { module: "oidc", may_name: &["domain", "entropy", "outbound"] },
     Layer { module: "passkeys", may_name: &["domain", "entropy"] },
     Layer { module: "vault", may_name: &["domain", "entropy", "keyfile"] },
+    Layer { module: "source", may_name: &["domain", "entropy"] },
     Layer { module: "witness", may_name: &["domain", "entropy", "outbound"] },
     Layer { module: "inspect", may_name: &["domain", "entropy"] },
     Layer { module: "upstream", may_name: &["domain", "entropy"] },
@@ -30,14 +31,14 @@ const LAYERS: &[Layer] = &[
         module: "pipeline",
         may_name: &[
             "domain", "entropy", "outbound", "config", "store", "blobs", "oidc", "passkeys",
-            "vault", "inspect", "upstream", "witness",
+            "vault", "inspect", "upstream", "witness", "source",
         ],
     },
     Layer {
         module: "app",
         may_name: &[
             "domain", "entropy", "keyfile", "outbound", "config", "store", "blobs", "oidc",
-            "passkeys", "vault", "inspect", "upstream", "witness", "pipeline",
+            "passkeys", "vault", "inspect", "upstream", "witness", "source", "pipeline",
         ],
     },
     // The accept loop takes its addresses from the configuration.
@@ -71,6 +72,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("flate2", &["inspect"]),
     ("clap", &["cli", "main"]),
     ("regex", &["inspect"]),
+    ("saphyr_parser", &["domain::review::workflow"]),
     ("toml", &["config", "cli", "inspect", "pipeline::setup"]),
 ];
 

@@ -11,12 +11,20 @@ use std::collections::BTreeSet;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
+use crate::domain::review::{binding, closure};
 
 pub use version::Position;
 
 /// Every check there is, for documentation and for the line that says what was looked for.
-pub const ALL: &[&[Check]] =
-    &[hooks::CHECKS, dependencies::CHECKS, content::CHECKS, capability::CHECKS, version::CHECKS];
+pub const ALL: &[&[Check]] = &[
+    hooks::CHECKS,
+    dependencies::CHECKS,
+    content::CHECKS,
+    capability::CHECKS,
+    version::CHECKS,
+    binding::CHECKS,
+    closure::CHECKS,
+];
 
 /// Everything that is to be looked at, the gravest first.
 pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding> {
