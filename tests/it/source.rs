@@ -7,12 +7,14 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use countersign::domain::artifact::{Facts, NpmFacts};
+use countersign::domain::artifact::{ArtifactKind, Facts, NpmFacts, PypiFacts};
 use countersign::domain::claims::Claims;
-use countersign::domain::digest::Sha256;
+use countersign::domain::digest::{Sha1, Sha256};
 use countersign::domain::package::{Ecosystem, PackageName, Version};
 use countersign::domain::repository::{Place, Repository, Rules};
-use countersign::domain::review::binding::{ArtifactFile, Candidate, Summary};
+use countersign::domain::review::binding::{
+    ArtifactFile, Candidate, Counts, Matching, Summary, Tree,
+};
 use countersign::domain::review::closure::Closure;
 use countersign::pipeline::binding::{self, Bound, Release, Sources};
 use countersign::source::{Git, Settings, SourceError};
@@ -168,6 +170,69 @@ fn library() -> (Forge, String) {
     ]);
     forge.tag("v1.0.0");
     (forge, commit)
+}
+
+/// A release as its artifact and its tree were recorded, `blob path` a line.
+fn recorded(artifact: &str, tree: &str, kind: ArtifactKind) -> Counts {
+    let rows = |text: &str| -> Vec<(Sha1, String)> {
+        let row = |line: &str| {
+            let (blob, path) = line.split_once(' ').unwrap();
+            (Sha1::parse_hex(blob).unwrap(), path.to_owned())
+        };
+        text.lines().map(row).collect()
+    };
+    let file = |(blob, path): (Sha1, String)| {
+        let (place, sha256) = (path.clone(), Sha256::of(b""));
+        ArtifactFile { path, place, blob, sha256, executable: false }
+    };
+    let files: Vec<ArtifactFile> = rows(artifact).into_iter().map(file).collect();
+    let mut git = Tree::default();
+    for (blob, path) in rows(tree) {
+        git.add(path, blob);
+    }
+    let facts = match kind {
+        ArtifactKind::NpmTarball => facts(),
+        kind => Facts::Pypi(PypiFacts {
+            kind,
+            name: "Flask".to_owned(),
+            version: "2.3.0".to_owned(),
+            pyversion: "py3".to_owned(),
+            fields: Vec::new(),
+            description: None,
+            file_count: 0,
+            unpacked_bytes: 0,
+        }),
+    };
+    let texts = BTreeMap::new();
+    let candidate = Candidate { file_name: "x", facts: &facts, files: &files, texts: &texts };
+    let matching = Matching::new(candidate, &git, None, &BTreeMap::new());
+    assert_eq!(matching.findings(), Vec::new());
+    matching.counts()
+}
+
+/// Real releases beside the trees of their tags. All of them must stay quiet.
+#[test]
+fn real_releases_are_found_in_git_to_the_last_file() {
+    let file_name = "x".to_owned();
+    let chalk = recorded(
+        include_str!("../data/trees/chalk-5.0.0.tgz.txt"),
+        include_str!("../data/trees/chalk-5.0.0.txt"),
+        ArtifactKind::NpmTarball,
+    );
+    assert_eq!(chalk, Counts { exact: 12, file_name: file_name.clone(), ..Counts::default() });
+    let source_map = recorded(
+        include_str!("../data/trees/source-map-0.7.4.tgz.txt"),
+        include_str!("../data/trees/source-map-0.7.4.txt"),
+        ArtifactKind::NpmTarball,
+    );
+    assert_eq!(source_map, Counts { exact: 18, file_name: file_name.clone(), ..Counts::default() });
+    let flask = recorded(
+        include_str!("../data/trees/flask-2.3.0.whl.txt"),
+        include_str!("../data/trees/flask-2.3.0.txt"),
+        ArtifactKind::Wheel,
+    );
+    let expected = Counts { elsewhere: 24, generated: 5, file_name, ..Counts::default() };
+    assert_eq!(flask, expected);
 }
 
 fn said(bound: &Bound) -> Vec<String> {
@@ -351,8 +416,8 @@ async fn hostile_names_in_a_repository_are_only_names() {
                         160000 commit {commit}\tsub\n"
     );
     let tree = with_input(&forge, &["mktree"], &list);
-    let evil = forge.git(&["commit-tree", &tree, "-p", &commit, "-m", "Evil"]);
-    forge.git(&["push", "--quiet", "origin", &format!("{evil}:refs/heads/main")]);
+    let evil = forge.bare_git(&["commit-tree", &tree, "-p", &commit, "-m", "Evil"]);
+    forge.bare_git(&["update-ref", "refs/heads/main", &evil]);
     let mut expected = files.clone();
     expected.push(("index.js", "run()\n"));
     let case = Case::of(&forge).with_files(&expected);
@@ -477,7 +542,7 @@ async fn a_repository_is_fetched_each_time_with_its_credentials() {
     let url = serve(forge.bare.clone(), Some("b2N0bzpzM2NyZXQ="));
     let case = cached(remote(url.clone(), Some(secret)), &cache.path().join("c"));
     let bound = case.look(&commit, "refs/tags/v1.0.0").await;
-    assert_eq!(bound.summary.expect(&format!("{:?}", bound.findings)).artifacts[0].exact, 2);
+    assert_eq!(bound.summary.unwrap().artifacts[0].exact, 2);
     let next = forge.commit(&[("index.js", "run()\n"), ("b.js", "b")]);
     forge.bare_git(&["update-server-info"]);
     assert!(case.look(&next, "refs/heads/main").await.summary.is_some());
