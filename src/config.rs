@@ -17,6 +17,7 @@ use crate::domain::issuer::{Algorithm, Issuer, IssuerConfig, Preset};
 use crate::domain::log;
 use crate::domain::log::note::{Signs, VerifierKey};
 use crate::domain::log::witness::{Place, Witness};
+use crate::domain::repository::{self, PackageRules, Repository, Rules};
 
 /// A configuration that was read but does not make sense.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +137,8 @@ pub struct Config {
     pub witnesses: Vec<Witness>,
     /// Who signs people in for reading, besides their passkeys.
     pub sso: Option<Sso>,
+    /// Repositories of source code that releases are compared with.
+    pub sources: Vec<Repository>,
     /// PEM files of certificate authorities trusted besides the public ones.
     pub extra_roots: Vec<PathBuf>,
     /// PEM files of the makers of authenticators whose attestations are trusted.
@@ -162,6 +165,8 @@ struct File {
     #[serde(default)]
     witness: Vec<WitnessFile>,
     sso: Option<SsoFile>,
+    #[serde(default)]
+    source: Vec<SourceFile>,
     #[serde(default)]
     extra_roots: Vec<PathBuf>,
     #[serde(default)]
@@ -211,6 +216,34 @@ struct SsoFile {
     #[serde(default)]
     allow_private: bool,
     readers: Option<Readers>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceFile {
+    repository: String,
+    path: Option<PathBuf>,
+    url: Option<String>,
+    credentials_file: Option<PathBuf>,
+    #[serde(default)]
+    allow_private: bool,
+    #[serde(default)]
+    branches: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    package: Vec<SourcePackageFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourcePackageFile {
+    name: String,
+    directory: Option<String>,
+    #[serde(default)]
+    branches: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -280,6 +313,7 @@ impl Config {
             limits: parse_limits(&file.limits)?,
             witnesses: parse_witnesses(file.witness, &base)?,
             sso: file.sso.map(|sso| parse_sso(sso, &base)).transpose()?,
+            sources: parse_sources(file.source, &base)?,
             extra_roots: file.extra_roots.iter().map(|path| base.join(path)).collect(),
             authenticator_roots: file
                 .authenticator_roots
@@ -370,11 +404,12 @@ fn parse_place(file: WitnessFile, base: &Path) -> Result<Place, ConfigError> {
         ("directory", Some(path), None, None) if !allow_private => {
             Ok(Place::Directory(base.join(path)))
         }
-        ("webhook", None, Some(url), None) => {
-            Ok(Place::Webhook { url: parse_witness_url(&url, allow_private)?, allow_private })
-        }
+        ("webhook", None, Some(url), None) => Ok(Place::Webhook {
+            url: parse_url("witness.url", &url, allow_private)?,
+            allow_private,
+        }),
         ("witness", None, Some(url), Some(key)) => {
-            let url = parse_witness_url(&url, allow_private)?;
+            let url = parse_url("witness.url", &url, allow_private)?;
             let cosigns = |parsed: &VerifierKey| parsed.signs() == Signs::TextAtTime;
             let parsed = VerifierKey::parse(&key).ok().filter(cosigns);
             let key = parsed.ok_or(ConfigError::Value {
@@ -434,8 +469,68 @@ fn parse_sso(file: SsoFile, base: &Path) -> Result<Sso, ConfigError> {
     })
 }
 
+fn parse_sources(files: Vec<SourceFile>, base: &Path) -> Result<Vec<Repository>, ConfigError> {
+    let mut sources: Vec<Repository> = Vec::new();
+    for file in files {
+        let names = |text: &str| text.split('/').filter(|part| !part.is_empty()).count();
+        let known = sources.iter().any(|other| other.name.eq_ignore_ascii_case(&file.repository));
+        if known || names(&file.repository) < 2 || file.repository.starts_with('-') {
+            return Err(ConfigError::Value {
+                key: "source.repository",
+                expected: "`owner/name` as CI names it, and no two alike",
+                received: file.repository,
+            });
+        }
+        sources.push(parse_source(file, base)?);
+    }
+    Ok(sources)
+}
+
+fn parse_source(file: SourceFile, base: &Path) -> Result<Repository, ConfigError> {
+    let unclear = |error: repository::RulesError| ConfigError::Value {
+        key: "source",
+        expected: "branches, tags, packages and folders as docs/source.md has them",
+        received: error.to_string(),
+    };
+    let place = match (file.path, file.url, file.credentials_file) {
+        (Some(path), None, None) if !file.allow_private => {
+            repository::Place::Mirror(base.join(path))
+        }
+        (None, Some(url), credentials) => repository::Place::Remote {
+            url: parse_url("source.url", &url, file.allow_private)?,
+            credentials_file: credentials.map(|path| base.join(path)),
+            allow_private: file.allow_private,
+        },
+        (path, _, _) => {
+            return Err(ConfigError::Value {
+                key: "source",
+                expected: "`path` of a bare repository, or `url` and perhaps `credentials_file`",
+                received: path.map_or_else(String::new, |path| path.display().to_string()),
+            });
+        }
+    };
+    let package = |package: SourcePackageFile| {
+        let directory = package.directory.as_deref();
+        Ok(PackageRules {
+            package: repository::parse_package(&package.name)?,
+            rules: Rules::parse(&package.branches, &package.tags, directory)?,
+        })
+    };
+    Ok(Repository {
+        name: file.repository,
+        place,
+        rules: Rules::parse(&file.branches, &file.tags, None).map_err(unclear)?,
+        packages: file
+            .package
+            .into_iter()
+            .map(package)
+            .collect::<Result<_, _>>()
+            .map_err(unclear)?,
+    })
+}
+
 /// Plain http is for loopback and private networks only, like their addresses (Q15).
-fn parse_witness_url(text: &str, allow_private: bool) -> Result<Url, ConfigError> {
+fn parse_url(key: &'static str, text: &str, allow_private: bool) -> Result<Url, ConfigError> {
     let fits = |url: &Url| {
         let scheme = url.scheme() == "https" || (url.scheme() == "http" && allow_private);
         let bare =
@@ -443,7 +538,7 @@ fn parse_witness_url(text: &str, allow_private: bool) -> Result<Url, ConfigError
         scheme && bare && url.has_host()
     };
     Url::parse(text).ok().filter(fits).ok_or(ConfigError::Value {
-        key: "witness.url",
+        key,
         expected: "`https://…`, or `http://…` with `allow_private`",
         received: text.to_owned(),
     })
@@ -585,6 +680,46 @@ mod tests {
             ("sso.hosts", format!("{good}hosts = [\"a b\"]")),
         ] {
             let result = sso(&text);
+            assert!(matches!(result, Err(ConfigError::Value { key: k, .. }) if k == key), "{text}");
+        }
+    }
+
+    fn sources(text: &str) -> Result<Vec<Repository>, ConfigError> {
+        let start = "origin = \"https://a.example\"\nlisten = [{ address = \"127.0.0.1:1\" }]\n";
+        parse(&format!("{start}{text}")).map(|config| config.sources)
+    }
+
+    #[test]
+    fn the_repositories_in_the_documents_are_taken() {
+        let page = include_str!("../docs/source.md");
+        let example = page.split("```").find_map(|block| block.strip_prefix("toml\n")).unwrap();
+        let found = sources(example).unwrap();
+        assert_eq!(found[0].name, "octo/hello-wire");
+        assert!(matches!(found[0].place, repository::Place::Remote { .. }));
+        assert!(matches!(found[1].place, repository::Place::Mirror(_)));
+        let package = repository::parse_package("npm:@octo/hello-wire").unwrap();
+        assert_eq!(found[0].rules_for(&package).directory(), Some("packages/hello-wire"));
+    }
+
+    #[test]
+    fn a_repository_that_does_not_make_sense_is_refused() {
+        let good = "[[source]]\nrepository = \"o/x\"\npath = \"x.git\"\n";
+        assert_eq!(sources(good).unwrap().len(), 1);
+        for (key, text) in [
+            ("source.repository", good.repeat(2)),
+            ("source.repository", good.replace("o/x", "x")),
+            ("source.repository", good.replace("o/x", "-o/x")),
+            ("source", good.replace("path = \"x.git\"", "")),
+            ("source", format!("{good}url = \"https://a.example/x\"")),
+            ("source", format!("{good}credentials_file = \"c\"")),
+            ("source", format!("{good}branches = [\"a b\"]")),
+            ("source", format!("{good}tags = [\"v1\"]")),
+            ("source", format!("{good}[[source.package]]\nname = \"x\"")),
+            ("source.url", good.replace("path = \"x.git\"", "url = \"http://a.example/x\"")),
+            ("source.url", good.replace("path = \"x.git\"", "url = \"ext::sh -c x\"")),
+            ("source.url", good.replace("path = \"x.git\"", "url = \"https://u:p@a.example/x\"")),
+        ] {
+            let result = sources(&text);
             assert!(matches!(result, Err(ConfigError::Value { key: k, .. }) if k == key), "{text}");
         }
     }

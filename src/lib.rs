@@ -13,6 +13,7 @@ pub mod oidc;
 pub mod outbound;
 pub mod passkeys;
 pub mod provenance;
+pub mod source;
 pub mod store;
 pub mod upstream;
 pub mod vault;

@@ -96,6 +96,14 @@ impl Sha256 {
     }
 }
 
+impl Sha1 {
+    /// The name Git gives to a file of this content; names things and protects nothing.
+    pub fn of_git_blob(content: &[u8]) -> Self {
+        let hasher = sha1::Sha1::new().chain_update(format!("blob {}\0", content.len()));
+        Self::from_bytes(hasher.chain_update(content).finalize().into())
+    }
+}
+
 impl<A, const N: usize> Clone for Digest<A, N> {
     fn clone(&self) -> Self {
         *self

@@ -30,6 +30,7 @@ pub mod publisher;
 pub mod quorum;
 pub mod recovery;
 pub mod release;
+pub mod repository;
 pub mod review;
 pub mod roster;
 pub mod simulation;

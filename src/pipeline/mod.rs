@@ -16,6 +16,7 @@ use crate::store::{Store, StoreError, Tx};
 pub mod approval;
 pub mod baseline;
 pub mod batch;
+pub mod binding;
 pub mod ci;
 pub mod evidence;
 pub mod findings;

@@ -39,6 +39,7 @@ mod review;
 mod schema;
 mod sessions;
 mod setup;
+mod source;
 mod sso;
 mod staging;
 mod statement;

@@ -8,7 +8,7 @@ pub mod comparison;
 pub mod generic;
 pub mod github;
 pub mod gitlab;
-mod ref_pattern;
+pub(in crate::domain) mod ref_pattern;
 pub mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,11 +7,11 @@ use super::rule::{FIELD_MAX_BYTES, RuleError, field_error};
 /// A pattern over full Git ref names: anchored, `*` stands for any text without `/` (O19).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub(super) struct RefPattern(String);
+pub(in crate::domain) struct RefPattern(String);
 
 impl RefPattern {
     /// Parses `refs/heads/…` or `refs/tags/…`.
-    pub(super) fn parse(field: &str, text: &str) -> Result<Self, RuleError> {
+    pub(in crate::domain) fn parse(field: &str, text: &str) -> Result<Self, RuleError> {
         let refused = || {
             let expected = "a pattern below refs/heads/ or refs/tags/ with `*` as only wildcard";
             field_error(field, expected, text)
@@ -28,17 +28,17 @@ impl RefPattern {
     }
 
     /// The pattern as written.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::domain) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The `ref_type` that a matching ref has.
-    pub(super) fn ref_type(&self) -> &'static str {
+    pub(in crate::domain) fn ref_type(&self) -> &'static str {
         if self.0.starts_with("refs/tags/") { "tag" } else { "branch" }
     }
 
     /// True for a well-formed ref name whose every segment matches.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(in crate::domain) fn matches(&self, name: &str) -> bool {
         let segments = self.0.split('/').count();
         is_ref_name(name)
             && name.split('/').count() == segments
@@ -51,7 +51,7 @@ impl RefPattern {
 }
 
 /// The part of `git check-ref-format` that keeps a name from being read two ways.
-pub(super) fn is_ref_name(text: &str) -> bool {
+pub(in crate::domain) fn is_ref_name(text: &str) -> bool {
     text.len() <= FIELD_MAX_BYTES
         && !text.contains("..")
         && !text.contains("@{")

@@ -7,8 +7,11 @@
 pub mod baseline;
 pub mod checks;
 pub mod compared;
+pub mod binding;
+pub mod closure;
 pub mod delta;
 pub mod finding;
 pub mod provenance;
 pub mod report;
 pub mod survey;
+pub mod workflow;

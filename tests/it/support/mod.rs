@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod issuer;
 pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
+pub(crate) mod repository;
 pub(crate) mod setup;
 pub(crate) mod site;
 pub(crate) mod witness;

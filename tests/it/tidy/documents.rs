@@ -77,6 +77,7 @@ const WRITTEN_BY_OPERATORS: &[(&str, &[&str], &str)] = &[
         &["SetupFile", "PersonEntry", "CiEntry", "UpstreamEntry", "PolicyEntry", "PackageEntry"],
         "docs/set-up.md",
     ),
+    ("src/config.rs", &["SourceFile", "SourcePackageFile"], "docs/source.md"),
     ("src/domain/issuer.rs", &["IssuerConfig"], "docs/set-up.md"),
     ("src/domain/publisher/mod.rs", &["PublisherConfig"], "docs/set-up.md"),
     ("src/domain/publisher/github.rs", &["GitHubConfig", "ReusableConfig"], "docs/set-up.md"),

@@ -24,6 +24,7 @@ const LAYERS: &[Layer] = &[
     Layer { module: "passkeys", may_name: &["domain", "entropy"] },
     Layer { module: "provenance", may_name: &["domain", "entropy"] },
     Layer { module: "vault", may_name: &["domain", "entropy", "keyfile"] },
+    Layer { module: "source", may_name: &["domain", "entropy"] },
     Layer { module: "witness", may_name: &["domain", "entropy", "outbound"] },
     Layer { module: "inspect", may_name: &["domain", "entropy"] },
     Layer { module: "inspector", may_name: &["domain", "inspect"] },
@@ -45,6 +46,8 @@ const LAYERS: &[Layer] = &[
             "inspector",
             "upstream",
             "witness",
+            "domain", "entropy", "outbound", "config", "store", "blobs", "oidc", "passkeys",
+            "vault", "inspect", "upstream", "witness", "source",
         ],
     },
     Layer {
@@ -66,6 +69,8 @@ const LAYERS: &[Layer] = &[
             "upstream",
             "witness",
             "pipeline",
+            "domain", "entropy", "keyfile", "outbound", "config", "store", "blobs", "oidc",
+            "passkeys", "vault", "inspect", "upstream", "witness", "source", "pipeline",
         ],
     },
     // The accept loop takes its addresses from the configuration.
@@ -114,6 +119,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("seccompiler", &["cli"]),
     ("rustix", &["cli"]),
     ("libc", &["cli"]),
+    ("saphyr_parser", &["domain::review::workflow"]),
     ("toml", &["config", "cli", "inspect", "pipeline::setup"]),
 ];
 

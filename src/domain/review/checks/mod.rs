@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
+use crate::domain::review::{binding, closure};
 
 pub use version::Position;
 
@@ -29,6 +30,8 @@ pub const ALL: &[&[Check]] = &[
 pub fn by_id(id: &str) -> Option<&'static Check> {
     ALL.iter().copied().flatten().find(|check| check.id == id)
 }
+    binding::CHECKS,
+    closure::CHECKS,
 
 /// Everything that is to be looked at, the gravest first.
 pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding> {
