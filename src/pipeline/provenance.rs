@@ -1,7 +1,6 @@
 //! Provenance of a release: what CI attached is verified and judged against the run that staged it.
 //!
-//! What is found out is evidence for people (SRC-11). Nothing of it is sent on: the registry would
-//! take it only from the run itself (Q2).
+//! What is found out is evidence for people (SRC-11). Nothing of it is sent on (Q2).
 
 use serde::{Deserialize, Serialize};
 

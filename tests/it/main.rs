@@ -29,6 +29,7 @@ mod people;
 mod policy;
 mod policy_desk;
 mod policy_votes;
+mod provenance;
 mod readers;
 mod review;
 mod schema;

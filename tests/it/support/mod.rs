@@ -13,6 +13,7 @@ pub(crate) mod issuer;
 pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
 pub(crate) mod setup;
+pub(crate) mod sigstore;
 pub(crate) mod site;
 pub(crate) mod witness;
 pub(crate) mod world;
