@@ -5,9 +5,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
+use countersign::app::{App, Clock};
+use countersign::config::Config;
 use countersign::domain::artifact::Digests;
 use countersign::domain::claims::Claims;
 use countersign::domain::digest::{Sha256, Sha512};
+use countersign::domain::ids::ReleaseId;
 use countersign::domain::package::Ecosystem;
 use countersign::domain::review::finding::{Finding, Severity};
 use countersign::domain::review::provenance::{
@@ -251,19 +254,41 @@ fn what_the_log_says_is_proved() {
     assert_eq!(bench.breaks(&bundle), Link::Log);
 }
 
-/// The newer kind of entry has no time of its own, and a bundle without a timestamp has none.
+/// Entries of the newer kind have no time of their own: a timestamp authority of the trust root says
+/// when the signature was made.
 #[test]
 fn an_entry_without_a_time_needs_a_timestamp() {
     let bench = Bench::new();
-    let mut bundle = bench.bundle();
-    let entry = bundle.pointer_mut("/verificationMaterial/tlogEntries/0").unwrap();
-    entry["kindVersion"] = json!({ "kind": "hashedrekord", "version": "0.0.2" });
-    let entry = entry.as_object_mut().unwrap();
-    entry.remove("integratedTime").unwrap();
-    entry.remove("inclusionPromise").unwrap();
-    let broken = bench.verify(&bundle).unwrap_err();
-    assert_eq!(broken.link, Link::Log);
-    assert!(broken.words.contains("timestamp"), "{broken}");
+    let other = Sigstore::new();
+    let (run, statement) = (bench.run(), bench.statement());
+    let mut attesting = bench.sigstore.attesting(&run, &statement);
+    attesting.stamped_by = Some(&bench.sigstore);
+    let bundle = attesting.bundle();
+    let attested = bench.verify(&bundle).unwrap();
+    assert_eq!(attested.logged_at, SIGNED_AT.parse::<Timestamp>().unwrap());
+    assert_eq!(attested.subject, SUBJECT);
+
+    let stamps = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps";
+    let mut none = bundle.clone();
+    *none.pointer_mut(stamps).unwrap() = json!([]);
+    let mut many = bundle.clone();
+    let stamp = bundle.pointer(stamps).unwrap()[0].clone();
+    *many.pointer_mut(stamps).unwrap() = json!(vec![stamp; 5]);
+    // Of another signature.
+    let mut foreign = bundle;
+    *foreign.pointer_mut(stamps).unwrap() = attesting.bundle().pointer(stamps).unwrap().clone();
+    attesting.stamped_by = Some(&other);
+    for wrong in [none, many, foreign, attesting.bundle()] {
+        let broken = bench.verify(&wrong).unwrap_err();
+        assert_eq!(broken.link, Link::Log);
+        assert!(broken.words.contains("timestamp"), "{broken}");
+    }
+    attesting.stamped_by = Some(&bench.sigstore);
+    attesting.logged_at = attesting.certified_at + SignedDuration::from_mins(11);
+    assert_eq!(bench.breaks(&attesting.bundle()), Link::Certificate);
+    attesting.logged_at = SIGNED_AT.parse().unwrap();
+    attesting.log = &other;
+    assert_eq!(bench.breaks(&attesting.bundle()), Link::Log);
 }
 
 #[test]
@@ -522,11 +547,27 @@ fn a_trust_root_that_could_verify_nothing_is_refused() {
     }
 }
 
-async fn examined(
-    world: &World,
-    release: countersign::domain::ids::ReleaseId,
-    root: Option<&TrustRoot>,
-) -> Examined {
+/// The file is read at start; one with which nothing could be verified is not passed over.
+#[tokio::test]
+async fn a_gateway_does_not_start_on_a_trust_root_that_it_cannot_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async |root: &str| {
+        std::fs::write(folder.path().join("trusted_root.json"), root).unwrap();
+        let file = folder.path().join("countersign.toml");
+        let text = "origin = \"http://localhost:1\"\nprovenance_root = \"trusted_root.json\"\n\
+                    listen = [{ address = \"127.0.0.1:1\" }]";
+        std::fs::write(&file, text).unwrap();
+        App::open(Config::read(&file).unwrap(), Clock::default()).await
+    };
+    let root = Sigstore::new().trust_root().to_string();
+    let opened = open(&root).await.unwrap();
+    assert_eq!(opened.app.trust_root.as_ref().unwrap().sha256(), Sha256::of(root.as_bytes()));
+    drop(opened);
+    let refused = open("{}").await.unwrap_err();
+    assert!(refused.to_string().contains("provenance_root"), "{refused}");
+}
+
+async fn examined(world: &World, release: ReleaseId, root: Option<&TrustRoot>) -> Examined {
     let record = world.record(release).await;
     let mut tx = world.store().snapshot().await.unwrap();
     examine(&mut tx, &record, root, Before::Had).await.unwrap()

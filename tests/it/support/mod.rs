@@ -2,6 +2,7 @@
 
 pub(crate) mod authenticator;
 pub(crate) mod database;
+pub(crate) mod der;
 pub(crate) mod desk;
 pub(crate) mod faults;
 pub(crate) mod gateway;
@@ -15,5 +16,6 @@ pub(crate) mod pypi_registry;
 pub(crate) mod setup;
 pub(crate) mod sigstore;
 pub(crate) mod site;
+pub(crate) mod timestamps;
 pub(crate) mod witness;
 pub(crate) mod world;

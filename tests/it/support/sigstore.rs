@@ -14,6 +14,9 @@ use rcgen::{
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::support::der::{content, split, tagged};
+use crate::support::timestamps::TimestampAuthority;
+
 /// When everything here was signed, unless a test says otherwise.
 pub(crate) const SIGNED_AT: &str = "2026-01-15T12:00:00Z";
 /// The arc of the extensions in which an authority writes down the run.
@@ -83,6 +86,7 @@ pub(crate) struct Sigstore {
     authority_der: Vec<u8>,
     certificate_log: KeyPair,
     log: KeyPair,
+    timestamps: TimestampAuthority,
 }
 
 /// What an attestation is made with; every field is a knob.
@@ -99,6 +103,8 @@ pub(crate) struct Attesting<'a> {
     pub(crate) certified_at: Timestamp,
     /// When the log took the signature.
     pub(crate) logged_at: Timestamp,
+    /// Who says so instead of the log; then the entry is of the newer kind, which has no time.
+    pub(crate) stamped_by: Option<&'a Sigstore>,
 }
 
 impl Sigstore {
@@ -110,7 +116,8 @@ impl Sigstore {
         let authority_key = key();
         let authority_der = params.self_signed(&authority_key).unwrap().der().to_vec();
         let authority = Issuer::new(params, authority_key);
-        Self { authority, authority_der, certificate_log: key(), log: key() }
+        let timestamps = TimestampAuthority::new();
+        Self { authority, authority_der, certificate_log: key(), log: key(), timestamps }
     }
 
     /// The trust root an operator would be given.
@@ -126,6 +133,8 @@ impl Sigstore {
                 "logId": { "keyId": B64.encode(key_id(key)) },
             })
         };
+        let chain = self.timestamps.chain.iter();
+        let chain: Vec<Value> = chain.map(|der| json!({ "rawBytes": B64.encode(der) })).collect();
         json!({
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
             "tlogs": [log("log", &self.log)],
@@ -136,7 +145,12 @@ impl Sigstore {
                 "validFor": { "start": "2025-01-01T00:00:00Z" },
             }],
             "ctlogs": [log("certificates", &self.certificate_log)],
-            "timestampAuthorities": [],
+            "timestampAuthorities": [{
+                "subject": { "organization": "Example", "commonName": "Timestamps" },
+                "uri": "https://timestamps.example",
+                "certChain": { "certificates": chain },
+                "validFor": { "start": "2025-01-01T00:00:00Z" },
+            }],
         })
     }
 
@@ -151,6 +165,7 @@ impl Sigstore {
             log: self,
             certified_at: signed_at - SignedDuration::from_secs(5),
             logged_at: signed_at,
+            stamped_by: None,
         }
     }
 
@@ -170,11 +185,20 @@ impl Attesting<'_> {
         message.extend_from_slice(format!("{} ", self.statement.len()).as_bytes());
         message.extend_from_slice(&self.statement);
         let signature = key.sign(&message).unwrap();
+        let (entry, stamps) = match self.stamped_by {
+            None => (self.promised(&certificate, &signature), json!(null)),
+            Some(by) => {
+                let stamp = B64.encode(by.timestamps.stamp(&signature, self.logged_at));
+                let stamps = json!({ "rfc3161Timestamps": [{ "signedTimestamp": stamp }] });
+                (self.stamped(&certificate, &signature, &Sha256::digest(&message)), stamps)
+            }
+        };
         json!({
             "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
             "verificationMaterial": {
                 "certificate": { "rawBytes": B64.encode(&certificate) },
-                "tlogEntries": [self.entry(&certificate, &signature)],
+                "tlogEntries": [entry],
+                "timestampVerificationData": stamps,
             },
             "dsseEnvelope": {
                 "payloadType": payload_type,
@@ -215,7 +239,8 @@ impl Attesting<'_> {
 
     /// A signed certificate timestamp over a certificate that does not have it yet.
     fn certificate_log_answer(&self, certificate: &[u8], authority: &KeyPair) -> Vec<u8> {
-        let signed = to_be_signed(certificate);
+        // The first of the three parts of a certificate.
+        let (signed, _) = split(content(certificate));
         let log = &self.certificate_log.certificate_log;
         let at = u64::try_from(self.certified_at.as_millisecond()).unwrap().to_be_bytes();
         let length = u32::try_from(signed.len()).unwrap().to_be_bytes();
@@ -225,8 +250,8 @@ impl Attesting<'_> {
         [&[0][..], &key_id(log), &at, &[0, 0], &[4, 3], &signature].concat()
     }
 
-    /// The second entry of a log of two, with its promise and its proof.
-    fn entry(&self, certificate: &[u8], signature: &[u8]) -> Value {
+    /// An entry of the older kind, with the log's promise.
+    fn promised(&self, certificate: &[u8], signature: &[u8]) -> Value {
         let body = json!({
             "apiVersion": "0.0.1", "kind": "dsse",
             "spec": {
@@ -239,15 +264,43 @@ impl Attesting<'_> {
                 }],
             },
         });
-        let body = body.to_string().into_bytes();
+        let mut entry = self.entry("dsse", "0.0.1", &body);
         let log = &self.log.log;
         // Keys in the order of RFC 8785.
         let promised = format!(
-            r#"{{"body":"{}","integratedTime":{},"logID":"{}","logIndex":1}}"#,
-            B64.encode(&body),
+            r#"{{"body":{},"integratedTime":{},"logID":"{}","logIndex":1}}"#,
+            entry["canonicalizedBody"],
             self.logged_at.as_second(),
             hex(&key_id(log)),
         );
+        let signed = log.sign(promised.as_bytes()).unwrap();
+        entry["integratedTime"] = json!(self.logged_at.as_second().to_string());
+        entry["inclusionPromise"] = json!({ "signedEntryTimestamp": B64.encode(signed) });
+        entry
+    }
+
+    /// An entry of the newer kind.
+    fn stamped(&self, certificate: &[u8], signature: &[u8], digest: &[u8]) -> Value {
+        let body = json!({
+            "apiVersion": "0.0.2", "kind": "hashedrekord",
+            "spec": { "hashedRekordV002": {
+                "data": { "algorithm": "SHA2_256", "digest": B64.encode(digest) },
+                "signature": {
+                    "content": B64.encode(signature),
+                    "verifier": {
+                        "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+                        "x509Certificate": { "rawBytes": B64.encode(certificate) },
+                    },
+                },
+            } },
+        });
+        self.entry("hashedrekord", "0.0.2", &body)
+    }
+
+    /// The second entry of a log of two, with its proof.
+    fn entry(&self, kind: &str, version: &str, body: &Value) -> Value {
+        let body = body.to_string().into_bytes();
+        let log = &self.log.log;
         let first = Sha256::digest(b"\0the first entry");
         let leaf = Sha256::digest([&b"\0"[..], &body].concat());
         let root = B64.encode(Sha256::digest([&b"\x01"[..], &first, &leaf].concat()));
@@ -256,11 +309,7 @@ impl Attesting<'_> {
         json!({
             "logIndex": "1",
             "logId": { "keyId": B64.encode(key_id(log)) },
-            "kindVersion": { "kind": "dsse", "version": "0.0.1" },
-            "integratedTime": self.logged_at.as_second().to_string(),
-            "inclusionPromise": {
-                "signedEntryTimestamp": B64.encode(log.sign(promised.as_bytes()).unwrap()),
-            },
+            "kindVersion": { "kind": kind, "version": version },
             "inclusionProof": {
                 "logIndex": "1", "treeSize": "2", "rootHash": root,
                 "hashes": [B64.encode(first)],
@@ -312,34 +361,4 @@ fn hex(bytes: &[u8]) -> String {
 /// Bytes behind their length in two bytes, as in TLS.
 fn sized(bytes: &[u8]) -> Vec<u8> {
     [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
-}
-
-/// A DER element.
-fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len();
-    let header = match u8::try_from(length) {
-        Ok(short) if short < 0x80 => vec![tag, short],
-        Ok(long) => vec![tag, 0x81, long],
-        Err(_) => [&[tag, 0x82][..], &u16::try_from(length).unwrap().to_be_bytes()].concat(),
-    };
-    [&header, content].concat()
-}
-
-/// The first element inside the outer one: of a certificate what its authority signed.
-fn to_be_signed(certificate: &[u8]) -> &[u8] {
-    let (header, _) = measure(certificate);
-    let inner = &certificate[header..];
-    let (header, length) = measure(inner);
-    &inner[..header + length]
-}
-
-/// The length of a DER element's header and of its content.
-fn measure(element: &[u8]) -> (usize, usize) {
-    let first = usize::from(element[1]);
-    if first < 0x80 {
-        return (2, first);
-    }
-    let bytes = first - 0x80;
-    let length = element[2..2 + bytes].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-    (2 + bytes, length)
 }
