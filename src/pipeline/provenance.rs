@@ -1,11 +1,11 @@
 //! Provenance of a release: what CI attached is verified and judged against the run that staged it.
 //!
-//! What is found out is evidence for people (SRC-11). Nothing of it is sent on: the registry would
-//! take it only from the run itself (Q2).
+//! What is found out is evidence for people (SRC-11). Nothing of it is sent on (Q2).
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::claims::Claims;
+use crate::domain::digest::Sha256;
 use crate::domain::package::Ecosystem;
 use crate::domain::review::finding::Finding;
 use crate::domain::review::provenance::{Before, Chain, judge, missing};
@@ -35,6 +35,8 @@ pub struct Examined {
     pub findings: Vec<Finding>,
     /// Every file of the release, in the manifest's order.
     pub files: Vec<FileProvenance>,
+    /// Which trust root it was verified with, so that anybody can do it again.
+    pub trust_root: Option<Sha256>,
     /// Sentences about what nobody looked at.
     pub not_checked: Vec<String>,
 }
@@ -48,7 +50,7 @@ pub async fn examine(
 ) -> Result<Examined> {
     let claims: Claims = serde_json::from_str(&release.claims)
         .map_err(|error| Fault::new("reading stored claims", error))?;
-    let mut examined = Examined::default();
+    let mut examined = Examined { trust_root: root.map(TrustRoot::sha256), ..Examined::default() };
     for artifact in tx.artifacts(release.id).await? {
         let attachments = tx.attachments(artifact.id).await?;
         let (chains, findings) = examine_file(release, &artifact, &attachments, (root, &claims));

@@ -53,10 +53,11 @@ pub(super) fn attestations(
         return Err(unreadable(format!("expected at most {BYTES_MAX} bytes, received {length}")));
     }
     if form == Form::Bundle {
-        let bundle = parse_object(bytes, BYTES_MAX, DEPTH_MAX).map_err(json)?;
+        let bundle = parse_object(bytes, BYTES_MAX, DEPTH_MAX).map_err(|refusal| json(&refusal))?;
         return Ok(vec![attestation(Value::Object(bundle))]);
     }
-    let Value::Array(list) = parse_strict(bytes, DEPTH_MAX).map_err(json)? else {
+    let Value::Array(list) = parse_strict(bytes, DEPTH_MAX).map_err(|refusal| json(&refusal))?
+    else {
         return Err(unreadable("expected a list of attestations, received another value"));
     };
     if list.is_empty() || list.len() > ATTESTATIONS_MAX {
@@ -98,8 +99,8 @@ fn statement(envelope: &DsseEnvelope) -> Result<Statement, Broken> {
         let received = excerpt(&envelope.payload_type);
         return Err(unreadable(format!("expected `{PAYLOAD_TYPE}`, received `{received}`")));
     }
-    let statement =
-        parse_object(envelope.payload.as_bytes(), BYTES_MAX, DEPTH_MAX).map_err(json)?;
+    let statement = parse_object(envelope.payload.as_bytes(), BYTES_MAX, DEPTH_MAX)
+        .map_err(|refusal| json(&refusal))?;
     let subjects = statement.get("subject").and_then(Value::as_array);
     let Some([Value::Object(subject)]) = subjects.map(Vec::as_slice) else {
         return Err(unreadable("expected a statement about one subject"));
@@ -161,7 +162,7 @@ fn text(object: &Map<String, Value>, key: &str) -> Option<String> {
     object.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn json(refusal: JsonRefusal) -> Broken {
+fn json(refusal: &JsonRefusal) -> Broken {
     unreadable(refusal.to_string())
 }
 

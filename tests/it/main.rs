@@ -34,6 +34,7 @@ mod policy;
 mod policy_desk;
 mod policy_votes;
 mod preview;
+mod provenance;
 mod readers;
 mod review;
 mod schema;

@@ -9,6 +9,7 @@ use countersign::domain::package::{Ecosystem, Version};
 use countersign::domain::review::checks::{self, Position};
 use countersign::domain::review::delta::{Comparison, FileChange};
 use countersign::domain::review::finding::{Finding, Severity, Since};
+use countersign::domain::review::provenance;
 use countersign::domain::review::survey::{Format, Survey};
 use countersign::inspect::Limits;
 use countersign::inspect::survey::{Source, survey};
@@ -473,7 +474,7 @@ fn an_ordinary_native_add_on_does_not_block() {
 #[test]
 fn every_check_is_documented() {
     let page = include_str!("../../docs/checks.md");
-    for check in checks::ALL.iter().copied().flatten() {
+    for check in checks::ALL.iter().copied().flatten().chain(provenance::CHECKS) {
         let row = format!("| {} | {} | {} |", check.id, check.title, check.why);
         assert!(page.contains(&row), "docs/checks.md lacks:\n{row}");
     }

@@ -241,7 +241,7 @@ impl fmt::Display for Disagreement {
 /// Where attestation and claims differ; `None` when the claims name nothing that could be compared.
 fn compare(attested: &Attested, claims: &Claims) -> Option<Vec<Disagreement>> {
     let mut told = Disagreements::default();
-    told.expect("issuer", Some(&attested.issuer), claims.issuer_url());
+    told.same("issuer", Some(&attested.issuer), claims.issuer_url());
     match claims.provider() {
         Provider::GitHub(claims) => compare_github(attested, claims, &mut told),
         Provider::GitLab(claims) => compare_gitlab(attested, claims, &mut told),
@@ -255,8 +255,8 @@ fn compare(attested: &Attested, claims: &Claims) -> Option<Vec<Disagreement>> {
 fn compare_github(attested: &Attested, claims: &GitHubClaims, told: &mut Disagreements) {
     let run = &attested.run;
     told.repository(run, &claims.repository, &claims.repository_id);
-    told.expect("commit", run.commit.as_deref(), &claims.sha);
-    told.expect("ref", run.git_ref.as_deref(), &claims.git_ref);
+    told.same("commit", run.commit.as_deref(), &claims.sha);
+    told.same("ref", run.git_ref.as_deref(), &claims.git_ref);
     // The host is the issuer's affair; claims of GitHub name none.
     if path(&attested.identity) != Some(claims.job_workflow_ref.as_str()) {
         // A job may have been signed for inside a workflow that the staged one calls.
@@ -275,8 +275,8 @@ fn compare_github(attested: &Attested, claims: &GitHubClaims, told: &mut Disagre
 fn compare_gitlab(attested: &Attested, claims: &GitLabClaims, told: &mut Disagreements) {
     let run = &attested.run;
     told.repository(run, &claims.project_path, &claims.project_id);
-    told.expect("commit", run.commit.as_deref(), &claims.sha);
-    told.expect("ref", run.git_ref.as_deref(), &claims.ref_path);
+    told.same("commit", run.commit.as_deref(), &claims.sha);
+    told.same("ref", run.git_ref.as_deref(), &claims.ref_path);
     let definition = claims.ci_config_ref_uri.as_deref().unwrap_or(ABSENT);
     if attested.identity.strip_prefix("https://") != Some(definition) {
         told.add("pipeline definition", Some(&attested.identity), definition, Severity::Block);
@@ -304,7 +304,7 @@ impl Disagreements {
         self.0.push(Disagreement { about, attested, claimed: claimed.to_owned(), severity });
     }
 
-    fn expect(&mut self, about: &'static str, attested: Option<&str>, claimed: &str) {
+    fn same(&mut self, about: &'static str, attested: Option<&str>, claimed: &str) {
         if attested != Some(claimed) {
             self.add(about, attested, claimed, Severity::Block);
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod authenticator;
 pub(crate) mod database;
+pub(crate) mod der;
 pub(crate) mod desk;
 pub(crate) mod faults;
 pub(crate) mod gateway;
@@ -14,6 +15,8 @@ pub(crate) mod npm_registry;
 pub(crate) mod pypi_registry;
 pub(crate) mod repository;
 pub(crate) mod setup;
+pub(crate) mod sigstore;
 pub(crate) mod site;
+pub(crate) mod timestamps;
 pub(crate) mod witness;
 pub(crate) mod world;
