@@ -18,7 +18,6 @@ mod governance_pages;
 mod governed;
 mod hold;
 mod inspector;
-mod inspector;
 mod leaving;
 mod log;
 mod log_public;

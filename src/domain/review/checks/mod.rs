@@ -3,6 +3,7 @@
 mod capability;
 mod content;
 mod dependencies;
+mod distributions;
 mod hooks;
 mod version;
 
@@ -12,11 +13,18 @@ use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
 
+pub use distributions::{Pair, sdist_against_wheel};
 pub use version::Position;
 
 /// Every check there is, for documentation and for the line that says what was looked for.
-pub const ALL: &[&[Check]] =
-    &[hooks::CHECKS, dependencies::CHECKS, content::CHECKS, capability::CHECKS, version::CHECKS];
+pub const ALL: &[&[Check]] = &[
+    hooks::CHECKS,
+    dependencies::CHECKS,
+    content::CHECKS,
+    capability::CHECKS,
+    version::CHECKS,
+    distributions::CHECKS,
+];
 
 /// The check of an id.
 pub fn by_id(id: &str) -> Option<&'static Check> {
