@@ -233,11 +233,12 @@ mod tests {
     #[test]
     fn json_and_html_pages_tell_the_same() {
         let digest = Sha256::of(b"wheel");
+        let address = format!("../../a.whl?x=1&y=2#sha256={digest}");
         let json = serde_json::json!({
             "meta": {"api-version": "1.4"}, "name": "hello-wire",
             "project-status": {"status": "quarantined"},
             "files": [
-                {"filename": "a.whl", "url": format!("../../a.whl?x=1&y=2#sha256={digest}"), "hashes": {"sha256": digest}, "yanked": false},
+                {"filename": "a.whl", "url": address, "hashes": {"sha256": digest}, "yanked": false},
                 {"filename": "b.whl", "url": "b.whl", "hashes": {}, "yanked": "broken"},
             ],
         });

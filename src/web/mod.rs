@@ -2,8 +2,8 @@
 //!
 //! `views` are the pages, `display` turns values into words, `assets` are the embedded files and
 //! `security` the headers of every answer. `extract` is what handlers take from a request and
-//! `error` how refusals leave. `preview` shows one release as a registry. `listen` accepts connections; `room`, `pace` and `rate` bound what comes
-//! over them. `routes` keeps the list of every door.
+//! `error` how refusals leave. `preview` shows one release as a registry. `listen` accepts connections;
+//! `room`, `pace` and `rate` bound what comes over them. `routes` keeps the list of every door.
 
 pub mod api;
 pub mod assets;
