@@ -5,6 +5,7 @@
 //! Nothing is ever extracted to disk, and nothing here waits, sends or reads a clock. Readers take
 //! `Read` (and `Seek` for ZIP) so that they run the same in a short-lived child process.
 
+pub mod diff;
 pub mod difference;
 pub mod envelope;
 pub mod failure;

@@ -6,5 +6,6 @@
 
 pub mod checks;
 pub mod delta;
+pub mod diff;
 pub mod finding;
 pub mod survey;
