@@ -20,7 +20,7 @@ from rules import (SIGNERS, able, canonical, digest, expect, filled, find_key, i
 
 FORMAT = "countersign/evidence/v1"
 ENDED = {"release_rejected": "rejected", "release_expired": "expired", "release_superseded": "superseded"}
-TERMS = ("reason", "no_author", "not_before", "embargo")
+TERMS = ("looked_at", "overrides", "reason", "no_author", "not_before", "embargo")
 
 class LogKey:
     """A verifier key, `name+id+base64` (docs/log.md)."""
@@ -83,7 +83,7 @@ class Replay:
 
     def __init__(self, genesis, release):
         self.governed, self.release = Governed(genesis), release
-        self.sealed, self.decisions, self.hold, self.ended = None, [], None, None
+        self.sealed, self.decisions, self.hold, self.ended, self.report = None, [], None, None, None
 
     def apply(self, kind, event, at):
         if event.get("release") == self.release:
@@ -102,10 +102,13 @@ class Replay:
             expect(under == (policy["id"], policy["revision"]), "sealed under another policy")
             expect(when(event["expires_at"]) == when(at, policy["expiry_secs"]), "the seal expires at another time")
             self.sealed = {**event, "document": manifest, "rule": policy}
+        elif kind == "release_inspected":
+            expect(self.sealed, "a report came before the seal")
+            self.report = event
         elif kind == "decided":
             expect(self.sealed, "a decision came before the seal")
             roster, policy = self.governed.roster, self.policy(self.sealed["document"])
-            self.decisions.append((event["decision"], at, roster, policy))
+            self.decisions.append((event["decision"], at, roster, policy, self.report))
         elif kind in ("release_held", "release_resumed"):
             self.hold = kind == "release_held"
         elif kind in ENDED:
@@ -128,7 +131,8 @@ class Replay:
         starter = self.starter()
         expect(not self.hold, "the release is on hold")
         rules = (self.sealed["rule"], self.policy(manifest))  # Both must hold.
-        alone = all(sum(asked for asked, _ in places(rule, bool(manifest["findings"]))) == 1 for rule in rules)
+        expect(self.report, "nobody looked inside")
+        alone = all(max(self.least(rule), sum(n for n, _ in places(rule, self.found()))) == 1 for rule in rules)
         expect(governed.founded or alone, "the installation was not founded")
         votes = [(vote[0], vote[1], strict(vote[0]["statement"])) for vote in self.decisions if self.counts(*vote)]
         for policy in rules:
@@ -144,7 +148,7 @@ class Replay:
         may = able(self.governed.roster, named(policy), at)
         if not policy["triggering_actor_counts"]:
             may.discard(starter)
-        noted = self.sealed["document"]["findings"] and policy["note_on_findings"]
+        noted = self.found() and policy["note_on_findings"]
         return sorted((
             (vote, time, terms) for vote, time, terms in votes
             if vote["verdict"] == "approve" and vote["person"] in may and (terms["reason"] is not None or not noted)
@@ -153,7 +157,7 @@ class Replay:
 
     def goes(self, policy, counted, votes, at):
         """Whether the approvals meet the policy, or its embargo rule, and nothing has to be waited for."""
-        found, embargo = bool(self.sealed["document"]["findings"]), policy["embargo"]
+        found, embargo = self.found(), policy["embargo"]
         times = [when(terms["not_before"]) for vote, _, terms in votes
                  if vote["verdict"] == "approve" and terms["not_before"]]
         waits = any(time > when(at) for time in times)
@@ -167,7 +171,10 @@ class Replay:
                     return when(time, cooling) <= when(at)
             return False
         cooling = policy["cooling_off_secs"]
-        if not waits and cooled(counted, lambda people, strong: met(policy, found, people, strong), cooling):
+        def enough(people, strong):
+            members = people & set(policy["members"])
+            return len(members) >= self.least(policy) and met(policy, found, people, strong)
+        if not waits and cooled(counted, enough, cooling):
             return True
         under = [vote for vote in counted if vote[2]["embargo"]]
         def embargoed(people, _):
@@ -182,9 +189,34 @@ class Replay:
         expect(people or actor in roster["bots"], "it is not settled who started the CI run")
         return people[0] if people else None
 
-    def counts(self, decision, at, roster, policy):
+    def found(self):
+        """Whether something was found, when it was sealed or when it was inspected."""
+        return bool(self.sealed["document"]["findings"] or self.report["blocks"] or self.report["looks"])
+
+    def least(self, policy):
+        """A block is overridden by a second person too, unless the policy names only one who could."""
+        could = set(policy["members"])
+        if not policy["triggering_actor_counts"]:
+            could.discard(self.starter())
+        return 2 if self.report["blocks"] and len(could) > 1 else 1
+
+    def answers(self, decision, report):
+        """Whether an approval ticks and overrides exactly what the last report asks for."""
+        if decision["verdict"] == "reject":
+            return True
+        statement = strict(decision["statement"])
+        overridden = [it["finding"] for it in statement["overrides"] if any(c > " " for c in it["words"])]
+        return (
+            report is not None and report["report_sha256"] == self.report["report_sha256"]
+            and sorted(statement["looked_at"]) == sorted(self.report["looks"])
+            and sorted(overridden) == sorted(self.report["blocks"]) and len(overridden) == len(statement["overrides"])
+        )
+
+    def counts(self, decision, at, roster, policy, report):
         """Whether a decision is about this release, by a key that counted then and counts now."""
-        expected = self.statement(decision, roster, policy)
+        expected = self.statement(decision, roster, policy, report)
+        if not self.answers(decision, report):
+            return False
         if canonical(expected).decode() != decision["statement"] or when(at) >= when(self.sealed["expires_at"]):
             return False
         credential = decision["assertion"]["credentialId"]
@@ -196,7 +228,7 @@ class Replay:
         same = key_now["public_key"] == key["public_key"]
         return then and same and signed(self.governed.origin, key["public_key"], decision, decision["verdict"])
 
-    def statement(self, decision, roster, policy):
+    def statement(self, decision, roster, policy, report):
         """The statement that this person would be shown."""
         manifest, npm = self.sealed["document"], self.sealed["document"]["npm"] or {}
         return {
@@ -208,6 +240,7 @@ class Replay:
             **{name: npm.get(name) for name in ("dist_tag", "access")},
             "files": [{m: file[m] for m in ("name", "size_bytes", "sha256")} for file in manifest["files"]],
             "manifest_sha256": sha256(self.sealed["manifest"].encode()).hex(),
+            "report_sha256": report["report_sha256"] if report and decision["verdict"] == "approve" else None,
             "policy": reference(policy),
             "roster": {"revision": roster["revision"], "sha256": digest(roster)},
             **{name: strict(decision["statement"]).get(name) for name in TERMS},
@@ -234,6 +267,7 @@ def verify(data, key):
     expect(approvals, "the log does not say that anything of this release was sent")
     manifest = replay.sealed["document"]
     expect(sha256(bundle["claims"].encode()).hex() == manifest["claims_sha256"], "the CI claims are others")
+    expect(sha256(bundle["report"].encode()).hex() == replay.report["report_sha256"], "the report is another")
     return manifest, approvals, size, bundle["names"]
 
 def main():
