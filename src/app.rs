@@ -65,6 +65,8 @@ pub struct App {
     pub genesis: Sha256,
     /// Whom provenance is verified with, where it is configured.
     pub trust_root: Option<TrustRoot>,
+    /// Reads files inside artifacts for whoever looks at them.
+    pub files: FileReader,
     /// Signs the log's checkpoints and evidence, and knows who keeps them.
     pub notary: Arc<Notary>,
     /// Digest of the founding document, pinned outside the database (Q18); empty until founded.
@@ -141,6 +143,7 @@ impl App {
             genesis,
             founding: founding.map_or_else(OnceLock::new, OnceLock::from),
             trust_root: trust_root(&config)?,
+            files: FileReader::default(),
             notary,
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(

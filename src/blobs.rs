@@ -200,7 +200,8 @@ impl Blobs {
         Ok(tokio::fs::try_exists(self.path(sha256)).await?)
     }
 
-    fn path(&self, sha256: &Sha256) -> PathBuf {
+    /// Where a blob lies, for the inspecting child, which opens it by itself.
+    pub fn path(&self, sha256: &Sha256) -> PathBuf {
         let hex = sha256.to_string();
         let (first, rest) = hex.split_at(2);
         self.root.join(first).join(rest)

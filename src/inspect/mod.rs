@@ -14,6 +14,7 @@ pub mod limits;
 pub mod names;
 pub mod npm;
 pub mod pypi;
+pub mod reading;
 pub mod request;
 pub mod survey;
 pub mod tar;

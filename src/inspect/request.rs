@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::review::diff::Wanted;
+
 /// What a child gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +71,24 @@ pub enum Request {
         /// Where the candidate would stand.
         standing: Standing,
     },
+    /// Every file beside the baseline's; answered with a list of
+    /// [`FileEntry`](crate::domain::review::files::FileEntry).
+    Files {
+        /// What is to be released.
+        candidate: Artifact,
+        /// What people run today.
+        baseline: Option<Artifact>,
+    },
+    /// One file of both, or all of one file when there is no baseline; answered with a
+    /// [`FileDiff`](crate::domain::review::diff::FileDiff), or `null` when neither has it.
+    Diff {
+        /// What is to be released.
+        candidate: Artifact,
+        /// What people run today.
+        baseline: Option<Artifact>,
+        /// Which file.
+        wanted: Wanted,
+    },
     /// What the sandbox is made of here; answered with [`Sandbox`].
     Sandbox,
     /// Something that a child must not be able to do. Only tests ask for it.
@@ -79,7 +99,9 @@ impl Request {
     /// Every file it is about, in an order that does not change.
     pub fn artifacts(&self) -> Vec<&Artifact> {
         match self {
-            Self::Compare { candidate, baseline, .. } => {
+            Self::Compare { candidate, baseline, .. }
+            | Self::Files { candidate, baseline }
+            | Self::Diff { candidate, baseline, .. } => {
                 std::iter::once(candidate).chain(baseline).collect()
             }
             Self::Sandbox | Self::Misbehave(_) => Vec::new(),
@@ -93,7 +115,9 @@ impl Request {
             Ok(())
         };
         match &mut self {
-            Self::Compare { candidate, baseline, .. } => {
+            Self::Compare { candidate, baseline, .. }
+            | Self::Files { candidate, baseline }
+            | Self::Diff { candidate, baseline, .. } => {
                 resolve(candidate)?;
                 baseline.as_mut().map(resolve).transpose()?;
             }

@@ -17,6 +17,7 @@ pub mod approval;
 pub mod batch;
 pub mod ci;
 pub mod evidence;
+pub mod files;
 pub mod findings;
 pub mod forwarding;
 pub mod governance;

@@ -2,14 +2,16 @@
 //!
 //! What is asked for is opened, the sandbox closes, and only then is a byte of it read.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Write, stdout};
 
 use serde::Serialize;
 
-use super::{Failed, Opened, position, sandbox};
+use super::{Failed, Opened, file_diff, position, sandbox};
 use crate::domain::review::checks;
 use crate::domain::review::compared::Compared;
 use crate::domain::review::delta::Comparison;
+use crate::domain::review::files::{self, FileEntry};
 use crate::inspect::request::{Answer, Misbehavior, Request, Sandbox, Standing, Task, Unreadable};
 
 /// Carries out a task. Bytes that are refused are an answer; every failure is a failure.
@@ -33,9 +35,17 @@ fn carry_out(request: &Request, opened: &[Opened], sandbox: Sandbox) -> Result<(
         (Request::Compare { standing, .. }, [candidate, baseline]) => {
             write(&Ok(compare(candidate, Some(baseline), standing)?))
         }
+        (Request::Files { .. }, [candidate, baseline @ ..]) => {
+            write(&Ok(files(candidate, baseline.first())?))
+        }
+        (Request::Diff { wanted, .. }, [candidate, baseline @ ..]) => {
+            write(&Ok(file_diff(candidate, baseline.first(), wanted)?))
+        }
         (Request::Sandbox, _) => write(&Ok(sandbox)),
         (Request::Misbehave(how), _) => misbehave(*how),
-        (Request::Compare { .. }, _) => Err("expected one or two files".into()),
+        (Request::Compare { .. } | Request::Files { .. } | Request::Diff { .. }, _) => {
+            Err("expected one or two files".into())
+        }
     }
 }
 
@@ -49,6 +59,17 @@ fn compare(
     let comparison = Comparison { baseline: baseline.as_ref(), candidate: &candidate };
     let findings = checks::findings(&comparison, &position(&candidate, standing));
     Ok(Compared::of(&comparison, findings))
+}
+
+fn files(candidate: &Opened, baseline: Option<&Opened>) -> Result<Vec<FileEntry>, Failed> {
+    let after = candidate.survey()?;
+    let before = baseline.map(Opened::survey).transpose()?;
+    let comparison = Comparison { baseline: before.as_ref(), candidate: &after };
+    let counts = match baseline {
+        Some(baseline) => candidate.counts(baseline, &comparison)?,
+        None => BTreeMap::new(),
+    };
+    Ok(files::list(&comparison, &counts))
 }
 
 fn write<T: Serialize>(answer: &Answer<T>) -> Result<(), Failed> {

@@ -28,8 +28,8 @@ pub struct Side {
     pub path: String,
     /// Size in bytes.
     pub size_bytes: u64,
-    /// Digest of the content.
-    pub sha256: Sha256,
+    /// Digest of the content; `None` when it is too large to be read here.
+    pub sha256: Option<Sha256>,
     /// What it is by its content.
     pub format: Format,
 }
@@ -95,7 +95,7 @@ pub struct Line {
     /// Number of the line in the baseline's file, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<u32>,
-    /// Number of the line in the candidate's file, from 1.
+    /// Number of the line in the candidate's file, from 1; in the only file, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u32>,
     /// Byte of the line with which this part begins; 0 at the start of a line.
@@ -153,6 +153,20 @@ pub enum At {
     /// Those of the page with this line of the candidate's file, or of the baseline's when there is no
     /// other. A line that is left out of a difference leads to what comes after it.
     Line(u32),
+}
+
+/// Which file is wanted, and what of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Its place in both artifacts.
+    pub place: String,
+    /// Its place in the baseline, when it was elsewhere there.
+    pub from: Option<String>,
+    /// Which rows.
+    pub at: At,
+    /// As text, whatever its first bytes are.
+    pub as_text: bool,
 }
 
 /// How the rows of one difference are counted, for the command line and for lists.

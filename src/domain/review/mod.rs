@@ -8,6 +8,7 @@ pub mod checks;
 pub mod compared;
 pub mod delta;
 pub mod diff;
+pub mod files;
 pub mod finding;
 pub mod provenance;
 pub mod report;
