@@ -24,6 +24,7 @@ use crate::oidc::sso::{SingleSignOn, SsoSettings};
 use crate::outbound::{Http, HttpSettings};
 use crate::passkeys::Passkeys;
 use crate::pipeline::ci::{Exchange, IssuerRate};
+use crate::pipeline::files::FileReader;
 use crate::pipeline::forwarding::Progress;
 use crate::pipeline::governance;
 use crate::pipeline::intake::Intake;
