@@ -26,6 +26,7 @@ use crate::outbound::{Http, HttpSettings};
 use crate::passkeys::Passkeys;
 use crate::pipeline::baseline::Shelf;
 use crate::pipeline::ci::{Exchange, IssuerRate};
+use crate::pipeline::files::FileReader;
 use crate::pipeline::forwarding::Progress;
 use crate::pipeline::governance;
 use crate::pipeline::intake::Intake;
@@ -69,6 +70,8 @@ pub struct App {
     pub inspector: Inspector,
     /// Whom provenance is verified with, where it is configured.
     pub trust_root: Option<TrustRoot>,
+    /// Reads files inside artifacts for whoever looks at them.
+    pub files: FileReader,
     /// Signs the log's checkpoints and evidence, and knows who keeps them.
     pub notary: Arc<Notary>,
     /// Digest of the founding document, pinned outside the database (Q18); empty until founded.
@@ -146,6 +149,7 @@ impl App {
             founding: founding.map_or_else(OnceLock::new, OnceLock::from),
             inspector: Inspector::new(inspector::Settings::default()),
             trust_root: trust_root(&config)?,
+            files: FileReader::default(),
             notary,
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(

@@ -4,8 +4,10 @@
 //! with a task instead of files ([`child`]).
 
 mod child;
+mod diff;
 mod sandbox;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,11 +16,12 @@ use crate::domain::artifact::{Facts, Filename};
 use crate::domain::package::{Ecosystem, PackageName, Version};
 use crate::domain::review::checks::{self, Position};
 use crate::domain::review::delta::{Comparison, FileChange, Member};
+use crate::domain::review::diff::{Counts, FileDiff, Wanted};
 use crate::domain::review::finding::Finding;
 use crate::domain::review::survey::Survey;
 use crate::inspect::request::{Artifact, Bounds, Standing, Unreadable};
 use crate::inspect::survey::{Source, survey};
-use crate::inspect::{Failure, Limits};
+use crate::inspect::{Failure, Limits, reading};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -35,6 +38,9 @@ pub struct Inspect {
     /// Files and members of the manifest that are listed at most, of each
     #[arg(long, default_value_t = 200)]
     list: usize,
+    /// Prints the difference of one file inside, by its path, instead; all of it without a baseline
+    #[arg(long, value_name = "PATH")]
+    diff: Option<String>,
     /// A task of the gateway
     #[arg(long, hide = true, value_name = "TASK", exclusive = true)]
     child: Option<String>,
@@ -52,6 +58,9 @@ pub fn run(arguments: &Inspect) -> Result<(), Failed> {
     let sandbox = sandbox::enter(Bounds::default())?;
     if !sandbox.is_whole() {
         tracing::warn!("reading with less protection: {}", sandbox.sentences().join("; "));
+    }
+    if let Some(path) = &arguments.diff {
+        return diff::print(&candidate, baseline.as_ref(), path);
     }
     let candidate = candidate.survey()?;
     let baseline = baseline.as_ref().map(Opened::survey).transpose()?;
@@ -85,21 +94,63 @@ impl Opened {
 
     /// Fails with [`Unreadable`] when the bytes are to blame.
     fn survey(&self) -> Result<Survey, Failed> {
-        let filename = &self.artifact.filename;
-        let unreadable = |why: String| Unreadable { filename: filename.clone(), why };
-        let python = match Path::new(filename).extension().is_some_and(|end| end == "tgz") {
-            true => None,
-            false => Some(
-                Filename::parse(&spelled_anew(filename))
-                    .map_err(|error| unreadable(error.to_string()))?,
-            ),
-        };
-        let source = python.as_ref().map_or(Source::Npm, Source::Python);
-        Ok(survey(&self.file, source, &Limits::default()).map_err(|failure| match failure {
-            Failure::Refused(refusal) => Failed::from(unreadable(refusal.to_string())),
-            Failure::Fault(error) => error.into(),
-        })?)
+        let name = self.python()?;
+        let surveyed = survey(&self.file, source(name.as_ref()), &Limits::default());
+        surveyed.map_err(|failure| self.failed(failure))
     }
+
+    /// How many rows of each file differ from those of the baseline.
+    fn counts(
+        &self,
+        baseline: &Self,
+        comparison: &Comparison<'_>,
+    ) -> Result<BTreeMap<String, Counts>, Failed> {
+        let (new, old) = (self.python()?, baseline.python()?);
+        let candidate = reading::Origin { file: &self.file, source: source(new.as_ref()) };
+        let before = reading::Origin { file: &baseline.file, source: source(old.as_ref()) };
+        let counted = reading::counts(candidate, before, comparison, &Limits::default());
+        counted.map_err(|failure| self.failed(failure))
+    }
+
+    /// The name of a Python file, which says what is in it; `None` for an npm tarball.
+    fn python(&self) -> Result<Option<Filename>, Failed> {
+        let filename = &self.artifact.filename;
+        if Path::new(filename).extension().is_some_and(|end| end == "tgz") {
+            return Ok(None);
+        }
+        let parsed = Filename::parse(&spelled_anew(filename));
+        Ok(Some(parsed.map_err(|error| self.unreadable(error.to_string()))?))
+    }
+
+    fn unreadable(&self, why: String) -> Unreadable {
+        Unreadable { filename: self.artifact.filename.clone(), why }
+    }
+
+    fn failed(&self, failure: Failure) -> Failed {
+        match failure {
+            Failure::Refused(refusal) => self.unreadable(refusal.to_string()).into(),
+            Failure::Fault(error) => error.into(),
+        }
+    }
+}
+
+fn source(python: Option<&Filename>) -> Source<'_> {
+    python.map_or(Source::Npm, Source::Python)
+}
+
+/// One file of two artifacts, or all of it without a baseline; `None` when neither has it.
+fn file_diff(
+    candidate: &Opened,
+    baseline: Option<&Opened>,
+    wanted: &Wanted,
+) -> Result<Option<FileDiff>, Failed> {
+    let new = candidate.python()?;
+    let old = baseline.map(Opened::python).transpose()?.flatten();
+    let after = reading::Origin { file: &candidate.file, source: source(new.as_ref()) };
+    let before =
+        baseline.map(|opened| reading::Origin { file: &opened.file, source: source(old.as_ref()) });
+    let read = reading::file(after, before, wanted, &Limits::default());
+    read.map_err(|failure| candidate.failed(failure))
 }
 
 /// The file name with its project in the canonical spelling, which older tools did not use.

@@ -36,6 +36,7 @@ pub mod roster;
 pub mod simulation;
 pub mod statement;
 pub mod upstream;
+pub mod visible;
 pub mod words;
 
 /// Serialises a document into the bytes that are stored, hashed and signed.

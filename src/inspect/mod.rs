@@ -5,6 +5,7 @@
 //! Nothing is ever extracted to disk, and nothing here waits, sends or reads a clock. Readers take
 //! `Read` (and `Seek` for ZIP) so that they run the same in a short-lived child process.
 
+pub mod diff;
 pub mod difference;
 pub mod envelope;
 pub mod failure;
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod names;
 pub mod npm;
 pub mod pypi;
+pub mod reading;
 pub mod request;
 pub mod survey;
 pub mod tar;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::review::diff::Wanted;
+
 /// What a child gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +96,24 @@ pub enum Request {
         /// The same two of what people run today.
         before: Option<Pair>,
     },
+    /// Every file beside the baseline's; answered with a list of
+    /// [`FileEntry`](crate::domain::review::files::FileEntry).
+    Files {
+        /// What is to be released.
+        candidate: Artifact,
+        /// What people run today.
+        baseline: Option<Artifact>,
+    },
+    /// One file of both, or all of one file when there is no baseline; answered with a
+    /// [`FileDiff`](crate::domain::review::diff::FileDiff), or `null` when neither has it.
+    Diff {
+        /// What is to be released.
+        candidate: Artifact,
+        /// What people run today.
+        baseline: Option<Artifact>,
+        /// Which file.
+        wanted: Wanted,
+    },
     /// What the sandbox is made of here; answered with [`Sandbox`].
     Sandbox,
     /// Something that a child must not be able to do. Only tests ask for it.
@@ -104,7 +124,9 @@ impl Request {
     /// Every file it is about, in an order that does not change.
     pub fn artifacts(&self) -> Vec<&Artifact> {
         match self {
-            Self::Compare { candidate, baseline, .. } => {
+            Self::Compare { candidate, baseline, .. }
+            | Self::Files { candidate, baseline }
+            | Self::Diff { candidate, baseline, .. } => {
                 std::iter::once(candidate).chain(baseline).collect()
             }
             Self::SameRelease { pair, before } => {
@@ -121,7 +143,9 @@ impl Request {
             Ok(())
         };
         match &mut self {
-            Self::Compare { candidate, baseline, .. } => {
+            Self::Compare { candidate, baseline, .. }
+            | Self::Files { candidate, baseline }
+            | Self::Diff { candidate, baseline, .. } => {
                 resolve(candidate)?;
                 baseline.as_mut().map(resolve).transpose()?;
             }

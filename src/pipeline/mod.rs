@@ -19,6 +19,7 @@ pub mod batch;
 pub mod binding;
 pub mod ci;
 pub mod evidence;
+pub mod files;
 pub mod findings;
 pub mod forwarding;
 pub mod governance;

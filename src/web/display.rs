@@ -9,13 +9,11 @@ use std::fmt::{self, Write};
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use jiff::{SignedDuration, Timestamp};
-use unicode_normalization::char::is_combining_mark;
+
+use crate::domain::visible::{Spelling, imitates, spelled_out};
 
 /// Longest package- or CI-derived text shown in one place, in characters. The rest is counted.
 pub const SHOWN_CHARACTERS: usize = 600;
-
-/// Combining marks shown on one letter. Real scripts need up to four; a thousand paint over the page.
-const COMBINING_MARKS: usize = 4;
 
 /// One line of text from a package or a CI token, safe to look at: control, bidi, zero-width, tag and
 /// variation characters, line breaks and unusual spaces appear as `⟦U+202E⟧`, the same brackets in the
@@ -25,14 +23,10 @@ const COMBINING_MARKS: usize = 4;
 /// Call it once, for text people decide by. HTML escaping stays with the template.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(SHOWN_CHARACTERS * 4));
-    let mut marks = 0;
+    let mut spelling = Spelling::default();
     for character in text.chars().take(SHOWN_CHARACTERS) {
-        marks = if is_combining_mark(character) { marks + 1 } else { 0 };
-        let line_break = matches!(character, '\n' | '\r' | '\t');
-        let imitation = matches!(character, '⟦' | '⟧');
-        if line_break || imitation || marks > COMBINING_MARKS || is_invisible(character) {
-            // Writing to a String cannot fail.
-            let _ = mark(&mut shown, character);
+        if spelling.spells_out(character) || imitates(character) {
+            shown.push_str(&spelled_out(character));
         } else {
             shown.push(character);
         }
@@ -48,48 +42,28 @@ pub fn visible(text: &str) -> String {
 /// there.
 pub struct Visible<'a> {
     page: &'a mut String,
-    marks: usize,
+    spelling: Spelling,
 }
 
 impl<'a> Visible<'a> {
     /// Writes to the end of `page`.
     pub fn new(page: &'a mut String) -> Self {
-        Self { page, marks: 0 }
+        Self { page, spelling: Spelling::default() }
     }
 }
 
 impl Write for Visible<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
-            self.marks = if is_combining_mark(character) { self.marks + 1 } else { 0 };
             let layout = matches!(character, '\n' | '\t');
-            if !layout && (self.marks > COMBINING_MARKS || is_invisible(character)) {
-                mark(self.page, character)?;
+            if self.spelling.spells_out(character) && !layout {
+                self.page.push_str(&spelled_out(character));
             } else {
                 self.page.push(character);
             }
         }
         Ok(())
     }
-}
-
-fn mark(shown: &mut String, character: char) -> fmt::Result {
-    write!(shown, "⟦U+{:04X}⟧", u32::from(character))
-}
-
-/// Characters that change how others look or that cannot be seen at all. General categories Cc, Cf, Zl
-/// and Zp, the spaces that are not the space bar, fillers, variation selectors, and private use.
-fn is_invisible(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{00A0}' | '\u{00AD}' | '\u{034F}' | '\u{0600}'..='\u{0605}' | '\u{061C}' | '\u{06DD}'
-            | '\u{070F}' | '\u{0890}' | '\u{0891}' | '\u{08E2}' | '\u{115F}' | '\u{1160}'
-            | '\u{1680}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
-            | '\u{2000}'..='\u{200F}' | '\u{2028}'..='\u{202F}' | '\u{205F}'..='\u{206F}'
-            | '\u{2800}' | '\u{3000}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
-            | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{110BD}' | '\u{110CD}'
-            | '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
-            | '\u{E000}'..='\u{F8FF}' | '\u{E0000}'..='\u{E0FFF}' | '\u{F0000}'..='\u{10FFFF}')
 }
 
 /// A moment, three ways: for people, for machines, and exact for the tooltip and print.

@@ -12,6 +12,7 @@ mod canary;
 mod doors;
 mod evidence;
 mod exchange;
+mod files;
 mod forwarding;
 mod governance;
 mod governance_model;

@@ -2,14 +2,16 @@
 //!
 //! What is asked for is opened, the sandbox closes, and only then is a byte of it read.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Write, stdout};
 
 use serde::Serialize;
 
-use super::{Failed, Opened, position, sandbox};
+use super::{Failed, Opened, file_diff, position, sandbox};
 use crate::domain::review::checks::{self, Pair};
 use crate::domain::review::compared::Compared;
 use crate::domain::review::delta::Comparison;
+use crate::domain::review::files::{self, FileEntry};
 use crate::domain::review::finding::Finding;
 use crate::domain::review::survey::Survey;
 use crate::inspect::request::{Answer, Misbehavior, Request, Sandbox, Standing, Task, Unreadable};
@@ -41,9 +43,16 @@ fn carry_out(request: &Request, opened: &[Opened], sandbox: Sandbox) -> Result<(
         (Request::SameRelease { .. }, [sdist, wheel, sdist_before, wheel_before]) => {
             write(&Ok(same_release([sdist, wheel], Some([sdist_before, wheel_before]))?))
         }
+        (Request::Files { .. }, [candidate, baseline @ ..]) => {
+            write(&Ok(files(candidate, baseline.first())?))
+        }
+        (Request::Diff { wanted, .. }, [candidate, baseline @ ..]) => {
+            write(&Ok(file_diff(candidate, baseline.first(), wanted)?))
+        }
         (Request::Sandbox, _) => write(&Ok(sandbox)),
         (Request::Misbehave(how), _) => misbehave(*how),
-        (Request::Compare { .. } | Request::SameRelease { .. }, _) => {
+        (Request::Compare { .. } | Request::Files { .. } | Request::Diff { .. }, _)
+        | (Request::SameRelease { .. }, _) => {
             Err("expected another number of files".into())
         }
     }
@@ -69,6 +78,17 @@ fn same_release(pair: [&Opened; 2], before: Option<[&Opened; 2]>) -> Result<Vec<
 
 fn beside((sdist, wheel): &(Survey, Survey)) -> Pair<'_> {
     Pair { sdist, wheel }
+}
+
+fn files(candidate: &Opened, baseline: Option<&Opened>) -> Result<Vec<FileEntry>, Failed> {
+    let after = candidate.survey()?;
+    let before = baseline.map(Opened::survey).transpose()?;
+    let comparison = Comparison { baseline: before.as_ref(), candidate: &after };
+    let counts = match baseline {
+        Some(baseline) => candidate.counts(baseline, &comparison)?,
+        None => BTreeMap::new(),
+    };
+    Ok(files::list(&comparison, &counts))
 }
 
 fn write<T: Serialize>(answer: &Answer<T>) -> Result<(), Failed> {

@@ -10,6 +10,8 @@ pub mod compared;
 pub mod binding;
 pub mod closure;
 pub mod delta;
+pub mod diff;
+pub mod files;
 pub mod finding;
 pub mod provenance;
 pub mod report;

@@ -3,7 +3,7 @@
 use crate::domain::review::survey::Format;
 
 /// Bytes that are enough to tell.
-pub(super) const HEAD_BYTES: usize = 16;
+pub(in crate::inspect) const HEAD_BYTES: usize = 16;
 
 /// First bytes, and what begins with them. Longer ones come before shorter ones they begin with.
 const SIGNATURES: &[(&[u8], Format)] = &[
@@ -46,7 +46,7 @@ const CLASS_VERSION_MIN: u16 = 43;
 
 /// The format of something with these first bytes; `None` when only the rest can tell text from
 /// anything else.
-pub(super) fn format(head: &[u8], path: &str) -> Option<Format> {
+pub(in crate::inspect) fn format(head: &[u8], path: &str) -> Option<Format> {
     if head.starts_with(CAFEBABF) {
         return Some(Format::MachO);
     }

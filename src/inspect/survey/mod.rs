@@ -6,7 +6,7 @@
 //! (`pyproject.toml`, `entry_points.txt`), which is parsed whole and bounded.
 
 mod content;
-mod magic;
+pub(super) mod magic;
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 

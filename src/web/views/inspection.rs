@@ -36,6 +36,8 @@ pub struct FindingRow {
     pub evidence: String,
     /// "in `lib/a.js`, line 3"; may be empty.
     pub place: String,
+    /// Where that place is read; `None` for what is about the whole artifact.
+    pub href: Option<String>,
     /// What it means, and since when it is so.
     pub why: String,
 }

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod evidence;
+pub mod files;
 pub mod form;
 pub mod governance;
 pub mod home;

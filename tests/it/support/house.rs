@@ -282,6 +282,7 @@ async fn places(world: &World, waiting: ReleaseId, jonas: PersonId) -> Vec<(&'st
     let second = sessions.iter().max_by_key(|session| session.created_at).unwrap().id;
     vec![
         ("/releases/{id}/artifacts/{filename}", format!("/releases/{waiting}/artifacts/{file}")),
+        ("/releases/{id}/files/{filename}", format!("/releases/{waiting}/files/{file}")),
         ("/releases/{id}", format!("/releases/{waiting}")),
         (
             "/packages/{id}/publishers/{publisher}",

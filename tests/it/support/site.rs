@@ -9,6 +9,8 @@ use countersign::app::{App, Clock, Opened};
 use countersign::config::Config;
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::review::report::{Found, Report};
+use countersign::inspector;
+use countersign::pipeline::files::FileReader;
 use countersign::pipeline::inspection;
 use countersign::pipeline::log::notary::Notary;
 use countersign::pipeline::signin::ClaimCode;
@@ -61,8 +63,12 @@ impl Site {
         std::fs::write(folder.path().join("sso-secret"), "between-us\n").unwrap();
         let clock = Clock::default();
         let config = Config::read(&file).unwrap();
-        let Opened { app, claim_code: code, .. } =
+        let Opened { mut app, claim_code: code, .. } =
             App::with_store(config, clock, store).await.unwrap();
+        // This program is a test and cannot be asked to read anything.
+        let program = env!("CARGO_BIN_EXE_countersign").into();
+        let settings = inspector::Settings { program, ..inspector::Settings::default() };
+        Arc::get_mut(&mut app).unwrap().files = FileReader::new(settings);
         // Pages carry the token in a meta element; this stands for all of them.
         let me = |signed_in: SignedIn| async move {
             Json(json!({ "csrf": signed_in.csrf, "name": signed_in.name }))

@@ -1,5 +1,7 @@
 //! What was found inside a release, in the words of its page.
 
+use super::files::line_address;
+use crate::domain::ids::ReleaseId;
 use crate::domain::review::finding::{Severity, Since};
 use crate::domain::review::report::{Against, Lowered, Report, ReportedFinding};
 use crate::pipeline::review::ReleaseView;
@@ -23,7 +25,8 @@ pub(super) fn card(release: &ReleaseView) -> Option<Inspection> {
             again: None,
         });
     };
-    let rows = |severity| report.of(severity).map(row).collect::<Vec<_>>();
+    let rows =
+        |severity| report.of(severity).map(|it| row(release.record.id, it)).collect::<Vec<_>>();
     let (blocks, looks) = (rows(Severity::Block), rows(Severity::Look));
     let again = || format!("/releases/{}/inspect", release.record.id);
     Some(Inspection {
@@ -63,7 +66,7 @@ pub(super) fn found(blocks: usize, looks: usize) -> String {
     }
 }
 
-fn row(finding: &ReportedFinding) -> FindingRow {
+fn row(release: ReleaseId, finding: &ReportedFinding) -> FindingRow {
     let file = finding.file.as_deref().map(|file| format!("in {}", visible(file)));
     let line = finding.line.map(|line| format!("line {line}"));
     let place: Vec<String> = file.into_iter().chain(line).collect();
@@ -81,6 +84,11 @@ fn row(finding: &ReportedFinding) -> FindingRow {
         title: visible(&finding.title),
         evidence: visible(&finding.evidence),
         place: place.join(", "),
+        href: finding
+            .artifacts
+            .first()
+            .zip(finding.file.as_deref())
+            .map(|(artifact, path)| line_address(release, artifact, path, finding.line)),
         why: format!("{}{since}{lowered}", visible(&finding.why)),
     }
 }

@@ -3,6 +3,7 @@
 //! `view` turns what the pipeline knows about a release into the words of the page.
 
 mod evidence;
+mod files;
 mod inspection;
 mod lists;
 mod origin;
@@ -80,6 +81,9 @@ pub fn routes() -> Routes<Arc<App>> {
         .get("/releases/{id}/evidence.json", evidence::file)
         .get("/releases/{id}/evidence.intoto.jsonl", evidence::in_toto)
         .get("/releases/{id}/evidence.ssdf.json", evidence::ssdf)
+        .get("/releases/{id}/files", files::list)
+        .get("/releases/{id}/files/{filename}/diff", files::diff)
+        .get("/releases/{id}/files/{filename}/file", files::whole)
         .get("/releases/{id}/artifacts/{filename}", download)
         .get("/releases/{id}/artifacts/{filename}/contents", contents)
 }

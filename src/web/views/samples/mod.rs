@@ -5,6 +5,7 @@
 
 mod access;
 mod decided;
+mod files;
 mod governance;
 mod home;
 mod package;
@@ -137,6 +138,11 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("together", &release::together(words)),
         rendered("contents", &release::contents(words)),
         rendered("preview", &release::preview(words)),
+        rendered("files", &files::list(words)),
+        rendered("file-diff", &files::diff(words)),
+        rendered("file-whole", &files::whole(words)),
+        rendered("file-binary", &files::binary(words)),
+        rendered("file-not-shown", &files::not_shown(words)),
         rendered("evidence", &decided::evidence(words)),
         rendered("packages", &package::packages(words)),
         rendered("package", &package::package(words)),

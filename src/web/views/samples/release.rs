@@ -115,6 +115,9 @@ fn inspection(words: Words) -> Inspection {
         title: title.to_owned(),
         evidence: words.show(evidence),
         place: if place.is_empty() { String::new() } else { words.show(place) },
+        href: (!place.is_empty()).then(|| {
+            "/releases/0193a7c2/files/aurora_client-4.2.0-py3-none-any.whl/diff?path=a".to_owned()
+        }),
         why: why.to_owned(),
     };
     Inspection {

@@ -1,0 +1,176 @@
+//! Files inside artifacts, for whoever looks at a release: the list of all of them, and one of them
+//! beside the baseline's.
+//!
+//! Everything is read in a child of its own (`inspector`), a few at a time and for seconds: a page
+//! that is not there in time is a page that says so. What was listed once is kept for a while, since
+//! neither of the two artifacts ever changes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::blobs::Blobs;
+use crate::domain::digest::Sha256;
+use crate::domain::review::diff::{FileDiff, Wanted};
+use crate::domain::review::files::FileEntry;
+use crate::domain::review::report::{Against, Report};
+use crate::inspect::request::{Artifact, Bounds, Request};
+use crate::inspector::{Inspector, Settings};
+use crate::pipeline::review::ArtifactRecord;
+use crate::pipeline::{Fault, Result};
+
+/// Longest wait for one page of one file, for a free child and for its answer (rule S9).
+const DIFF_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for a list: the largest packages have thousands of files.
+const LIST_WAIT: Duration = Duration::from_secs(20);
+/// Lists kept. A release has a few artifacts, and people look at a few releases.
+const LISTS_MAX: usize = 16;
+
+/// Reads inside artifacts, a few at a time.
+#[derive(Debug)]
+pub struct FileReader {
+    inspector: Inspector,
+    lists: Mutex<VecDeque<(Pair, Arc<Vec<FileEntry>>)>>,
+}
+
+/// Digests of a candidate and of its baseline.
+type Pair = (Sha256, Option<Sha256>);
+
+impl Default for FileReader {
+    fn default() -> Self {
+        Self::new(Settings::default())
+    }
+}
+
+/// What a file of a release is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// A version that people run today.
+    Version {
+        /// The version.
+        version: String,
+        /// The file name at the registry.
+        filename: String,
+        /// The content address.
+        sha256: Sha256,
+    },
+    /// Nothing, and why, as a sentence.
+    Nothing(String),
+}
+
+impl Base {
+    /// What the report about a release says about one of its files.
+    pub fn of(report: Option<&Report>, filename: &str) -> Self {
+        let reported = report
+            .and_then(|report| report.artifacts.iter().find(|artifact| artifact.name == filename));
+        match reported.map(|artifact| &artifact.against) {
+            Some(Against::Baseline { version, file, sha256 }) => {
+                Self::Version { version: version.clone(), filename: file.clone(), sha256: *sha256 }
+            }
+            Some(Against::Nothing { why }) => Self::Nothing(why.clone()),
+            None => Self::Nothing("There is nothing to compare with yet.".to_owned()),
+        }
+    }
+}
+
+/// Why a file or list is not shown, as a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotShown(pub String);
+
+/// What was read, or why it is not shown.
+pub type Read<T> = std::result::Result<T, NotShown>;
+
+impl FileReader {
+    /// Children as in `settings`, but for shorter times.
+    pub fn new(settings: Settings) -> Self {
+        let bounds = Bounds { cpu_secs: LIST_WAIT.as_secs(), ..settings.bounds };
+        let inspector = Inspector::new(Settings { bounds, wall: LIST_WAIT, ..settings });
+        Self { inspector, lists: Mutex::default() }
+    }
+
+    /// Every file of an artifact beside the baseline's.
+    pub async fn list(
+        &self,
+        blobs: &Blobs,
+        artifact: &ArtifactRecord,
+        base: &Base,
+    ) -> Result<Read<Arc<Vec<FileEntry>>>> {
+        let before = before(blobs, base).await?;
+        let pair = (artifact.digests.sha256, before.as_ref().map(|(_, digest)| *digest));
+        if let Some(kept) = self.kept(&pair) {
+            return Ok(Ok(kept));
+        }
+        let request = Request::Files {
+            candidate: held(blobs, artifact),
+            baseline: before.map(|(artifact, _)| artifact),
+        };
+        let read: Read<Vec<FileEntry>> = self.ask(request, LIST_WAIT).await;
+        Ok(read.map(|files| self.keep(pair, files)))
+    }
+
+    /// One file of the candidate beside the baseline's, or all of it without one; `None` when neither
+    /// has it.
+    pub async fn diff(
+        &self,
+        blobs: &Blobs,
+        artifact: &ArtifactRecord,
+        base: &Base,
+        wanted: Wanted,
+    ) -> Result<Read<Option<FileDiff>>> {
+        let before = before(blobs, base).await?;
+        let request = Request::Diff {
+            candidate: held(blobs, artifact),
+            baseline: before.map(|(artifact, _)| artifact),
+            wanted,
+        };
+        Ok(self.ask(request, DIFF_WAIT).await)
+    }
+
+    /// All of one file of the baseline.
+    pub async fn before(
+        &self,
+        blobs: &Blobs,
+        base: &Base,
+        wanted: Wanted,
+    ) -> Result<Read<Option<FileDiff>>> {
+        let Some((candidate, _)) = before(blobs, base).await? else { return Ok(Ok(None)) };
+        let request = Request::Diff { candidate, baseline: None, wanted };
+        Ok(self.ask(request, DIFF_WAIT).await)
+    }
+
+    async fn ask<T>(&self, request: Request, wait: Duration) -> Read<T>
+    where
+        T: serde::de::DeserializeOwned + Send + 'static,
+    {
+        // Dropping the question ends the child.
+        match tokio::time::timeout(wait, self.inspector.ask(request)).await {
+            Ok(answer) => answer.map_err(|failed| NotShown(format!("{failed}."))),
+            Err(_) => Err(NotShown(format!("It took longer than {} s.", wait.as_secs()))),
+        }
+    }
+
+    fn kept(&self, pair: &Pair) -> Option<Arc<Vec<FileEntry>>> {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.iter().find(|(known, _)| known == pair).map(|(_, list)| Arc::clone(list))
+    }
+
+    fn keep(&self, pair: Pair, files: Vec<FileEntry>) -> Arc<Vec<FileEntry>> {
+        let files = Arc::new(files);
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.truncate(LISTS_MAX - 1);
+        lists.push_front((pair, Arc::clone(&files)));
+        files
+    }
+}
+
+fn held(blobs: &Blobs, artifact: &ArtifactRecord) -> Artifact {
+    Artifact::new(&blobs.path(&artifact.digests.sha256), &artifact.filename)
+}
+
+/// The baseline's file, as long as it is kept.
+async fn before(blobs: &Blobs, base: &Base) -> Result<Option<(Artifact, Sha256)>> {
+    let Base::Version { filename, sha256, .. } = base else { return Ok(None) };
+    let kept = blobs.exists(sha256).await;
+    let kept = kept.map_err(|error| Fault::new("looking for a baseline's file", error))?;
+    Ok(kept.then(|| (Artifact::new(&blobs.path(sha256), filename), *sha256)))
+}
