@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Serve(arguments) => cli::serve::run(arguments).await,
             Command::Apply(arguments) => cli::apply::run(arguments).await,
+            Command::Check(arguments) => arguments.run(&mut std::io::stdout()),
             Command::Doctor(arguments) => cli::doctor::run(arguments).await,
             Command::Recover(arguments) => cli::recover::run(arguments).await,
             Command::Submit(arguments) => cli::submit::run(arguments).await,

@@ -16,8 +16,8 @@ from rules import (SIGNERS, able, canonical, digest, expect, find_key, is_hardwa
 RANKS = ("viewer", "maintainer", "owner")
 TAKES = ("one_signature", "quorum", "quorum_and_delay")
 PROBATION, HOUR, LIFETIME = 72 * 3600, 3600, 14 * 24 * 3600
-SET_UP = ("roster_revised", "policy_revised", "upstream_revised", "package_revised", "publisher_revised",
-          "publisher_removed", "credential_sealed")
+SET_UP = ("roster_revised", "policy_revised", "upstream_revised", "package_revised", "issuer_revised",
+          "publisher_revised", "publisher_removed", "credential_sealed")
 OWN = ("revoke_key", "remove_person", "link_identity", "add_key")
 
 class Governed:
@@ -25,7 +25,7 @@ class Governed:
 
     def __init__(self, genesis):
         self.origin, self.instance = genesis["origin"], genesis["instance"]
-        self.roster, self.policies, self.packages, self.upstreams, self.publishers = None, {}, {}, {}, {}
+        self.roster, self.policies, self.packages, self.upstreams, self.issuers, self.publishers = None, {}, {}, {}, {}, {}
         self.put = self.founders = self.founded = None
         self.proposals, self.frozen = {}, []
 
@@ -79,14 +79,14 @@ class Governed:
         self.policies[policy["id"]] = policy
 
     def set_record(self, what, change):
-        {"upstream": self.upstreams, "package": self.packages, "publisher": self.publishers}[what][
+        {"upstream": self.upstreams, "package": self.packages, "issuer": self.issuers, "publisher": self.publishers}[what][
             change[what]["id"]] = change[what]
 
     def put_founding(self, founding):
         """An owner puts before the founders what is set up; at least as many sign as any package asks for."""
         listed = {name: [records[one] for one in sorted(records)] for name, records in (
             ("policies", self.policies), ("upstreams", self.upstreams), ("packages", self.packages),
-            ("publishers", self.publishers))}
+            ("issuers", self.issuers), ("publishers", self.publishers))}
         expect(not self.founded and founding["instance"] == self.instance and founding["origin"] == self.origin
                and founding["roster"] == self.roster and all(founding[name] == listed[name] for name in listed),
                "the founding is not what was set up")
@@ -197,6 +197,8 @@ class Governed:
             return {change["policy"]["id"]}
         if kind in ("remove_publisher", "freeze"):
             return set()
+        if kind == "set_issuer":  # None of a new one's workloads is a publisher yet.
+            return {p["policy"] for p in used.values()} if change["issuer"]["id"] in self.issuers else set()
         if kind in ("set_upstream", "set_credential"):
             upstream = change["upstream"] if kind == "set_credential" else change["upstream"]["id"]
             return {package["policy"] for package in used.values() if package["upstream"] == upstream}
@@ -253,7 +255,7 @@ class Governed:
                 identities[:] = [identity for identity in identities if identity != change["identity"]]
         elif kind == "set_policy":
             self.set_policy(change["policy"])
-        elif kind in ("set_upstream", "set_package", "set_publisher"):
+        elif kind in ("set_upstream", "set_package", "set_issuer", "set_publisher"):
             self.set_record(kind[4:], change)
         elif kind == "remove_publisher":
             self.publishers.pop(change["publisher"])

@@ -18,7 +18,7 @@ use crate::domain::event::{Event, LogEntry, UpstreamRecord};
 use crate::domain::governed::{Governed, Unsound};
 use crate::domain::ids::{DecisionId, InstanceId, PersonId, ReleaseId, UpstreamId};
 use crate::domain::manifest::SealedManifest;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Missing, Policy};
 use crate::domain::quorum::{Electorate, QuorumMet, Tally, Verdict, Vote, tally};
 use crate::domain::release::{Hold, State};
 use crate::domain::roster::{ActorIs, CiIdentity, Roster};
@@ -225,6 +225,14 @@ impl Standing {
         }
     }
 
+    /// What is missing, while more approvals are needed.
+    pub fn missing(&self) -> Option<&Missing> {
+        match &self.tally {
+            Tally::Pending { missing, .. } => Some(missing),
+            Tally::Met(_) | Tally::Rejected { .. } => None,
+        }
+    }
+
     /// Whether something was found in the release when it was sealed.
     pub fn has_findings(&self) -> bool {
         !self.manifest.manifest().findings.is_empty()
@@ -280,7 +288,7 @@ pub fn authorise(
     }
     match standing.tally {
         Tally::Rejected { by } => Err(NotAuthorised::Rejected(by)),
-        Tally::Pending { missing, .. } => Err(NotAuthorised::Pending { missing }),
+        Tally::Pending { missing, .. } => Err(NotAuthorised::Pending { missing: missing.people }),
         Tally::Met(_) if unfounded => Err(NotAuthorised::Unfounded),
         Tally::Met(quorum) if now < quorum.not_before() => {
             Err(NotAuthorised::TooEarly(quorum.not_before()))
@@ -397,11 +405,8 @@ fn stricter(then: Tally, today: Tally) -> Tally {
         (Tally::Met(then), Tally::Met(today)) => Tally::Met(today.and(&then)),
         (Tally::Met(_), pending) | (pending, Tally::Met(_)) => pending,
         (Tally::Pending { counted, missing: a }, Tally::Pending { counted: other, missing: b }) => {
-            if a >= b {
-                Tally::Pending { counted, missing: a }
-            } else {
-                Tally::Pending { counted: other, missing: b }
-            }
+            let counted = if a.people >= b.people { counted } else { other };
+            Tally::Pending { counted, missing: b.and(a) }
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod json;
 pub mod log;
 pub mod manifest;
 pub mod package;
+pub mod place;
 pub mod policy;
 pub mod proposal;
 pub mod publisher;

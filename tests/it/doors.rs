@@ -54,6 +54,7 @@ GET    i + + + i /releases/{id}/evidence
 GET    i + + + i /releases/{id}/evidence.json
 GET    i + + + i /releases/{id}/evidence.intoto.jsonl
 GET    i + + + i /releases/{id}/evidence.ssdf.json
+GET    i + + + i /releases/{id}/manifest.json
 GET    i + + + i /releases/{id}/artifacts/{filename}
 GET    i + + + i /releases/{id}/artifacts/{filename}/contents
 GET    0 0 0 0 0 /setup
