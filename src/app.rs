@@ -34,6 +34,7 @@ use crate::pipeline::registries::Registries;
 use crate::pipeline::signin::{self, ClaimCode};
 use crate::pipeline::sso::Directory;
 use crate::pipeline::{self, Fault};
+use crate::provenance::TrustRoot;
 use crate::store::Store;
 use crate::upstream;
 use crate::vault::{self, OpeningKey, ReadingKey, SealingKey};
@@ -65,6 +66,8 @@ pub struct App {
     pub places: PlaceKey,
     /// Digest of the genesis entry, pinned outside the database (Q18).
     pub genesis: Sha256,
+    /// Whom provenance is verified with, where it is configured.
+    pub trust_root: Option<TrustRoot>,
     /// Signs the log's checkpoints and evidence, and knows who keeps them.
     pub notary: Arc<Notary>,
     /// Digest of the founding document, pinned outside the database (Q18); empty until founded.
@@ -141,6 +144,7 @@ impl App {
             reading: key.reading_key().clone(),
             genesis,
             founding: founding.map_or_else(OnceLock::new, OnceLock::from),
+            trust_root: trust_root(&config)?,
             notary,
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(
@@ -278,6 +282,14 @@ fn extra_roots(config: &Config) -> pipeline::Result<Vec<Vec<u8>>> {
                 .map_err(|error| Fault::new("reading a file of `extra_roots`", error).into())
         })
         .collect()
+}
+
+fn trust_root(config: &Config) -> pipeline::Result<Option<TrustRoot>> {
+    const CONTEXT: &str = "reading `provenance_root`";
+    let Some(path) = &config.provenance_root else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(|error| Fault::new(CONTEXT, error))?;
+    let root = TrustRoot::from_json(&text).map_err(|error| Fault::new(CONTEXT, error))?;
+    Ok(Some(root))
 }
 
 fn passkeys(config: &Config) -> pipeline::Result<Passkeys> {

@@ -140,6 +140,9 @@ pub struct Config {
     pub extra_roots: Vec<PathBuf>,
     /// PEM files of the makers of authenticators whose attestations are trusted.
     pub authenticator_roots: Vec<PathBuf>,
+    /// The sigstore trusted root (JSON) that provenance is verified with; without one it is kept
+    /// and not verified.
+    pub provenance_root: Option<PathBuf>,
     /// Accept authenticators that only test browsers have. Never in production.
     pub allow_test_authenticators: bool,
 }
@@ -163,6 +166,7 @@ struct File {
     extra_roots: Vec<PathBuf>,
     #[serde(default)]
     authenticator_roots: Vec<PathBuf>,
+    provenance_root: Option<PathBuf>,
     #[serde(default)]
     allow_test_authenticators: bool,
 }
@@ -282,6 +286,7 @@ impl Config {
                 .iter()
                 .map(|path| base.join(path))
                 .collect(),
+            provenance_root: file.provenance_root.map(|path| base.join(path)),
             allow_test_authenticators: file.allow_test_authenticators,
             base,
         })

@@ -12,10 +12,13 @@ pub mod keyfile;
 pub mod oidc;
 pub mod outbound;
 pub mod passkeys;
+pub mod provenance;
 pub mod store;
 pub mod upstream;
 pub mod vault;
 pub mod witness;
+
+pub mod inspector;
 
 pub mod pipeline;
 

@@ -1,5 +1,5 @@
-//! The clock's driver: forwards what is due, seals what is quiet, expires what is overdue, signs
-//! the log.
+//! The clock's driver: looks into what was sealed, forwards what is due, seals what is quiet, expires
+//! what is overdue, signs the log.
 //!
 //! No rules here; `pipeline` has them. Each worker calls one function again and again, and a fault
 //! is logged and tried again.
@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::pipeline::forwarding::{self, Forwarder};
+use crate::pipeline::inspection::{self, Inspecting};
 use crate::pipeline::{self, governance, signin, staging};
 use crate::vault::OpeningKey;
 
@@ -32,8 +33,10 @@ pub fn start(app: &Arc<App>, key: OpeningKey, stop: &CancellationToken) -> TaskT
         let (app, key, stop) = (Arc::clone(app), Arc::clone(&key), stop.clone());
         workers.spawn(async move { forward(&app, &key, number, &stop).await });
     }
+    let (inspected, no_inspection) = (Arc::clone(app), stop.clone());
     let (swept, signed) = (Arc::clone(app), Arc::clone(app));
     let (no_sweep, no_sign) = (stop.clone(), stop.clone());
+    workers.spawn(async move { inspect(&inspected, &no_inspection).await });
     workers.spawn(async move { sweep(&swept, &no_sweep).await });
     workers.spawn(async move { sign(&signed, &no_sign).await });
     workers.close();
@@ -61,6 +64,30 @@ async fn forward(app: &App, key: &OpeningKey, number: usize, stop: &Cancellation
                 pause(IDLE * 4, stop).await;
             }
         }
+    }
+}
+
+async fn inspect(app: &App, stop: &CancellationToken) {
+    while may_work(app, stop) {
+        match inspection::run_next(inspecting(app), app.clock.now()).await {
+            Ok(true) => {}
+            Ok(false) => pause(IDLE, stop).await,
+            Err(error) => {
+                log(&error, "a release could not be inspected");
+                pause(IDLE * 4, stop).await;
+            }
+        }
+    }
+}
+
+/// What an inspection uses; tests call `run_next` with it instead of waiting.
+pub fn inspecting(app: &App) -> Inspecting<'_> {
+    let intake = &app.intake;
+    Inspecting {
+        store: &app.store,
+        blobs: &intake.blobs,
+        limits: &intake.limits,
+        progress: &app.progress,
     }
 }
 

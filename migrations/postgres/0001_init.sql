@@ -347,18 +347,38 @@ create table attachments (
   body         bytea    not null
 );
 
+-- What the gateway found in sealed releases. The log has the digests, the last of which counts.
+create table reports (
+  release_id  bytea    not null constraint reports_release_fk references releases (id),
+  sha256      bytea    not null,
+  at          bigint not null,
+  body        text    not null,            -- the exact report
+  constraint reports_pk primary key (release_id, sha256)
+);
+
+-- Sealed releases that nobody looked inside yet, or that are looked at again.
+create table inspections (
+  release_id  bytea    not null constraint inspections_pk primary key
+              constraint inspections_release_fk references releases (id),
+  -- mutable
+  due_at      bigint not null,
+  tries       bigint not null default 0  -- that began; a file may take the whole process with it
+);
+create index inspections_due on inspections (due_at);
+
 create table decisions (
   id                 bytea    not null constraint decisions_pk primary key,
   release_id         bytea    not null constraint decisions_release_fk references releases (id),
   person_id          bytea    not null constraint decisions_person_fk references people (id),
   passkey_id         bytea    not null constraint decisions_passkey_fk references passkeys (id),
+  report_sha256      bytea    not null,     -- over which report; empty in a rejection
   verdict            text    not null constraint decisions_verdict_known
                      check (verdict in ('approve', 'reject')),
   reason             text,
   body               text    not null,     -- canonical JSON of the whole decision
   at                 bigint not null,
   place              bytea,                -- keyed hash of where it came from: alike or not
-  constraint decisions_once_per_person unique (release_id, person_id)
+  constraint decisions_once_per_report unique (release_id, person_id, report_sha256)
 );
 
 -- Background work on a release. The fence rises with every lease; writes carry it.

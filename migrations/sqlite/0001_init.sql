@@ -347,18 +347,38 @@ create table attachments (
   body         blob    not null
 ) strict;
 
+-- What the gateway found in sealed releases. The log has the digests, the last of which counts.
+create table reports (
+  release_id  blob    not null constraint reports_release_fk references releases (id),
+  sha256      blob    not null,
+  at          integer not null,
+  body        text    not null,            -- the exact report
+  constraint reports_pk primary key (release_id, sha256)
+) strict;
+
+-- Sealed releases that nobody looked inside yet, or that are looked at again.
+create table inspections (
+  release_id  blob    not null constraint inspections_pk primary key
+              constraint inspections_release_fk references releases (id),
+  -- mutable
+  due_at      integer not null,
+  tries       integer not null default 0  -- that began; a file may take the whole process with it
+) strict;
+create index inspections_due on inspections (due_at);
+
 create table decisions (
   id                 blob    not null constraint decisions_pk primary key,
   release_id         blob    not null constraint decisions_release_fk references releases (id),
   person_id          blob    not null constraint decisions_person_fk references people (id),
   passkey_id         blob    not null constraint decisions_passkey_fk references passkeys (id),
+  report_sha256      blob    not null,     -- over which report; empty in a rejection
   verdict            text    not null constraint decisions_verdict_known
                      check (verdict in ('approve', 'reject')),
   reason             text,
   body               text    not null,     -- canonical JSON of the whole decision
   at                 integer not null,
   place              blob,                 -- keyed hash of where it came from: alike or not
-  constraint decisions_once_per_person unique (release_id, person_id)
+  constraint decisions_once_per_report unique (release_id, person_id, report_sha256)
 ) strict;
 
 -- Background work on a release. The fence rises with every lease; writes carry it.

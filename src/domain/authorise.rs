@@ -21,6 +21,7 @@ use crate::domain::manifest::SealedManifest;
 use crate::domain::policy::{Missing, Policy};
 use crate::domain::quorum::{Electorate, QuorumMet, Tally, Verdict, Vote, tally};
 use crate::domain::release::{Hold, State};
+use crate::domain::review::report::Inspection;
 use crate::domain::roster::{ActorIs, CiIdentity, Roster};
 use crate::domain::statement::{Circumstances, Statement, Terms};
 
@@ -33,6 +34,7 @@ const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 pub struct Authorised {
     instance: InstanceId,
     manifest: SealedManifest,
+    report_sha256: Sha256,
     upstream: UpstreamRecord,
     credential_sha256: Option<Sha256>,
     policy: Policy,
@@ -67,6 +69,11 @@ impl Authorised {
     /// Exactly what may be sent.
     pub const fn manifest(&self) -> &SealedManifest {
         &self.manifest
+    }
+
+    /// Digest of the report that people approved it over.
+    pub const fn report_sha256(&self) -> Sha256 {
+        self.report_sha256
     }
 
     /// Where it may be sent.
@@ -125,6 +132,9 @@ pub enum NotAuthorised {
         /// The immutable id at the CI system.
         actor_id: String,
     },
+    /// Nobody looked inside yet (A14).
+    #[error("the release is being checked")]
+    BeingChecked,
     /// Somebody paused it (Q10).
     #[error("the release is on hold")]
     Held(PersonId),
@@ -176,6 +186,10 @@ pub struct Standing {
     pub started_by: ActorIs,
     /// The CI identity behind it.
     pub ci_identity: CiIdentity,
+    /// What those who approve have to answer, once the release was inspected.
+    pub inspection: Option<Inspection>,
+    /// Who decided over the last report or rejected; nobody decides twice.
+    pub decided: BTreeSet<PersonId>,
     /// Whose approval would count or counts, by both policies.
     pub may_count: BTreeSet<PersonId>,
     /// Whose approvals count.
@@ -209,11 +223,20 @@ impl Standing {
         let at = Circumstances {
             origin: &self.origin,
             manifest: &self.manifest,
+            report: self.inspection.as_ref().map(|inspection| inspection.report_sha256),
             policy: &self.policy,
             roster: &self.roster,
             not_after: self.expires_at,
         };
         Statement::new(at, person, verdict, terms)
+    }
+
+    /// What `person` would sign to approve it, with every finding to answer; the words are theirs.
+    pub fn to_approve(&self, person: PersonId) -> Statement {
+        let answers = self.inspection.as_ref().map(Inspection::to_answer).unwrap_or_default();
+        let (looked_at, overrides) = answers;
+        let terms = Terms { looked_at, overrides, ..Terms::default() };
+        self.statement(person, Verdict::Approve, terms)
     }
 
     /// Until when it waits that enough people approved: for its cooling-off, or for the time that
@@ -233,18 +256,24 @@ impl Standing {
         }
     }
 
-    /// Whether something was found in the release when it was sealed.
+    /// Whether something was found in the release, when it was sealed or when it was inspected.
     pub fn has_findings(&self) -> bool {
-        !self.manifest.manifest().findings.is_empty()
+        has_findings(&self.manifest, self.inspection.as_ref())
+    }
+
+    /// How many people have to approve, under the stricter policy.
+    pub fn required(&self) -> u32 {
+        let required = |policy: &Policy| {
+            let at_least = at_least(policy, self.started_by, self.inspection.as_ref());
+            policy.required_with(self.has_findings()).max(at_least)
+        };
+        required(&self.policy).max(required(&self.sealed_policy))
     }
 
     /// Two or more approvals mean nothing while one owner alone says whose they are, so that nothing
     /// of the kind is sent before the founding (Q21). One approval says no more than that.
     pub fn needs_founding(&self) -> bool {
-        let found = self.has_findings();
-        let (now, then) = (&self.policy, &self.sealed_policy);
-        let required = now.required_with(found).max(then.required_with(found));
-        self.founding.is_none() && required > 1
+        self.founding.is_none() && self.required() > 1
     }
 }
 
@@ -286,16 +315,20 @@ pub fn authorise(
     if let Some(hold) = standing.hold {
         return Err(NotAuthorised::Held(hold.by));
     }
-    match standing.tally {
-        Tally::Rejected { by } => Err(NotAuthorised::Rejected(by)),
-        Tally::Pending { missing, .. } => Err(NotAuthorised::Pending { missing: missing.people }),
-        Tally::Met(_) if unfounded => Err(NotAuthorised::Unfounded),
-        Tally::Met(quorum) if now < quorum.not_before() => {
+    match (standing.tally, standing.inspection) {
+        (Tally::Rejected { by }, _) => Err(NotAuthorised::Rejected(by)),
+        (_, None) => Err(NotAuthorised::BeingChecked),
+        (Tally::Pending { missing, .. }, _) => {
+            Err(NotAuthorised::Pending { missing: missing.people })
+        }
+        (Tally::Met(_), _) if unfounded => Err(NotAuthorised::Unfounded),
+        (Tally::Met(quorum), _) if now < quorum.not_before() => {
             Err(NotAuthorised::TooEarly(quorum.not_before()))
         }
-        Tally::Met(quorum) => Ok(Authorised {
+        (Tally::Met(quorum), Some(inspection)) => Ok(Authorised {
             instance: standing.instance,
             manifest: standing.manifest,
+            report_sha256: inspection.report_sha256,
             upstream,
             credential_sha256: standing.credential_sha256,
             policy: standing.policy,
@@ -317,8 +350,9 @@ pub fn standing(
     let package = governed.package(sealed.manifest.manifest().package_id)?;
     let policy = governed.policy(package.policy)?;
     let started_by = roster.whose(&sealed.started_by);
-    let (votes, discounted) = replay.votes(sealed, roster);
-    let findings = !sealed.manifest.manifest().findings.is_empty();
+    let Votes { votes, discounted, decided } = replay.votes(sealed, roster);
+    let inspection = replay.inspection.as_ref();
+    let findings = has_findings(&sealed.manifest, inspection);
     let count = |policy: &Policy| {
         let mut may_count = roster.able_to_sign(&policy.named(), now);
         // A key on probation objects already (W13).
@@ -326,7 +360,9 @@ pub fn standing(
         if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts()) {
             may_count.remove(&person);
         }
-        let among = Electorate { may_count: &may_count, may_object: &may_object, findings };
+        let at_least = at_least(policy, started_by, inspection);
+        let among =
+            Electorate { may_count: &may_count, may_object: &may_object, findings, at_least };
         (tally(policy, among, &votes), may_count)
     };
     let (then, may_count_then) = count(&sealed.policy);
@@ -348,6 +384,8 @@ pub fn standing(
         sealed_policy: sealed.policy.as_ref().clone(),
         roster: roster.as_ref().clone(),
         started_by,
+        inspection: replay.inspection.clone(),
+        decided,
         ci_identity: sealed.started_by.clone(),
         may_count,
         counted,
@@ -373,8 +411,7 @@ pub fn replay_under(
 ) -> Result<Tally, NotAuthorised> {
     let replay = Replay::run(log, release)?;
     let sealed = replay.sealed.as_ref().ok_or(NotAuthorised::NotSealed)?;
-    let judged =
-        replay.decisions.iter().map(|cast| cast.judge(&replay.governed, sealed, &cast.roster));
+    let judged = replay.decisions.iter().map(|cast| cast.judge(&replay, sealed, &cast.roster));
     let votes: Vec<Vote> = judged.flatten().collect();
     let people: BTreeSet<_> = votes.iter().map(|vote| vote.person).collect();
     let mut may_count = people.clone();
@@ -382,9 +419,26 @@ pub fn replay_under(
     if let (ActorIs::Person(person), false) = (started_by, policy.triggering_actor_counts()) {
         may_count.remove(&person);
     }
-    let findings = !sealed.manifest.manifest().findings.is_empty();
-    let among = Electorate { may_count: &may_count, may_object: &people, findings };
+    let inspection = replay.inspection.as_ref();
+    let findings = has_findings(&sealed.manifest, inspection);
+    let at_least = at_least(policy, started_by, inspection);
+    let among = Electorate { may_count: &may_count, may_object: &people, findings, at_least };
     Ok(tally(policy, among, &votes))
+}
+
+fn has_findings(manifest: &SealedManifest, inspection: Option<&Inspection>) -> bool {
+    !manifest.manifest().findings.is_empty() || inspection.is_some_and(Inspection::has_findings)
+}
+
+/// A block is overridden by a second person too, unless the policy names only one who could (A14).
+/// Who holds keys makes no difference: taking somebody's keys away must not make it easier.
+fn at_least(policy: &Policy, started_by: ActorIs, inspection: Option<&Inspection>) -> u32 {
+    let excluded = |person: &PersonId| {
+        started_by == ActorIs::Person(*person) && !policy.triggering_actor_counts()
+    };
+    let could = policy.members().iter().filter(|person| !excluded(person)).count();
+    let blocked = inspection.is_some_and(|inspection| !inspection.blocks.is_empty());
+    if blocked && could > 1 { 2 } else { 1 }
 }
 
 /// The upstream, if it still is the one that people were shown.
@@ -424,11 +478,20 @@ struct Cast<'a> {
     at: Timestamp,
     roster: Arc<Roster>,
     policy: Arc<Policy>,
+    report: Option<Sha256>,
+}
+
+/// The decisions that count, and those that do not.
+struct Votes {
+    votes: Vec<Vote>,
+    discounted: Vec<Discounted>,
+    decided: BTreeSet<PersonId>,
 }
 
 struct Replay<'a> {
     governed: Governed,
     sealed: Option<Sealed>,
+    inspection: Option<Inspection>,
     decisions: Vec<Cast<'a>>,
     hold: Option<Hold>,
     ended: Option<State>,
@@ -440,6 +503,7 @@ impl<'a> Replay<'a> {
         let mut replay = Self {
             governed: Governed::begin(first)?,
             sealed: None,
+            inspection: None,
             decisions: Vec::new(),
             hold: None,
             ended: None,
@@ -457,6 +521,15 @@ impl<'a> Replay<'a> {
     fn apply(&mut self, entry: &'a LogEntry) -> Result<(), NotAuthorised> {
         match &entry.event {
             Event::ReleaseSealed { .. } => self.seal(entry)?,
+            Event::ReleaseInspected { report_sha256, blocks, looks, .. } => {
+                if self.sealed.is_none() {
+                    return Err(NotAuthorised::Unsound(
+                        "a report came before its release was sealed",
+                    ));
+                }
+                let (blocks, looks) = (blocks.clone(), looks.clone());
+                self.inspection = Some(Inspection { report_sha256: *report_sha256, blocks, looks });
+            }
             Event::Decided { decision, .. } => self.cast(entry.at, decision)?,
             Event::ReleaseHeld { by, note, .. } => {
                 let (by, note) = (*by, note.clone());
@@ -519,21 +592,27 @@ impl<'a> Replay<'a> {
         let package = self.governed.package(sealed.manifest.manifest().package_id)?;
         let policy = Arc::clone(self.governed.policy(package.policy)?);
         let roster = Arc::clone(self.governed.roster()?);
-        self.decisions.push(Cast { decision, at, roster, policy });
+        let report = self.inspection.as_ref().map(|inspection| inspection.report_sha256);
+        self.decisions.push(Cast { decision, at, roster, policy, report });
         Ok(())
     }
 
-    /// The decisions that count, and those that do not.
-    fn votes(&self, sealed: &Sealed, roster: &Roster) -> (Vec<Vote>, Vec<Discounted>) {
-        let (mut votes, mut discounted) = (Vec::new(), Vec::new());
+    fn votes(&self, sealed: &Sealed, roster: &Roster) -> Votes {
+        let mut judged =
+            Votes { votes: Vec::new(), discounted: Vec::new(), decided: BTreeSet::new() };
         for cast in &self.decisions {
             let Decision { id, person, .. } = *cast.decision;
-            match cast.judge(&self.governed, sealed, roster) {
-                Ok(vote) => votes.push(vote),
-                Err(why) => discounted.push(Discounted { decision: id, person, why }),
+            let verdict = cast.judge(self, sealed, roster);
+            // Who approved over an earlier report may read the new one and sign again.
+            if verdict != Err(Discount::AnotherReport) {
+                judged.decided.insert(person);
+            }
+            match verdict {
+                Ok(vote) => judged.votes.push(vote),
+                Err(why) => judged.discounted.push(Discounted { decision: id, person, why }),
             }
         }
-        (votes, discounted)
+        judged
     }
 }
 
@@ -541,16 +620,17 @@ impl Cast<'_> {
     /// Whether the decision counts, and as what.
     fn judge(
         &self,
-        governed: &Governed,
+        replay: &Replay<'_>,
         sealed: &Sealed,
         roster_now: &Roster,
     ) -> Result<Vote, Discount> {
-        let decision = self.decision;
+        let (governed, decision) = (&replay.governed, self.decision);
         let signed =
             Statement::from_bytes(decision.statement.as_bytes()).ok_or(Discount::Statement)?;
         let circumstances = Circumstances {
             origin: governed.relying_party().origin(),
             manifest: &sealed.manifest,
+            report: self.report,
             policy: &self.policy,
             roster: &self.roster,
             not_after: sealed.expires_at,
@@ -565,12 +645,23 @@ impl Cast<'_> {
             return Err(Discount::KeyThen);
         }
         let purpose = match decision.verdict {
-            Verdict::Approve => Purpose::Approve,
+            Verdict::Approve => {
+                self.answers(&signed, replay.inspection.as_ref())?;
+                Purpose::Approve
+            }
             Verdict::Reject => Purpose::Reject,
         };
         let then = (self.roster.as_ref(), self.at);
         let key = decision.verify(governed.relying_party(), purpose, then, roster_now)?;
         let Decision { person, verdict, .. } = *decision;
         Ok(Vote { person, verdict, at: self.at, key, terms })
+    }
+
+    /// Whether an approval answers the last report, which was there when it was given.
+    fn answers(&self, signed: &Statement, last: Option<&Inspection>) -> Result<(), Discount> {
+        let last = last
+            .filter(|last| self.report == Some(last.report_sha256))
+            .ok_or(Discount::AnotherReport)?;
+        Ok(last.check(&signed.looked_at, &signed.overrides)?)
     }
 }

@@ -8,6 +8,7 @@ use crate::domain::batch::Batch;
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{DecisionId, PersonId};
 use crate::domain::quorum::Verdict;
+use crate::domain::review::report::Unanswered;
 use crate::domain::roster::{Authenticator, Roster};
 
 /// A decision with everything needed to verify it again, by us or by anybody.
@@ -36,6 +37,12 @@ pub enum Discount {
     /// The signed statement is not the one this subject, person, policy and roster give.
     #[error("the signed statement is about something else")]
     Statement,
+    /// The release was inspected again since (A14).
+    #[error("it was made over another report than the last one")]
+    AnotherReport,
+    /// It does not answer what the report asks (A14).
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
     /// The key was not this person's, or could not say this yet, when they signed.
     #[error("the key did not count when it signed")]
     KeyThen,

@@ -279,6 +279,17 @@ pub enum Event {
         /// What sealed it.
         because: SealedBecause,
     },
+    /// The gateway looked at what was sealed. A later report takes the place of an earlier one.
+    ReleaseInspected {
+        /// The release.
+        release: ReleaseId,
+        /// Digest of the report.
+        report_sha256: Sha256,
+        /// Names of the findings that stop the approval until overridden.
+        blocks: BTreeSet<String>,
+        /// Names of the findings to be ticked.
+        looks: BTreeSet<String>,
+    },
     /// A person approved or rejected.
     Decided {
         /// The release.
@@ -412,6 +423,7 @@ impl Event {
             Self::ReleaseOpened { .. } => "release_opened",
             Self::ArtifactStaged { .. } => "artifact_staged",
             Self::ReleaseSealed { .. } => "release_sealed",
+            Self::ReleaseInspected { .. } => "release_inspected",
             Self::Decided { .. } => "decided",
             Self::ReleaseApproved { .. } => "release_approved",
             Self::ReleaseRejected { .. } => "release_rejected",
@@ -453,6 +465,7 @@ impl Event {
             Self::ReleaseOpened { release, .. }
             | Self::ArtifactStaged { release, .. }
             | Self::ReleaseSealed { release, .. }
+            | Self::ReleaseInspected { release, .. }
             | Self::Decided { release, .. }
             | Self::ReleaseApproved { release }
             | Self::ReleaseRejected { release, .. }

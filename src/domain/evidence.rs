@@ -66,6 +66,8 @@ pub struct Bundle {
     pub entries: Vec<ProvenEntry>,
     /// What the CI's token said, verified when the files came; its digest is in the manifest.
     pub claims: String,
+    /// What the gateway found in the files; its digest is in the statements that people signed.
+    pub report: String,
     /// Of the keys that decided.
     pub enrolments: Vec<Enrolment>,
     /// Who the people are, where whoever made the bundle chose to say so. The installation says
@@ -151,6 +153,9 @@ pub enum Unproven {
     /// The claims are not those that the manifest names.
     #[error("the CI claims are not those that the release was sealed with")]
     Claims,
+    /// The report is not the one that people approved over.
+    #[error("the report is not the one that the release was approved over")]
+    Report,
     /// Nothing was sent.
     #[error("the log does not say that anything of this release was sent")]
     NotSent,
@@ -193,6 +198,9 @@ pub fn verify(bytes: &[u8], key: &VerifierKey) -> Result<Proven, Unproven> {
     let (authorised, sent_at) = authorised(&entries, bundle.release)?;
     if Sha256::of(bundle.claims.as_bytes()) != authorised.manifest().manifest().claims_sha256 {
         return Err(Unproven::Claims);
+    }
+    if Sha256::of(bundle.report.as_bytes()) != authorised.report_sha256() {
+        return Err(Unproven::Report);
     }
     Ok(Proven {
         tree: checkpoint.tree,

@@ -126,6 +126,8 @@ pub struct Electorate<'a> {
     pub may_object: &'a BTreeSet<PersonId>,
     /// Something was found in the release.
     pub findings: bool,
+    /// Whatever the policy asks for, no fewer people than this (A14).
+    pub at_least: u32,
 }
 
 /// Counts votes under a policy. A person counts once, however many votes or keys they have (I3).
@@ -138,7 +140,7 @@ pub fn tally(policy: &Policy, among: Electorate<'_>, votes: &[Vote]) -> Tally {
         votes.iter().filter(|vote| counts(policy, among, vote)).collect();
     approvals.sort_by_key(|vote| vote.at);
     let scheduled = scheduled(votes);
-    let ordinary = by_the_people(policy, &approvals, among.findings, scheduled);
+    let ordinary = by_the_people(policy, &approvals, among, scheduled);
     let Some(under_embargo) = by_embargo(policy, &approvals, scheduled) else { return ordinary };
     match ordinary {
         // Whichever rule lets it go first.
@@ -158,23 +160,28 @@ fn counts(policy: &Policy, among: Electorate<'_>, vote: &Vote) -> bool {
 fn by_the_people(
     policy: &Policy,
     approvals: &[&Vote],
-    findings: bool,
+    among: Electorate<'_>,
     scheduled: Option<Timestamp>,
 ) -> Tally {
+    let lacks = |approvers: &Approvers| {
+        let people = u32::try_from(approvers.people.len()).unwrap_or(u32::MAX);
+        policy.lacks(approvers, among.findings).max(among.at_least.saturating_sub(people))
+    };
     let mut approvers = Approvers::default();
     for vote in approvals.iter().filter(|vote| policy.members().contains(&vote.person)) {
         approvers.people.insert(vote.person);
         if policy.is_hardware(&vote.key) {
             approvers.with_hardware.insert(vote.person);
         }
-        if policy.lacks(&approvers, findings) == 0 {
+        if lacks(&approvers) == 0 {
             let at = vote.at;
             let not_before = (at + policy.cooling_off()).max(scheduled.unwrap_or(at));
             let counted = people(policy.members(), approvals);
             return Tally::Met(QuorumMet { counted, at, not_before, under_embargo: false });
         }
     }
-    let missing = policy.missing(&approvers, findings);
+    let missing = policy.missing(&approvers, among.findings);
+    let missing = Missing { people: lacks(&approvers), ..missing };
     Tally::Pending { counted: approvers.people, missing }
 }
 
@@ -277,6 +284,7 @@ mod tests {
             may_count: &subset(countable, n),
             may_object: &everybody,
             findings: false,
+            at_least: 1,
         };
         match tally(&policy(required, everybody.clone()), among, &votes) {
             Tally::Rejected { .. } => assert!(rejected),
@@ -297,7 +305,8 @@ mod tests {
     fn an_objection_by_somebody_without_a_say_does_not_stop_a_release() {
         let votes = [vote(0, Verdict::Approve), vote(1, Verdict::Reject)];
         let alone = subset(1, 2);
-        let among = Electorate { may_count: &alone, may_object: &alone, findings: false };
+        let among =
+            Electorate { may_count: &alone, may_object: &alone, findings: false, at_least: 1 };
         assert!(matches!(tally(&policy(1, alone.clone()), among, &votes), Tally::Met(_)));
     }
 }

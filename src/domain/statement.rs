@@ -12,6 +12,7 @@ use crate::domain::manifest::{Access, Destination, SealedManifest};
 use crate::domain::package::Ecosystem;
 use crate::domain::policy::Policy;
 use crate::domain::quorum::Verdict;
+use crate::domain::review::report::Override;
 use crate::domain::roster::Roster;
 
 /// The only value of [`Statement::format`].
@@ -74,6 +75,10 @@ impl RosterReference {
 /// What a person adds to a decision of their own accord.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
+    /// Names of the findings they looked at, sorted.
+    pub looked_at: Vec<String>,
+    /// Why they approve although something blocks, sorted by finding.
+    pub overrides: Vec<Override>,
     /// Note (approve) or reason (reject).
     pub reason: Option<String>,
     /// They wrote none of what changed.
@@ -119,10 +124,16 @@ pub struct Statement {
     pub files: Vec<StatementFile>,
     /// Digest of the sealed manifest, which fixes everything else.
     pub manifest_sha256: Sha256,
+    /// Digest of the report on what was sealed; `None` in a rejection, which needs none.
+    pub report_sha256: Option<Sha256>,
     /// The rule.
     pub policy: PolicyReference,
     /// The people.
     pub roster: RosterReference,
+    /// Names of the findings they looked at, sorted; none in a rejection.
+    pub looked_at: Vec<String>,
+    /// Why they approve although something blocks, sorted by finding; none in a rejection.
+    pub overrides: Vec<Override>,
     /// Note (approve) or reason (reject).
     pub reason: Option<String>,
     /// They declare that they wrote none of what changed (A5).
@@ -142,6 +153,8 @@ pub struct Circumstances<'a> {
     pub origin: &'a str,
     /// The sealed release.
     pub manifest: &'a SealedManifest,
+    /// Digest of the last report on it, once there is one.
+    pub report: Option<Sha256>,
     /// The policy in force.
     pub policy: &'a Policy,
     /// The roster in force.
@@ -179,8 +192,11 @@ impl Statement {
             access: manifest.npm.as_ref().and_then(|npm| npm.access),
             files: manifest.files.iter().map(file).collect(),
             manifest_sha256: at.manifest.digest(),
+            report_sha256: at.report.filter(|_| decision == Verdict::Approve),
             policy: PolicyReference::to(at.policy),
             roster: RosterReference::to(at.roster),
+            looked_at: terms.looked_at,
+            overrides: terms.overrides,
             reason: terms.reason,
             no_author: terms.no_author,
             not_before: terms.not_before,
@@ -192,6 +208,8 @@ impl Statement {
     /// What the person added.
     pub fn terms(&self) -> Terms {
         Terms {
+            looked_at: self.looked_at.clone(),
+            overrides: self.overrides.clone(),
             reason: self.reason.clone(),
             no_author: self.no_author,
             not_before: self.not_before,

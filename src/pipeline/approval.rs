@@ -15,6 +15,7 @@ use crate::domain::place::Place;
 use crate::domain::policy::Policy;
 use crate::domain::quorum::{Tally, Verdict};
 use crate::domain::release::State;
+use crate::domain::review::report::Override;
 use crate::domain::roster::ActorIs;
 use crate::domain::statement::{REASON_MAX, Statement, Terms};
 use crate::entropy;
@@ -50,6 +51,9 @@ pub enum CannotDecide {
     /// They started the run.
     #[error("you started the CI run, and this policy does not count that person")]
     StartedIt,
+    /// Nobody looked inside yet (A14).
+    #[error("the release is being checked; wait until that is done")]
+    BeingChecked,
     /// Nobody said whose CI identity started the run (Q16).
     #[error("it is not settled who started the CI run; link the CI identity to a person first")]
     ActorUnknown,
@@ -64,7 +68,11 @@ pub async fn begin(
     (verdict, terms): (Verdict, Terms),
     now: Timestamp,
 ) -> Result<(CeremonyId, serde_json::Value)> {
-    let terms = Terms { reason: check_reason(verdict, terms.reason)?, ..terms };
+    let terms = Terms {
+        reason: check_reason(verdict, terms.reason)?,
+        overrides: check_words(terms.overrides)?,
+        ..terms
+    };
     again(|| begin_once(store, passkeys, signer, release, (verdict, &terms), now)).await
 }
 
@@ -80,8 +88,7 @@ async fn begin_once(
     let record = existing(tx.release(release).await?)?;
     let log = tx.log_for_release(release).await?;
     let standing = standing_of(&log, release, now)?;
-    let voted = tx.verdict_of(release, signer.person).await?.is_some();
-    may_decide(&record, &standing, signer.person, verdict, (voted, now)).map_err(forbidden)?;
+    may_decide(&record, &standing, signer.person, verdict, now).map_err(forbidden)?;
     check_terms(&standing, signer.person, (verdict, terms), now)?;
     let subject = Subject {
         about: About::Release(release, verdict),
@@ -140,8 +147,7 @@ async fn decide(
         return Err(Fault::new("finishing a decision", "the ceremony has no person").into());
     };
     let (record, before) = locked(tx, id, now).await?;
-    let voted = tx.verdict_of(id, person).await?.is_some();
-    may_decide(&record, &before, person, verdict, (voted, now)).map_err(forbidden)?;
+    may_decide(&record, &before, person, verdict, now).map_err(forbidden)?;
     let hold = before.hold.as_ref().filter(|_| verdict == Verdict::Approve);
     if hold.is_some_and(|hold| hold.at >= ceremony.created_at) {
         return refuse(Kind::Conflict, HELD_MEANWHILE);
@@ -149,7 +155,8 @@ async fn decide(
     let statement = ceremony.statement.clone().unwrap_or_default();
     let terms = Statement::from_bytes(&statement).map(|statement| statement.terms());
     let terms = terms.unwrap_or_default();
-    if before.statement(person, verdict, terms.clone()).to_bytes() != statement {
+    let expected = before.statement(person, verdict, terms);
+    if expected.to_bytes() != statement {
         return refuse(
             Kind::Conflict,
             "what you would sign changed while the prompt was open; read it again",
@@ -158,7 +165,7 @@ async fn decide(
     let said = (About::Release(id, verdict), verdict);
     let (decision, key) = signature::finish(tx, passkeys, answer, said, now).await?;
     let from = (key, place.map(|place| place.about(id)));
-    tx.insert_decision(id, &decision, from, terms.reason.as_deref(), now).await?;
+    tx.insert_decision(id, &decision, from, &expected, now).await?;
     tx.append(now, Event::Decided { release: id, decision }).await?;
     if hold.is_some() {
         end_hold(tx, id, person, now).await?;
@@ -219,25 +226,31 @@ pub(super) async fn count(
 pub(super) async fn reassess(tx: &mut Tx, now: Timestamp) -> Result<()> {
     let waiting = tx.releases_that_wait().await?;
     for id in waiting {
-        let log = tx.log_for_release(id).await?;
-        let after = standing_of(&log, id, now)?;
-        let from = existing(tx.release_locked(id).await?)?.state;
-        match (from, &after.tally) {
-            (State::Awaiting, Tally::Met(_)) => {
-                count(tx, id, (now, now)).await?;
-            }
-            (State::Approved, Tally::Met(met)) => {
-                tx.hasten_job(id, met.not_before().max(now)).await?;
-            }
-            (State::Approved, Tally::Pending { missing, .. }) => {
-                // Its job finds nothing to send.
-                let message = NotAuthorised::Pending { missing: missing.people }.to_string();
-                if tx.move_release(id, from, State::Awaiting, Some(&message), now).await? {
-                    tx.append(now, Event::ReleaseReturned { release: id, message }).await?;
-                }
-            }
-            _ => {}
+        count_again(tx, id, now).await?;
+    }
+    Ok(())
+}
+
+/// Counts one such release again.
+pub(super) async fn count_again(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> Result<()> {
+    let log = tx.log_for_release(id).await?;
+    let after = standing_of(&log, id, now)?;
+    let from = existing(tx.release_locked(id).await?)?.state;
+    match (from, &after.tally) {
+        (State::Awaiting, Tally::Met(_)) => {
+            count(tx, id, (now, now)).await?;
         }
+        (State::Approved, Tally::Met(met)) => {
+            tx.hasten_job(id, met.not_before().max(now)).await?;
+        }
+        (State::Approved, Tally::Pending { missing, .. }) => {
+            // Its job finds nothing to send.
+            let message = NotAuthorised::Pending { missing: missing.people }.to_string();
+            if tx.move_release(id, from, State::Awaiting, Some(&message), now).await? {
+                tx.append(now, Event::ReleaseReturned { release: id, message }).await?;
+            }
+        }
+        _ => {}
     }
     Ok(())
 }
@@ -248,7 +261,7 @@ pub fn may_decide(
     standing: &Standing,
     person: PersonId,
     verdict: Verdict,
-    (voted, now): (bool, Timestamp),
+    now: Timestamp,
 ) -> std::result::Result<(), CannotDecide> {
     // An approved release can still be stopped until bytes leave (A9). One that was approved and put
     // on hold takes a further approval, which ends the hold (Q10).
@@ -263,7 +276,7 @@ pub fn may_decide(
     if now >= standing.expires_at {
         return Err(CannotDecide::Expired);
     }
-    if voted {
+    if standing.decided.contains(&person) {
         return Err(CannotDecide::AlreadyDecided);
     }
     let named = standing.policy.named().contains(&person)
@@ -288,6 +301,9 @@ pub fn may_decide(
     if !standing.may_count.contains(&person) {
         return Err(CannotDecide::StartedIt);
     }
+    if standing.inspection.is_none() {
+        return Err(CannotDecide::BeingChecked);
+    }
     Ok(())
 }
 
@@ -301,6 +317,13 @@ pub(super) fn remark(text: Option<String>) -> Result<Option<String>> {
         );
     }
     Ok(remark)
+}
+
+/// The words of every override, without the white space around them.
+fn check_words(overrides: Vec<Override>) -> Result<Vec<Override>> {
+    let given =
+        |it: Override| Ok(Override { words: remark(Some(it.words))?.unwrap_or_default(), ..it });
+    overrides.into_iter().map(given).collect()
 }
 
 fn check_reason(verdict: Verdict, reason: Option<String>) -> Result<Option<String>> {
@@ -326,6 +349,10 @@ pub(super) fn check_terms(
         } else {
             refuse(Kind::BadInput, "expected nothing but a reason beside a rejection")
         };
+    }
+    if let Some(inspection) = &standing.inspection {
+        let answers = inspection.check(&terms.looked_at, &terms.overrides);
+        answers.map_err(|why| Refusal::new(Kind::BadInput, why.to_string()))?;
     }
     let policies = [&standing.policy, &standing.sealed_policy];
     let note = standing.has_findings() && policies.iter().any(|policy| policy.note_on_findings());
@@ -397,7 +424,7 @@ pub(super) fn existing(record: Option<ReleaseRecord>) -> Result<ReleaseRecord> {
 pub(super) fn forbidden(why: CannotDecide) -> Error {
     let kind = match why {
         CannotDecide::State(_) | CannotDecide::Expired => Kind::Gone,
-        CannotDecide::AlreadyDecided => Kind::Conflict,
+        CannotDecide::AlreadyDecided | CannotDecide::BeingChecked => Kind::Conflict,
         CannotDecide::NotNamed
         | CannotDecide::NoKey
         | CannotDecide::StartedIt

@@ -20,6 +20,7 @@ use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::place::Place;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State;
+use crate::domain::review::report::Inspection;
 use crate::domain::statement::{Statement, Terms};
 use crate::entropy;
 use crate::passkeys::Passkeys;
@@ -101,10 +102,16 @@ fn stands_alone(view: &ReleaseView) -> Option<Alone> {
         Some(Err(why)) => Some(Alone::Cannot(why.clone())),
         None => Some(Alone::Cannot(CannotDecide::State(view.record.state))),
         Some(Ok(_)) if view.hold().is_some() => Some(Alone::Held),
-        Some(Ok(_)) if view.findings.iter().any(Finding::is_grave) => Some(Alone::Grave),
+        Some(Ok(_)) if is_grave(view) => Some(Alone::Grave),
         Some(Ok(statement)) if asks_for_terms(view, statement.person) => Some(Alone::Declares),
         Some(Ok(_)) => None,
     }
+}
+
+/// Whether there is something that has to be read with care, or answered.
+fn is_grave(view: &ReleaseView) -> bool {
+    let inspection = view.standing.as_ref().and_then(|standing| standing.inspection.as_ref());
+    view.findings.iter().any(Finding::is_grave) || inspection.is_some_and(Inspection::has_findings)
 }
 
 /// Whether an approval with nothing but a note would not count.
@@ -241,9 +248,7 @@ async fn statements(
     let mut statements = Vec::new();
     for item in &batch.releases {
         let (record, standing) = locked(tx, item.release, now).await?;
-        let voted = tx.verdict_of(item.release, signer.person).await?.is_some();
-        may_decide(&record, &standing, signer.person, Verdict::Approve, (voted, now))
-            .map_err(forbidden)?;
+        may_decide(&record, &standing, signer.person, Verdict::Approve, now).map_err(forbidden)?;
         if standing.hold.is_some() {
             return refuse(Kind::Conflict, HELD_MEANWHILE);
         }
@@ -270,7 +275,7 @@ async fn record(
         ..signed.clone()
     };
     let from = (key, place.map(|place| place.about(release)));
-    tx.insert_decision(release, &decision, from, statement.reason.as_deref(), now).await?;
+    tx.insert_decision(release, &decision, from, statement, now).await?;
     tx.append(now, Event::Decided { release, decision }).await?;
     let state = count(tx, release, (now, due)).await?;
     Ok(Decided { release, state })

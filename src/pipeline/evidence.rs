@@ -72,6 +72,7 @@ pub async fn evidence(
         entries: proven(&mut tx, &log, checkpoint.size).await?,
         checkpoint: checkpoint.note,
         claims: record.claims,
+        report: report(&mut tx, release, &log).await?,
         enrolments: enrolments(&mut tx, &log).await?,
         names: match names {
             Names::Revealed => revealed(&mut tx, &log).await?,
@@ -89,6 +90,19 @@ pub async fn evidence(
     });
     let verified = verified.await.map_err(|error| Fault::new(CONTEXT, error))?;
     Ok(verified.map_err(|why| Fault::new(CONTEXT, why))?)
+}
+
+/// The report that counted when the release was sent, which is the last one.
+async fn report(tx: &mut Tx, release: ReleaseId, log: &[LogEntry]) -> Result<String> {
+    let last = log.iter().rev().find_map(|entry| match &entry.event {
+        Event::ReleaseInspected { release: about, report_sha256, .. } if *about == release => {
+            Some(*report_sha256)
+        }
+        _ => None,
+    });
+    let last = last.ok_or_else(|| Fault::new(CONTEXT, "nobody looked inside the release"))?;
+    let report = tx.report(release, last).await?;
+    Ok(report.ok_or_else(|| Fault::new(CONTEXT, "the log names a report that is not kept"))?)
 }
 
 async fn proven(tx: &mut Tx, log: &[LogEntry], size: u64) -> Result<Vec<ProvenEntry>> {

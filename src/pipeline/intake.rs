@@ -16,6 +16,7 @@ use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName, Version, excerpt};
 use crate::inspect::envelope::{EnvelopeRefusal, NpmPublish, Splitter};
 use crate::inspect::{self, Comparison, Failure};
+use crate::pipeline::provenance::{NPM_BUNDLE, PEP740_LIST};
 use crate::pipeline::staging::{
     Candidate, Difference, NpmTarget, Quiet, Staged, Stager, check, stage,
 };
@@ -124,7 +125,7 @@ pub async fn npm(
         document_digest(intake, upload, package, (&filename, &facts, &held), Some(&target)).await?;
     let attachments = publish
         .provenance
-        .map(|provenance| ("npm-provenance".to_owned(), provenance.text.into_bytes()))
+        .map(|provenance| (NPM_BUNDLE.to_owned(), provenance.text.into_bytes()))
         .into_iter()
         .collect();
     let candidate = Candidate {
@@ -342,7 +343,7 @@ impl<'a> PypiForm<'a> {
             npm: None,
             attachments: self
                 .single("attestations")?
-                .map(|text| ("pep740-attestations".to_owned(), text.as_bytes().to_vec()))
+                .map(|text| (PEP740_LIST.to_owned(), text.as_bytes().to_vec()))
                 .into_iter()
                 .collect(),
         };

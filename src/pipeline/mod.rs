@@ -1,7 +1,7 @@
 //! The stages a release walks through, in order, and the people and set-up around them.
 //!
 //! ```text
-//! ci ─▶ intake ─▶ staging ─▶ review ─▶ approval ─▶ forwarding
+//! ci ─▶ intake ─▶ staging ─▶ inspection ─▶ review ─▶ approval ─▶ forwarding
 //! ```
 //!
 //! Functions here take the handles they use, then values, then `now`. They open transactions and
@@ -21,10 +21,12 @@ pub mod findings;
 pub mod forwarding;
 pub mod governance;
 pub mod hold;
+pub mod inspection;
 pub mod intake;
 pub mod leaving;
 pub mod log;
 pub mod people;
+pub mod provenance;
 pub mod registries;
 pub mod review;
 pub mod sessions;

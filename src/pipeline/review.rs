@@ -20,6 +20,7 @@ use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::policy::Missing;
 use crate::domain::quorum::{Tally, Verdict};
 use crate::domain::release::{Hold, State};
+use crate::domain::review::report::Report;
 use crate::domain::statement::Statement;
 use crate::inspect;
 use crate::pipeline::approval::{CannotDecide, may_decide};
@@ -27,7 +28,7 @@ use crate::pipeline::ci::Caller;
 use crate::pipeline::findings::{Finding, findings};
 use crate::pipeline::registries::Registries;
 use crate::pipeline::staging::{Difference, differences};
-use crate::pipeline::{Fault, Kind, Refusal, Result, hold, refuse};
+use crate::pipeline::{Fault, Kind, Refusal, Result, hold, inspection, refuse};
 use crate::store::Store;
 use crate::upstream::{Conditions, ReadFault};
 
@@ -51,6 +52,12 @@ pub struct ReleaseView {
     pub differences: BTreeMap<String, Vec<Difference>>,
     /// What there is to look at.
     pub findings: Vec<Finding>,
+    /// What was found inside, once somebody looked.
+    pub report: Option<Report>,
+    /// Somebody looks inside now, or will.
+    pub looking: bool,
+    /// Whether the viewer can have it looked into again.
+    pub may_inspect: bool,
     /// Decisions so far.
     pub decisions: Vec<DecisionRecord>,
     /// Entries of the log about it.
@@ -136,19 +143,27 @@ pub async fn release(
         }
         None => None,
     };
-    let voted = tx.verdict_of(id, viewer).await?.is_some();
     let mine = standing.as_ref().map(|standing| {
-        may_decide(&record, standing, viewer, Verdict::Approve, (voted, now))
-            .map(|()| standing.statement(viewer, Verdict::Approve, None))
+        may_decide(&record, standing, viewer, Verdict::Approve, now)
+            .map(|()| standing.to_approve(viewer))
     });
     let may_reject = standing.as_ref().is_some_and(|standing| {
-        may_decide(&record, standing, viewer, Verdict::Reject, (voted, now)).is_ok()
+        may_decide(&record, standing, viewer, Verdict::Reject, now).is_ok()
     });
     let may_hold = standing
         .as_ref()
         .is_some_and(|standing| hold::may_hold(&record, standing, viewer, now).is_ok());
     let may_resume =
         standing.as_ref().is_some_and(|standing| hold::may_resume(&record, standing, viewer));
+    let inspected = standing.as_ref().and_then(|standing| standing.inspection.as_ref());
+    let report = match inspected {
+        Some(inspected) => Some(inspection::report(&mut tx, id, inspected.report_sha256).await?),
+        None => None,
+    };
+    let looking = tx.inspection_of(id).await?.is_some();
+    let may_inspect = !looking
+        && report.as_ref().is_some_and(Report::is_incomplete)
+        && standing.as_ref().is_some_and(|it| inspection::may_ask(&record, it, viewer));
     let claims = claims(&record)?;
     let differences = differences(&artifacts)?;
     let people = tx.people().await?;
@@ -156,6 +171,9 @@ pub async fn release(
         findings: findings(&claims, &artifacts, &differences),
         claims,
         differences,
+        report,
+        looking,
+        may_inspect,
         decisions: tx.decisions(id).await?,
         history: log.into_iter().filter(|e| e.event.release() == Some(id)).collect(),
         attempts: tx.attempts(id).await?,
@@ -182,6 +200,8 @@ fn claims(record: &ReleaseRecord) -> Result<Claims> {
 pub enum Stopped {
     /// Somebody pauses it (Q10).
     Held,
+    /// Nobody looked inside yet (A14).
+    BeingChecked,
     /// It takes two or more approvals, and the installation is not founded (Q21).
     Unfounded,
     /// Its package or everything is frozen (A17).
@@ -193,6 +213,8 @@ impl Stopped {
     pub fn by(standing: &Standing) -> Option<Self> {
         if standing.hold.is_some() {
             Some(Self::Held)
+        } else if standing.inspection.is_none() {
+            Some(Self::BeingChecked)
         } else if standing.needs_founding() {
             Some(Self::Unfounded)
         } else {
@@ -226,8 +248,10 @@ pub struct ReleaseRow {
     pub files: usize,
     /// Their size in bytes.
     pub bytes: u64,
-    /// How many things there are to look at.
+    /// How many things there are to look at in the claims and the files' own words.
     pub findings: usize,
+    /// How many findings inside block, and how many are to be looked at; once somebody looked.
+    pub asked: Option<(usize, usize)>,
     /// Differences that people should look at.
     pub differences: usize,
     /// The words of a rejection.
@@ -251,12 +275,11 @@ pub async fn releases(
         let artifacts = tx.artifacts(record.id).await?;
         let differences = differences(&artifacts)?;
         let decisions = tx.decisions(record.id).await?;
-        let own = decisions.iter().find(|decision| decision.decision.person == viewer);
+        let own = decisions.iter().rfind(|decision| decision.decision.person == viewer);
         let own = own.map(|decision| (decision.decision.verdict, decision.at));
-        let voted = own.is_some();
         let (mut cannot, mut others) = (None, Vec::new());
         let (mut count, mut waits_for_viewer, mut stopped) = (None, false, None);
-        let (mut waits_until, mut missing) = (None, None);
+        let (mut waits_until, mut asked, mut missing) = (None, None, None);
         if matches!(record.state, State::Awaiting | State::Approved) {
             let log = tx.log_for_release(record.id).await?;
             let standing = standing(&log, record.id, now)
@@ -265,7 +288,9 @@ pub async fn releases(
             missing = standing.missing().cloned();
             stopped = Stopped::by(&standing);
             waits_until = standing.waits_until(now);
-            cannot = may_decide(&record, &standing, viewer, Verdict::Approve, (voted, now)).err();
+            let inspection = standing.inspection.as_ref();
+            asked = inspection.map(|it| (it.blocks.len(), it.looks.len()));
+            cannot = may_decide(&record, &standing, viewer, Verdict::Approve, now).err();
             waits_for_viewer = cannot.is_none();
             let waiting = standing.may_count.difference(&standing.counted);
             others = waiting
@@ -289,6 +314,7 @@ pub async fn releases(
                 .into_iter()
                 .map(|decision| (decision.person_name, decision.decision.verdict))
                 .collect(),
+            asked,
             count,
             missing,
             waits_for_viewer,
@@ -305,11 +331,7 @@ pub fn counted(standing: &Standing) -> (u32, u32) {
     let have = u32::try_from(standing.counted.len()).unwrap_or(u32::MAX);
     match &standing.tally {
         Tally::Pending { missing, .. } => (have, have + missing.people),
-        Tally::Met(_) | Tally::Rejected { .. } => {
-            let found = standing.has_findings();
-            let (now, then) = (&standing.policy, &standing.sealed_policy);
-            (have, now.required_with(found).max(then.required_with(found)))
-        }
+        Tally::Met(_) | Tally::Rejected { .. } => (have, standing.required()),
     }
 }
 

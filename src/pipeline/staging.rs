@@ -511,6 +511,7 @@ async fn sealed(
     if !tx.seal_release(id, &seal).await? {
         return refuse(Kind::Conflict, "the release was sealed by somebody else");
     }
+    tx.queue_inspection(id, now).await?;
     Ok(Event::ReleaseSealed {
         release: id,
         package: release.package,

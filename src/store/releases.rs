@@ -10,14 +10,12 @@ use uuid::Uuid;
 use crate::domain::artifact::{ArtifactKind, Digests, Facts};
 use crate::domain::decision::Decision;
 use crate::domain::digest::Sha256;
-use crate::domain::ids::{
-    ArtifactId, PackageId, PasskeyId, PersonId, PolicyId, PublisherId, ReleaseId,
-};
+use crate::domain::ids::{ArtifactId, PackageId, PasskeyId, PolicyId, PublisherId, ReleaseId};
 use crate::domain::manifest::{Access, SealedManifest};
 use crate::domain::package::Ecosystem;
-use crate::domain::quorum::Verdict;
 use crate::domain::release::State;
 use crate::domain::roster::CiIdentity;
+use crate::domain::statement::Statement;
 use crate::store::{StoreError, Tx, micros, sound, timestamp, timestamp_opt};
 
 /// A release to insert. It starts out open.
@@ -789,23 +787,25 @@ impl Tx {
         release: ReleaseId,
         decision: &Decision,
         (passkey, place): (PasskeyId, Option<Sha256>),
-        reason: Option<&str>,
+        statement: &Statement,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let body = serde_json::to_string(decision).unwrap_or_default();
+        let report = statement.report_sha256.map_or_else(Vec::new, |it| it.as_bytes().to_vec());
         on!(self, c, {
             sqlx::query(
                 "-- decisions: record one
-                insert into decisions (id, release_id, person_id, passkey_id, verdict, reason, body, at,
-                  place)
-                values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                insert into decisions (id, release_id, person_id, passkey_id, report_sha256, verdict,
+                  reason, body, at, place)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(decision.id.as_bytes().to_vec())
             .bind(release.as_bytes().to_vec())
             .bind(decision.person.as_bytes().to_vec())
             .bind(passkey.as_bytes().to_vec())
+            .bind(report)
             .bind(decision.verdict.as_str())
-            .bind(reason)
+            .bind(statement.reason.as_deref())
             .bind(body)
             .bind(micros(now))
             .bind(place.map(|place| place.as_bytes().to_vec()))
@@ -836,24 +836,5 @@ impl Tx {
             .await?
         });
         rows.into_iter().map(DecisionRow::record).collect()
-    }
-
-    /// What a person decided about a release, if they did.
-    pub async fn verdict_of(
-        &mut self,
-        release: ReleaseId,
-        person: PersonId,
-    ) -> Result<Option<Verdict>, StoreError> {
-        let word: Option<String> = on!(self, c, {
-            sqlx::query_scalar(
-                "-- decisions: one person's
-                select verdict from decisions where release_id = $1 and person_id = $2",
-            )
-            .bind(release.as_bytes().to_vec())
-            .bind(person.as_bytes().to_vec())
-            .fetch_optional(c)
-            .await?
-        });
-        word.map(|word| sound(Verdict::parse(&word), "decisions", "verdict")).transpose()
     }
 }

@@ -28,11 +28,11 @@ use crate::support::desk::{Desk, Person, Prompt, nothing_sent, refused, tamper};
 use crate::support::setup::{count, invited};
 use crate::support::world::{NPM_NAME, run, wheel};
 
-/// The kinds of the release's own entries from its seal on.
+/// The kinds of the release's own entries after its inspection.
 async fn decided_entries(desk: &Desk, release: ReleaseId) -> Vec<&'static str> {
     let history = desk.world.history(release).await;
     let kinds = history.iter().map(|entry| entry.event.kind());
-    kinds.skip_while(|kind| *kind != "release_sealed").skip(1).collect()
+    kinds.skip_while(|kind| *kind != "release_inspected").skip(1).collect()
 }
 
 /// A2, A15, I4, I7.

@@ -119,6 +119,7 @@ POST   i + + + i /me/sessions/end-others
 POST   i 0 0 0 i /me/sso/link
 POST   i 0 0 0 i /me/sso/unlink
 POST   i - + + i /releases/{id}/seal
+POST   i - ? ? i /releases/{id}/inspect
 POST   i - - + i /releases/{id}/resume
 POST   i - + + i /releases/{id}/approve/begin
 POST   i 0 0 0 i /releases/{id}/approve/finish

@@ -114,8 +114,9 @@ async fn one_flipped_bit_anywhere_in_the_evidence_is_noticed() {
 }
 
 /// Edits of entries, in a log that is made up to fit them: what nobody approved.
-const EDITS: [(&str, &str, &str); 9] = [
+const EDITS: [(&str, &str, &str); 10] = [
     ("release_sealed", "1.0.0", "6.6.6"),
+    ("release_inspected", "\"looks\":[]", "\"looks\":[\"x\"]"),
     ("release_approved", "release_approved", "release_expired"),
     ("decided", "\"verdict\":\"approve\"", "\"verdict\":\"reject\""),
     ("decided", "\"clientDataJSON\":\"e", "\"clientDataJSON\":\"f"),
@@ -152,6 +153,7 @@ impl Published {
             ("NotInLog", self.forged(|b| b.entries[decided].proof.truncate(1))),
             ("NotInLog", self.forged(|b| b.entries[decided].proof.clear())),
             ("Claims", self.forged(|b| b.claims = b.claims.replace("octo", "evil"))),
+            ("Report", self.forged(|b| b.report.push(' '))),
             ("Format", self.forged(|b| "countersign/evidence/v2".clone_into(&mut b.format))),
         ]
     }

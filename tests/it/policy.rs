@@ -139,6 +139,7 @@ fn votes() -> impl Strategy<Value = Vec<Vote>> {
                 no_author,
                 not_before: not_before.map(minute),
                 embargo,
+                ..Terms::default()
             },
         },
     );
@@ -161,7 +162,7 @@ fn goes_from(
     if !policy.triggering_actor_counts() {
         may_count.remove(&actor);
     }
-    let among = Electorate { may_count: &may_count, may_object: &everybody, findings };
+    let among = Electorate { may_count: &may_count, may_object: &everybody, findings, at_least: 1 };
     match tally(policy, among, votes) {
         Tally::Met(met) => Some(met.not_before()),
         Tally::Pending { .. } | Tally::Rejected { .. } => None,

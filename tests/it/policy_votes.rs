@@ -25,6 +25,8 @@ fn under(change: impl FnOnce(&mut PolicyDraft, [PersonId; 3])) -> (History, [Per
 fn approve_with(log: &mut History, person: PersonId, terms: Terms) {
     let mut signing = log.signing(person, Approve);
     signing.statement = Statement {
+        looked_at: terms.looked_at,
+        overrides: terms.overrides,
         reason: terms.reason,
         no_author: terms.no_author,
         not_before: terms.not_before,

@@ -19,13 +19,15 @@ use crate::support::gateway::command;
 
 type Files = Vec<(String, Vec<u8>)>;
 
-fn npm(manifest: &Value, files: &[(&str, &[u8])]) -> Vec<u8> {
+/// An npm tarball of a manifest and files.
+pub(crate) fn npm(manifest: &Value, files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut entries = vec![build::file("package/package.json", manifest.to_string().as_bytes())];
     entries.extend(files.iter().map(|(name, body)| build::file(&format!("package/{name}"), body)));
     build::tgz(&entries)
 }
 
-fn manifest(version: &str, rest: Value) -> Value {
+/// A manifest of `hello-wire`.
+pub(crate) fn manifest(version: &str, rest: Value) -> Value {
     let mut manifest = json!({ "name": "hello-wire", "version": version, "main": "index.js" });
     let (Value::Object(all), Value::Object(rest)) = (&mut manifest, rest) else { unreachable!() };
     all.extend(rest);

@@ -11,6 +11,7 @@ use countersign::domain::ids::PersonId;
 use countersign::domain::manifest::SealedManifest;
 use countersign::domain::policy::Policy;
 use countersign::domain::quorum::Verdict;
+use countersign::domain::review::report::Override;
 use countersign::domain::roster::Roster;
 use countersign::domain::statement::{Circumstances, Statement, Terms};
 use serde::Deserialize;
@@ -22,6 +23,7 @@ struct Vector {
     name: String,
     manifest: String,
     manifest_sha256: Sha256,
+    report_sha256: Option<Sha256>,
     policy: String,
     policy_sha256: Sha256,
     roster: String,
@@ -29,6 +31,8 @@ struct Vector {
     origin: String,
     person: PersonId,
     decision: Verdict,
+    looked_at: Vec<String>,
+    overrides: Vec<Override>,
     reason: Option<String>,
     no_author: bool,
     not_before: Option<jiff::Timestamp>,
@@ -76,11 +80,14 @@ fn a_statement_and_its_challenge_are_the_published_ones() {
         let at = Circumstances {
             origin: &vector.origin,
             manifest: &manifest,
+            report: vector.report_sha256,
             policy: &policy,
             roster: &roster,
             not_after: vector.not_after,
         };
         let terms = Terms {
+            looked_at: vector.looked_at,
+            overrides: vector.overrides,
             reason: vector.reason,
             no_author: vector.no_author,
             not_before: vector.not_before,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::artifact::Facts;
-use crate::domain::digest::Sha256;
+use crate::domain::digest::{Sha1, Sha256};
 
 /// Longest excerpt kept as evidence, in characters.
 pub const EXCERPT_MAX: usize = 160;
@@ -45,6 +45,8 @@ pub struct SurveyedFile {
     pub size_bytes: u64,
     /// Digest of the content.
     pub sha256: Sha256,
+    /// The name git has for the same content, to find it in a tree.
+    pub git_blob: Sha1,
     /// What the first bytes say it is, whatever its name.
     pub format: Format,
     /// Number of lines; 0 for what is not text.
@@ -179,4 +181,13 @@ impl Survey {
     pub fn unpacked_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size_bytes).sum()
     }
+}
+
+/// Where a file is whatever the version: wheels put name and version in two directory names.
+pub fn place(path: &str) -> String {
+    let versioned = path.split_once('/').and_then(|(top, rest)| {
+        let kind = top.rsplit_once('.')?.1;
+        matches!(kind, "dist-info" | "data").then(|| format!("*.{kind}/{rest}"))
+    });
+    versioned.unwrap_or_else(|| path.to_owned())
 }

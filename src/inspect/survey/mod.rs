@@ -13,8 +13,8 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use sha2::Digest as _;
 
 use crate::domain::artifact::{ArtifactKind, Facts, Filename};
-use crate::domain::digest::Sha256;
-use crate::domain::review::survey::{Format, PythonParts, Survey, SurveyedFile};
+use crate::domain::digest::{Sha1, Sha256};
+use crate::domain::review::survey::{Format, PythonParts, Survey, SurveyedFile, place};
 use crate::inspect::failure::Failure;
 use crate::inspect::limits::Limits;
 use crate::inspect::pypi::entry_points;
@@ -73,13 +73,13 @@ fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading) -> Result<()
         if entry.is_directory() {
             continue;
         }
-        let path = entry.inside().to_owned();
+        let (path, size) = (entry.inside().to_owned(), entry.size());
         if path == "pyproject.toml" {
             let bytes = archive.content(pypi::text_limit(limits))?;
             build_system(&bytes, &mut reading.python);
-            reading.files.push(one(path, &bytes[..])?);
+            reading.files.push(one(path, size, &bytes[..])?);
         } else {
-            reading.files.push(one(path, &mut archive)?);
+            reading.files.push(one(path, size, &mut archive)?);
         }
     }
     Ok(())
@@ -96,7 +96,7 @@ fn wheel(file: impl Read + Seek, limits: &Limits, reading: &mut Reading) -> Resu
             let bytes = archive.content(&entry, pypi::text_limit(limits))?;
             reading.python.entry_points = names(&bytes);
         }
-        let mut pass = Pass::new(&path);
+        let mut pass = Pass::new(&path, entry.size());
         archive.copy(&entry, |piece| {
             pass.piece(piece);
             Ok(())
@@ -137,8 +137,8 @@ fn build_system(bytes: &[u8], parts: &mut PythonParts) {
     parts.build_requires.sort();
 }
 
-fn one(path: String, content: impl Read) -> Result<SurveyedFile, Failure> {
-    let mut pass = Pass::new(&path);
+fn one(path: String, size: u64, content: impl Read) -> Result<SurveyedFile, Failure> {
+    let mut pass = Pass::new(&path, size);
     let mut content = BufReader::with_capacity(LINE_BYTES, content);
     loop {
         let piece = content.fill_buf()?;
@@ -154,6 +154,7 @@ fn one(path: String, content: impl Read) -> Result<SurveyedFile, Failure> {
 /// One file on its way past.
 struct Pass {
     sha256: sha2::Sha256,
+    git_blob: sha1::Sha1,
     size_bytes: u64,
     head: Vec<u8>,
     /// Set as long as everything so far was UTF-8 without control characters.
@@ -166,9 +167,12 @@ struct Pass {
 }
 
 impl Pass {
-    fn new(path: &str) -> Self {
+    /// The size comes first in what git hashes, so it is known beforehand: readers refuse an entry
+    /// that holds more or less than it says.
+    fn new(path: &str, size: u64) -> Self {
         Self {
             sha256: sha2::Sha256::new(),
+            git_blob: sha1::Sha1::new_with_prefix(format!("blob {size}\0")),
             size_bytes: 0,
             head: Vec::with_capacity(magic::HEAD_BYTES),
             text: true,
@@ -182,6 +186,7 @@ impl Pass {
 
     fn piece(&mut self, piece: &[u8]) {
         self.sha256.update(piece);
+        self.git_blob.update(piece);
         self.size_bytes += piece.len() as u64;
         let missing = magic::HEAD_BYTES - self.head.len();
         self.head.extend_from_slice(&piece[..piece.len().min(missing)]);
@@ -248,24 +253,17 @@ impl Pass {
         };
         let is_text = format == Format::Text;
         let digest: [u8; 32] = self.sha256.finalize().into();
+        let git_blob: [u8; 20] = self.git_blob.finalize().into();
         SurveyedFile {
             place: place(&path),
             path,
             size_bytes: self.size_bytes,
             sha256: Sha256::from_bytes(digest),
+            git_blob: Sha1::from_bytes(git_blob),
             format,
             lines: if is_text { self.lines } else { 0 },
             longest_line: if is_text { self.longest_line } else { 0 },
             marks: if is_text { self.scanner.finish() } else { Vec::new() },
         }
     }
-}
-
-/// Wheels put name and version in two directory names.
-fn place(path: &str) -> String {
-    let versioned = path.split_once('/').and_then(|(top, rest)| {
-        let kind = top.rsplit_once('.')?.1;
-        matches!(kind, "dist-info" | "data").then(|| format!("*.{kind}/{rest}"))
-    });
-    versioned.unwrap_or_else(|| path.to_owned())
 }

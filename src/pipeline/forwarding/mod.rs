@@ -131,17 +131,19 @@ enum Next {
 
 /// The time a step was told, going on: an upload takes minutes.
 #[derive(Debug, Clone, Copy)]
-struct Running {
+pub(super) struct Running {
     told: Timestamp,
     at: Instant,
 }
 
 impl Running {
-    fn from(told: Timestamp) -> Self {
+    /// From now on.
+    pub(super) fn from(told: Timestamp) -> Self {
         Self { told, at: Instant::now() }
     }
 
-    fn now(self) -> Timestamp {
+    /// What time it is by now.
+    pub(super) fn now(self) -> Timestamp {
         SignedDuration::try_from(self.at.elapsed()).map_or(self.told, |passed| self.told + passed)
     }
 }

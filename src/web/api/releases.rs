@@ -15,12 +15,14 @@ use utoipa::ToSchema;
 
 use super::Reader;
 use crate::app::App;
+use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, LogEntry, SealedBecause};
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
 use crate::domain::policy::Missing;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as Stands;
+use crate::domain::review::report::{Report, ReportedFinding};
 use crate::domain::words::check_words;
 use crate::pipeline::review::{
     self, ArtifactRecord, AttemptRecord, DecisionRecord, PAGE, ReleaseFilter, ReleaseRow,
@@ -99,6 +101,12 @@ pub struct ReleaseItem {
     pub manifest_sha256: Option<String>,
     /// The count, until bytes leave.
     pub approvals: Option<Approvals>,
+    /// The gateway has not looked inside yet; nobody can approve it before.
+    pub being_checked: bool,
+    /// Findings inside that stop the approval until overridden, until bytes leave.
+    pub blocks: Option<u64>,
+    /// Findings inside to be looked at one by one, until bytes leave.
+    pub looks: Option<u64>,
     /// Somebody pauses it.
     pub on_hold: bool,
     /// Number of files.
@@ -164,6 +172,38 @@ pub struct HoldItem {
     pub since: String,
     /// Why, in their words.
     pub note: Option<String>,
+}
+
+/// What was found inside.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InspectionItem {
+    /// SHA-256 of the report in hex, which every approval names.
+    pub report_sha256: String,
+    /// The gravest first.
+    pub findings: Vec<FindingItem>,
+    /// Notes that are not listed.
+    pub unlisted: u32,
+    /// What nobody looked at and why, as sentences.
+    pub not_checked: Vec<String>,
+    /// The exact report, JSON as text.
+    pub report: String,
+}
+
+/// One finding.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FindingItem {
+    /// Tells it from the others; an approval names it.
+    pub name: String,
+    /// `block`, `look` or `note`.
+    pub severity: String,
+    /// What was found.
+    pub title: String,
+    /// The thing itself.
+    pub evidence: String,
+    /// In which file inside.
+    pub file: Option<String>,
+    /// In which line of it.
+    pub line: Option<u32>,
 }
 
 /// What sealing fixed.
@@ -327,6 +367,8 @@ pub struct ReleaseDetails {
     pub client: String,
     /// What sealing fixed.
     pub seal: Option<SealItem>,
+    /// What was found inside, once the gateway looked.
+    pub inspection: Option<InspectionItem>,
     /// The count, once sealed.
     pub approvals: Option<Approvals>,
     /// The pause, while somebody holds it back.
@@ -498,6 +540,9 @@ fn item(app: &App, row: ReleaseRow) -> ReleaseItem {
         started_by: record.actor_name,
         manifest_sha256: record.seal.map(|seal| seal.manifest.digest().to_string()),
         approvals: row.count.map(|count| approvals(count, row.missing.as_ref())),
+        being_checked: row.stopped == Some(Stopped::BeingChecked),
+        blocks: row.asked.map(|(blocks, _)| blocks as u64),
+        looks: row.asked.map(|(_, looks)| looks as u64),
         on_hold: row.stopped == Some(Stopped::Held),
         files: row.files as u64,
         differences: row.differences as u64,
@@ -564,6 +609,7 @@ fn details(app: &App, mut view: ReleaseView) -> ReleaseDetails {
         started_by: record.actor_name,
         client: record.client,
         seal,
+        inspection: view.report.as_ref().map(inspection_item),
         approvals,
         hold,
         files,
@@ -611,6 +657,25 @@ fn hold_item(view: &ReleaseView) -> Option<HoldItem> {
         since: hold.at.to_string(),
         note: hold.note.clone(),
     })
+}
+
+fn inspection_item(report: &Report) -> InspectionItem {
+    let bytes = report.to_bytes();
+    let finding = |finding: &ReportedFinding| FindingItem {
+        name: finding.name.clone(),
+        severity: finding.severity.to_string(),
+        title: finding.title.clone(),
+        evidence: finding.evidence.clone(),
+        file: finding.file.clone(),
+        line: finding.line,
+    };
+    InspectionItem {
+        report_sha256: Sha256::of(&bytes).to_string(),
+        findings: report.findings.iter().map(finding).collect(),
+        unlisted: report.unlisted,
+        not_checked: report.not_checked.clone(),
+        report: String::from_utf8_lossy(&bytes).into_owned(),
+    }
 }
 
 fn seal_item(view: &ReleaseView) -> Option<SealItem> {

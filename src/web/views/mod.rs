@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod form;
 pub mod governance;
 pub mod home;
+pub mod inspection;
 pub mod package;
 pub mod people;
 pub mod policy;

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::form::{Choice, Field};
 use super::home::ReleaseName;
+use super::inspection::Inspection;
 use super::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
 use crate::domain::policy::Missing;
 use crate::web::display::{When, count, in_words, list};
@@ -118,6 +119,8 @@ pub struct ReleasePage {
     pub run: Option<Run>,
     /// What to look at, most important first.
     pub attention: Vec<Attention>,
+    /// What the gateway found inside, once the release is sealed.
+    pub inspection: Option<Inspection>,
     /// What the files themselves say.
     pub metadata: Vec<Fact>,
     /// Where the upload said something else than the file.
@@ -200,7 +203,9 @@ impl ReleasePage {
         match &self.action {
             Action::Sign(signing) => Some(&signing.reject),
             Action::Settle(settling) => Some(&settling.reject),
-            Action::Signed(_, reject) | Action::Cannot(_, _, reject) => reject.as_deref(),
+            Action::Signed(_, reject) | Action::Cannot(_, _, reject) | Action::Checking(reject) => {
+                reject.as_deref()
+            }
             Action::Closed(_) => None,
         }
     }
@@ -451,6 +456,8 @@ pub enum Action {
     Cannot(String, Option<Link>, Option<String>),
     /// Q16: nobody is linked to the CI account that started the run.
     Settle(Settling),
+    /// The gateway looks inside first. May reject already when a path is given.
+    Checking(Option<String>),
     /// Nothing can be signed any more, or yet: one sentence.
     Closed(String),
 }

@@ -10,6 +10,7 @@ use countersign::domain::policy::PolicyDraft;
 use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
+use countersign::domain::statement::Terms;
 use countersign::pipeline::approval::{self, Decided};
 use countersign::pipeline::governance::founding::{self, RecoverySecret};
 use countersign::pipeline::people::{self, IdentityOwner};
@@ -201,8 +202,17 @@ impl Desk {
         verdict: Verdict,
     ) -> Result<Prompt> {
         let reason = (verdict == Verdict::Reject).then(|| "not this one".to_owned());
-        let app = &self.world.site.app;
-        let subject = (verdict, reason.into());
+        self.begin_with(who, release, (verdict, reason.into())).await
+    }
+
+    /// The same with whatever else the form says.
+    pub(crate) async fn begin_with(
+        &self,
+        who: &Person,
+        release: ReleaseId,
+        subject: (Verdict, Terms),
+    ) -> Result<Prompt> {
+        let (app, verdict) = (&self.world.site.app, subject.0);
         let (ceremony, options) = approval::begin(
             self.store(),
             &app.passkeys,

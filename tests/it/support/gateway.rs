@@ -159,14 +159,17 @@ impl TestGateway {
         send(self.address, target, &headers, body).await
     }
 
-    /// Stages and seals a wheel in a run of nobody's account. The id of its release.
+    /// Stages and seals a wheel in a run of nobody's account; nothing is found in it. The id of its
+    /// release.
     pub(crate) async fn stage(&self, jti: &str) -> String {
         let path = self.file(WHEEL, &wheel());
         let token = self.ci_token_of(BOT, jti);
         let (code, out, log) = self.submit("pypi", &path, &token, &[]).await;
         assert_eq!(code, Some(0), "{out}{log}");
         let line = out.lines().next().unwrap();
-        line.rsplit('/').next().unwrap().to_owned()
+        let release = line.rsplit('/').next().unwrap();
+        self.site.find_nothing(release.parse().unwrap()).await;
+        release.to_owned()
     }
 
     /// Runs `countersign submit` on files with a CI token; exit code, output and log.

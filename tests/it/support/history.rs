@@ -21,8 +21,9 @@ use countersign::domain::manifest::{Destination, FORMAT, Manifest, ManifestFile,
 use countersign::domain::package::Ecosystem;
 use countersign::domain::policy::{Policy, PolicyDraft};
 use countersign::domain::quorum::Verdict;
+use countersign::domain::review::report::{Inspection, Override};
 use countersign::domain::roster::{self, CiIdentity, Role, Roster, RosterKey, RosterPerson};
-use countersign::domain::statement::{Circumstances, Statement};
+use countersign::domain::statement::{Circumstances, Statement, Terms};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -75,6 +76,8 @@ pub(crate) struct Seal {
     pub(crate) manifest: SealedManifest,
     /// Nothing is sent from then on.
     pub(crate) expires_at: Timestamp,
+    /// What was found in it, once it was inspected.
+    pub(crate) inspection: Option<Inspection>,
 }
 
 /// A decision before it is signed; every field is a knob.
@@ -292,8 +295,15 @@ impl History {
 
 /// Releases and decisions.
 impl History {
-    /// A release of one wheel arrives and is sealed.
+    /// A release of one wheel arrives and is sealed, and nothing is found in it.
     pub(crate) fn seal(&mut self, started_by: CiIdentity) -> ReleaseId {
+        let release = self.seal_only(started_by);
+        self.inspect(&[], &[]);
+        release
+    }
+
+    /// The same, and nobody looks inside yet.
+    pub(crate) fn seal_only(&mut self, started_by: CiIdentity) -> ReleaseId {
         let (release, publisher): (ReleaseId, _) = (self.id(), self.id());
         let version = format!("1.0.{}", self.ids);
         let wheel = Sha256::of(version.as_bytes());
@@ -339,7 +349,25 @@ impl History {
             expires_at,
             because: SealedBecause::Quiet,
         });
-        self.seal = Some(Seal { manifest, expires_at });
+        self.seal = Some(Seal { manifest, expires_at, inspection: None });
+    }
+
+    /// The gateway looks into the release sealed last; every report is another one.
+    pub(crate) fn inspect(&mut self, blocks: &[&str], looks: &[&str]) {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let report = format!("report {}", self.entries.len());
+        let inspection = Inspection {
+            report_sha256: Sha256::of(report.as_bytes()),
+            blocks: names(blocks),
+            looks: names(looks),
+        };
+        self.tell(Event::ReleaseInspected {
+            release: self.release(),
+            report_sha256: inspection.report_sha256,
+            blocks: inspection.blocks.clone(),
+            looks: inspection.looks.clone(),
+        });
+        self.seal.as_mut().expect("a release was sealed").inspection = Some(inspection);
     }
 
     /// The release sealed last.
@@ -352,21 +380,25 @@ impl History {
         self.seal.as_ref().expect("a release was sealed")
     }
 
-    /// What somebody with a key would sign about that release now, with their first key.
+    /// What somebody with a key would sign about that release now, with their first key: an
+    /// approval answers everything that was found.
     pub(crate) fn signing(&self, person: PersonId, verdict: Verdict) -> Signing {
-        let Seal { manifest, expires_at } = self.sealed_release();
+        let Seal { manifest, expires_at, inspection } = self.sealed_release();
         let at = Circumstances {
             origin: ORIGIN,
             manifest,
+            report: inspection.as_ref().map(|inspection| inspection.report_sha256),
             policy: self.policy(),
             roster: &self.roster,
             not_after: *expires_at,
         };
-        let (purpose, reason) = match verdict {
-            Verdict::Approve => (Purpose::Approve, None),
-            Verdict::Reject => (Purpose::Reject, Some("the changelog is missing".to_owned())),
+        let (purpose, terms) = match verdict {
+            Verdict::Approve => (Purpose::Approve, answers(inspection.as_ref())),
+            Verdict::Reject => {
+                (Purpose::Reject, Terms::from(Some("the changelog is missing".to_owned())))
+            }
         };
-        let statement = Statement::new(at, person, verdict, reason);
+        let statement = Statement::new(at, person, verdict, terms);
         Signing { person, verdict, statement, purpose, key: self.key_of(person) }
     }
 
@@ -468,6 +500,20 @@ impl History {
     pub(crate) fn discounted(&self) -> Vec<(PersonId, Discount)> {
         let discounted = self.standing().discounted;
         discounted.into_iter().map(|one| (one.person, one.why)).collect()
+    }
+}
+
+/// Every look ticked, every block overridden.
+fn answers(inspection: Option<&Inspection>) -> Terms {
+    let Some(inspection) = inspection else { return Terms::default() };
+    let words = |finding: &String| Override {
+        finding: finding.clone(),
+        words: "read it line by line".to_owned(),
+    };
+    Terms {
+        looked_at: inspection.looks.iter().cloned().collect(),
+        overrides: inspection.blocks.iter().map(words).collect(),
+        ..Terms::default()
     }
 }
 

@@ -7,6 +7,9 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use countersign::app::{App, Clock, Opened};
 use countersign::config::Config;
+use countersign::domain::ids::ReleaseId;
+use countersign::domain::review::report::{Found, Report};
+use countersign::pipeline::inspection;
 use countersign::pipeline::log::notary::Notary;
 use countersign::pipeline::signin::ClaimCode;
 use countersign::store::Store;
@@ -120,6 +123,20 @@ impl Site {
             cookie: None,
             csrf: None,
         }
+    }
+
+    /// The gateway looks into a sealed release and finds nothing.
+    pub(crate) async fn find_nothing(&self, release: ReleaseId) {
+        self.find(release, Vec::new()).await;
+    }
+
+    /// The gateway looks into a sealed release and finds these.
+    pub(crate) async fn find(&self, release: ReleaseId, found: Vec<Found>) {
+        let (store, now) = (&self.app.store, self.app.clock.now());
+        let record = store.snapshot().await.unwrap().release(release).await.unwrap().unwrap();
+        let manifest = record.seal.expect("a sealed release").manifest;
+        let report = Report::new(&manifest, Vec::new(), found, None, &[]);
+        assert!(inspection::record(store, report, now).await.unwrap());
     }
 
     /// The file that holds the claim code.

@@ -171,13 +171,17 @@ impl World {
         Upload { stager, packages: session.packages }
     }
 
-    /// Stages a publish document as `npm publish` sends it.
+    /// Stages a publish document as `npm publish` sends it; nothing is found in it.
     pub(crate) async fn stage_npm(&self, run: Run, document: &Value) -> Result<Staged> {
         let name = PackageName::parse(Ecosystem::Npm, NPM_NAME).unwrap();
         let upload = self.upload(run, Scope::Npm(name.clone())).await;
         let body = Bytes::from(document.to_string());
         let body = stream::iter([Ok::<_, std::io::Error>(body)]);
-        intake::npm(&self.site.app.intake, &upload, &name, body, self.now()).await
+        let staged = intake::npm(&self.site.app.intake, &upload, &name, body, self.now()).await?;
+        if staged.new {
+            self.site.find_nothing(staged.release).await;
+        }
+        Ok(staged)
     }
 
     /// Stages a file as twine sends it.
@@ -226,12 +230,13 @@ impl World {
         release
     }
 
-    /// Seals as the first reviewer does.
+    /// Seals as the first reviewer does; nothing is found in it.
     pub(crate) async fn seal(&self, release: ReleaseId) {
         let because = countersign::domain::event::SealedBecause::ReviewBegan;
         countersign::pipeline::staging::seal_now(self.store(), release, because, self.now())
             .await
             .unwrap();
+        self.site.find_nothing(release).await;
     }
 
     /// The forwarder does what is due now.

@@ -4,6 +4,7 @@ mod capability;
 mod content;
 mod dependencies;
 mod hooks;
+pub mod inspection;
 mod version;
 
 use std::collections::BTreeSet;
@@ -15,8 +16,19 @@ use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
 pub use version::Position;
 
 /// Every check there is, for documentation and for the line that says what was looked for.
-pub const ALL: &[&[Check]] =
-    &[hooks::CHECKS, dependencies::CHECKS, content::CHECKS, capability::CHECKS, version::CHECKS];
+pub const ALL: &[&[Check]] = &[
+    hooks::CHECKS,
+    dependencies::CHECKS,
+    content::CHECKS,
+    capability::CHECKS,
+    version::CHECKS,
+    inspection::CHECKS,
+];
+
+/// The check of an id.
+pub fn by_id(id: &str) -> Option<&'static Check> {
+    ALL.iter().copied().flatten().find(|check| check.id == id)
+}
 
 /// Everything that is to be looked at, the gravest first.
 pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding> {

@@ -7,7 +7,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use super::view;
+use super::{inspection, view};
 use crate::app::App;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
@@ -225,11 +225,8 @@ fn row_name(row: &ReleaseRow) -> ReleaseName {
 
 fn waiting_row(row: &ReleaseRow, now: jiff::Timestamp) -> WaitingRow {
     let (signed, required) = row.count.unwrap_or_default();
-    let attention = match row.findings {
-        0 => Badge::new(Tone::Ok, "circle-check", "Nothing unusual found"),
-        1 => Badge::new(Tone::Warn, "triangle-alert", "1 thing to look at"),
-        many => Badge::new(Tone::Warn, "triangle-alert", format!("{many} things to look at")),
-    };
+    let (blocks, looks) = row.asked.unwrap_or_default();
+    let attention = inspection::badge(blocks, looks + row.findings);
     let left = row.record.seal.as_ref().map(|seal| seal.expires_at.duration_since(now));
     WaitingRow {
         release: row_name(row),
@@ -262,6 +259,7 @@ fn without_you(row: &ReleaseRow, now: jiff::Timestamp) -> String {
     }
     match row.cannot {
         Some(CannotDecide::StartedIt) => "You started the run, so you cannot approve".to_owned(),
+        Some(CannotDecide::BeingChecked) => "Countersign looks inside first".to_owned(),
         Some(CannotDecide::ActorUnknown) => "Nobody said yet who started the run".to_owned(),
         Some(CannotDecide::NoKey) => "You have no passkey that counts yet".to_owned(),
         Some(_) if !row.others.is_empty() => format!("Waits for {}", list(&row.others, "or")),

@@ -3,6 +3,7 @@
 //! `view` turns what the pipeline knows about a release into the words of the page.
 
 mod evidence;
+mod inspection;
 mod lists;
 mod origin;
 mod together;
@@ -10,6 +11,7 @@ mod view;
 
 pub(super) use lists::decided_row;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +33,12 @@ use crate::domain::ids::ReleaseId;
 use crate::domain::package::excerpt;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as ReleaseState;
+use crate::domain::review::report::Override;
 use crate::domain::statement::Terms;
 use crate::pipeline::approval;
-use crate::pipeline::{Error, Fault, Kind, Refusal, detached, hold, refuse, review, staging};
+use crate::pipeline::{
+    Error, Fault, Kind, Refusal, detached, hold, inspection as inspect, refuse, review, staging,
+};
 use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
@@ -57,6 +62,7 @@ pub fn routes() -> Routes<Arc<App>> {
         .get("/releases/{id}", release)
         .get("/releases/{id}/live", live)
         .post("/releases/{id}/seal", seal)
+        .post("/releases/{id}/inspect", inspect_again)
         .post("/releases/{id}/hold", hold_release)
         .post("/releases/{id}/resume", resume)
         .get("/releases/{id}/reject", reject_page)
@@ -102,7 +108,7 @@ async fn live(
 ) -> Result<Response, WebError> {
     let changes = app.progress.subscribe();
     let started = tokio::time::Instant::now();
-    let first = LiveState { app, viewer, id, changes, over: false, first: true };
+    let first = LiveState { app, viewer, id, changes, over: false, looking: None };
     let events = stream::unfold(first, move |mut state| async move {
         if state.over || started.elapsed() > LIVE_FOR {
             return None;
@@ -120,14 +126,15 @@ struct LiveState {
     id: ReleaseId,
     changes: tokio::sync::broadcast::Receiver<ReleaseId>,
     over: bool,
-    first: bool,
+    /// Whether it was being inspected when last asked; `None` before the first time.
+    looking: Option<bool>,
 }
 
 impl LiveState {
     /// The next thing to tell the page. `None` ends the stream; the browser tries again.
     async fn next(&mut self) -> Option<Event> {
         use tokio::sync::broadcast::error::RecvError;
-        while !self.first {
+        while self.looking.is_some() {
             match self.changes.recv().await {
                 Ok(id) if id == self.id => break,
                 Ok(_) => {}
@@ -135,11 +142,12 @@ impl LiveState {
                 Err(RecvError::Closed) => return None,
             }
         }
-        self.first = false;
         let now = self.app.clock.now();
         let release =
             review::release(&self.app.store, self.id, self.viewer.person, now).await.ok()?;
-        let settled = release.record.state.is_final()
+        let looked = self.looking.replace(release.looking) == Some(true) && !release.looking;
+        let settled = looked
+            || release.record.state.is_final()
             || matches!(release.record.state, ReleaseState::Partial | ReleaseState::Failed);
         match view::run(&self.app, &release) {
             Some(run) if !settled => {
@@ -170,6 +178,17 @@ async fn seal(
         Ok(())
     })
     .await?;
+    Ok(Redirect::to(&format!("/releases/{id}")).into_response())
+}
+
+/// Something could not be read; somebody who signs has it tried again.
+async fn inspect_again(
+    BySigner(visit): BySigner,
+    Path(id): Path<ReleaseId>,
+    ProtectedForm(Nothing {}): ProtectedForm<Nothing>,
+) -> Answer {
+    inspect::again(&visit.app.store, id, visit.viewer.person, visit.now).await?;
+    visit.app.progress.announce(id);
     Ok(Redirect::to(&format!("/releases/{id}")).into_response())
 }
 
@@ -260,6 +279,25 @@ struct ApproveFields {
     /// The hold that the page showed; a form sends text.
     #[serde(default)]
     hold: Option<String>,
+    /// A ticked `look:NAME` for every finding to look at, and words in `override:NAME` for every
+    /// one that blocks.
+    #[serde(flatten)]
+    answers: BTreeMap<String, String>,
+}
+
+impl ApproveFields {
+    /// The names of the findings that were ticked.
+    fn looked_at(&self) -> Vec<String> {
+        self.answers.keys().filter_map(|key| key.strip_prefix("look:")).map(str::to_owned).collect()
+    }
+
+    fn overrides(&self) -> Vec<Override> {
+        let one = |(key, words): (&String, &String)| {
+            let finding = key.strip_prefix("override:")?.to_owned();
+            Some(Override { finding, words: words.clone() })
+        };
+        self.answers.iter().filter_map(one).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -275,9 +313,11 @@ async fn begin_approve(
     Path(id): Path<ReleaseId>,
     ProtectedJson(fields): ProtectedJson<ApproveFields>,
 ) -> Answer {
-    let shown = fields.hold.and_then(|sequence| sequence.parse().ok());
+    let shown = fields.hold.as_ref().and_then(|sequence| sequence.parse().ok());
     hold::check_shown(&app.store, id, shown, now).await?;
     let terms = Terms {
+        looked_at: fields.looked_at(),
+        overrides: fields.overrides(),
         reason: fields.note,
         no_author: fields.no_author.is_some(),
         not_before: time_chosen(fields.not_before.as_deref().unwrap_or_default())?,

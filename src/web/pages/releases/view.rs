@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::origin;
+use super::{inspection, origin};
 use crate::app::App;
 use crate::domain::artifact::{ArtifactKind, Facts};
 use crate::domain::authorise::Standing;
@@ -13,6 +13,7 @@ use crate::domain::package::Ecosystem;
 use crate::domain::policy::{Missing, Policy};
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State;
+use crate::domain::review::report::Override;
 use crate::domain::roster::ActorIs;
 use crate::domain::statement::{Statement, Terms};
 use crate::domain::words::check_words;
@@ -58,6 +59,7 @@ pub(super) fn page(
         outcome: outcome(release),
         run: run(app, release),
         attention: attention(release),
+        inspection: inspection::card(release),
         metadata: metadata(&release.artifacts),
         differences: differences(release),
         chain: origin::chain(release),
@@ -118,6 +120,7 @@ pub(super) fn status(
     match record.state {
         State::Open => Status::Receiving,
         State::Awaiting | State::Approved if stopped == Some(Stopped::Held) => Status::Held,
+        State::Awaiting if stopped == Some(Stopped::BeingChecked) => Status::Checking,
         State::Awaiting if unknown_actor => Status::NeedsActor,
         State::Awaiting => Status::Needs(missing.cloned().unwrap_or_default()),
         State::Approved if stopped == Some(Stopped::Unfounded) => Status::Unfounded,
@@ -267,6 +270,8 @@ fn waits_until(release: &ReleaseView, now: Timestamp) -> Option<When> {
 fn stopped(release: &ReleaseView) -> Option<Notice> {
     match release.stopped()? {
         Stopped::Held => on_hold(release),
+        // The card about what is inside says it.
+        Stopped::BeingChecked => None,
         Stopped::Unfounded => Some(governance::release_waits()),
         Stopped::Frozen => Some(Notice {
             tone: Tone::Warn,
@@ -552,9 +557,10 @@ fn shown_statement(release: &ReleaseView, viewer: &SignedIn) -> Option<Statement
     let signed = release
         .decisions
         .iter()
-        .find(|d| d.decision.person == viewer.person)
+        .rfind(|d| d.decision.person == viewer.person)
+        .filter(|_| standing.decided.contains(&viewer.person))
         .and_then(|d| Statement::from_bytes(d.decision.statement.as_bytes()));
-    let own = signed.unwrap_or_else(|| standing.statement(viewer.person, Verdict::Approve, None));
+    let own = signed.unwrap_or_else(|| standing.to_approve(viewer.person));
     Some(statement(&own, standing))
 }
 
@@ -597,6 +603,11 @@ pub(super) fn statement(statement: &Statement, standing: &Standing) -> Statement
         let value = format!("{}, {} bytes, sha256 {}", file.name, file.size_bytes, file.sha256);
         rows.push(("File".to_owned(), visible(&value)));
     }
+    rows.extend(statement.looked_at.iter().map(|name| ("Looked at".to_owned(), visible(name))));
+    rows.extend(statement.overrides.iter().map(overridden));
+    if let Some(report) = &statement.report_sha256 {
+        rows.push(("Report".to_owned(), format!("sha256 {report}")));
+    }
     rows.extend(
         [
             ("Ecosystem", registry.to_owned()),
@@ -614,6 +625,13 @@ pub(super) fn statement(statement: &Statement, standing: &Standing) -> Statement
         .map(|(label, value)| (label.to_owned(), value)),
     );
     StatementView { rows, words: check_words(&statement.manifest_sha256).map(str::to_owned) }
+}
+
+/// A block and why it is right all the same; words that are not said yet stay open.
+fn overridden(given: &Override) -> (String, String) {
+    let (name, words) = (visible(&given.finding), visible(&given.words));
+    let words = if words.is_empty() { "your words".to_owned() } else { format!("“{words}”") };
+    ("Override".to_owned(), format!("{name}: {words}"))
 }
 
 /// What the form asks of whoever signs.
@@ -665,7 +683,7 @@ fn action(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Action {
     };
     match why {
         CannotDecide::AlreadyDecided => {
-            let own = release.decisions.iter().find(|d| d.decision.person == viewer.person);
+            let own = release.decisions.iter().rfind(|d| d.decision.person == viewer.person);
             let when = own.map(|d| When::new(d.at, now).relative).unwrap_or_default();
             Action::Signed(when, None)
         }
@@ -684,6 +702,7 @@ fn action(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Action {
             }),
             reject,
         }),
+        CannotDecide::BeingChecked => Action::Checking(may_reject),
         CannotDecide::State(_) | CannotDecide::Expired => Action::Closed(String::new()),
         CannotDecide::NoKey => Action::Cannot(
             "You have no passkey that counts yet.".to_owned(),
@@ -736,6 +755,10 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
                 Verdict::Reject => ("ban", "rejected".to_owned()),
             };
             (icon, named(&decision.person), what, terms.reason.as_deref().map(visible))
+        }
+        Event::ReleaseInspected { blocks, looks, .. } => {
+            let found = inspection::found(blocks.len(), looks.len());
+            ("search", String::new(), format!("Looked inside: {found}"), None)
         }
         Event::ReleaseApproved { .. } => {
             ("circle-check", String::new(), "Enough people approved".to_owned(), None)

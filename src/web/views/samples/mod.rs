@@ -123,6 +123,7 @@ fn with(words: Words) -> Vec<Sample> {
         rendered("inbox", &home::inbox_of(words)),
         rendered("releases", &home::releases(words)),
         rendered("release-needs-approvals", &release::needs_approvals(words)),
+        rendered("release-checking", &release::checking(words)),
         rendered("release-one-person", &release::one_person(words)),
         rendered("release-signed", &release::signed(words)),
         rendered("release-cannot-sign", &release::cannot_sign(words)),

@@ -3,6 +3,7 @@
 use super::{Words, layout, name, when};
 use crate::domain::policy::Missing;
 use crate::web::views::form::{Choice, Field};
+use crate::web::views::inspection::{FindingRow, Inspection};
 use crate::web::views::release::{
     Action, Attention, ChainLink, ContentsPage, Difference, EntryRow, FileRow, Hold, Quorum,
     RejectPage, ReleasePage, Settling, Signing, Slot, StatementView, Status, UnderEmbargo,
@@ -25,6 +26,7 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
         outcome: None,
         run: None,
         attention: attention(words),
+        inspection: Some(inspection(words)),
         metadata: metadata(words),
         differences: vec![Difference {
             field: "summary".to_owned(),
@@ -77,6 +79,64 @@ fn attention(words: Words) -> Vec<Attention> {
             link: None,
         },
     ]
+}
+
+fn inspection(words: Words) -> Inspection {
+    let row = |name: &str, title: &str, evidence: &str, place: &str, why: &str| FindingRow {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        evidence: words.show(evidence),
+        place: if place.is_empty() { String::new() } else { words.show(place) },
+        why: why.to_owned(),
+    };
+    Inspection {
+        summary: Badge::new(Tone::Bad, "octagon-x", "1 block, 2 to look at"),
+        live: None,
+        blocks: vec![row(
+            "HK-06:aurora.pth",
+            "A file that Python runs at every start",
+            "import aurora.boot",
+            "in aurora.pth, line 1",
+            "It runs in every Python program on the machine, whether or not it uses the package.",
+        )],
+        looks: vec![
+            row(
+                "DP-01:anyio_>=4.6",
+                "A dependency that was not there before",
+                "anyio >=4.6",
+                "",
+                "Everybody who upgrades installs it and whatever it brings along.",
+            ),
+            row(
+                "CP-05:aurora/client.py",
+                "A host that no earlier version names",
+                "api.aurora.example",
+                "in aurora/client.py, line 12",
+                "Whatever is sent goes there.",
+            ),
+        ],
+        notes: vec![row(
+            "HK-08:aurora",
+            "An entry point",
+            "aurora = aurora.cli:main",
+            "",
+            "A command on the path, or a plug-in that other tools load by themselves. It was so before.",
+        )],
+        asides: vec![
+            "1 finding asks for nothing: Jun Watanabe and Mara Lindqvist accepted the same in \
+             4.1.9, and the file is unchanged."
+                .to_owned(),
+        ],
+        compared: vec![(
+            words.show("aurora_client-4.2.0-py3-none-any.whl"),
+            words.show("aurora_client-4.1.9-py3-none-any.whl of version 4.1.9"),
+        )],
+        not_checked: vec![
+            "The files were not compared with the source repository: none is configured."
+                .to_owned(),
+        ],
+        again: None,
+    }
 }
 
 fn metadata(words: Words) -> Vec<Fact> {
@@ -264,6 +324,25 @@ pub(super) fn together(words: Words) -> TogetherPage {
         ceremony: "/releases/0193a7c2/together".to_owned(),
         ids: String::new(),
     }
+}
+
+/// Sealed, and nobody looked inside yet.
+pub(super) fn checking(words: Words) -> ReleasePage {
+    let mut page = needs_approvals(words);
+    page.status = Status::Checking;
+    page.action = Action::Checking(Some("/releases/0193a7c2/reject".to_owned()));
+    page.inspection = Some(Inspection {
+        summary: Badge::new(Tone::Note, "loader", "Being checked"),
+        live: Some("/releases/0193a7c2/live".to_owned()),
+        blocks: Vec::new(),
+        looks: Vec::new(),
+        notes: Vec::new(),
+        asides: Vec::new(),
+        compared: Vec::new(),
+        not_checked: Vec::new(),
+        again: None,
+    });
+    page
 }
 
 pub(super) fn one_person(words: Words) -> ReleasePage {

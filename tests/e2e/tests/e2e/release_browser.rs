@@ -59,7 +59,11 @@ fn path(link: &str) -> String {
 
 async fn begin(browser: &Browser, link: &str) -> (Value, Value) {
     browser.review(link).await;
-    let (status, begun) = post(browser, &format!("{}/approve/begin", path(link)), &json!({})).await;
+    browser.answer_findings().await;
+    let fields = browser
+        .evaluate("Object.fromEntries(new FormData(document.querySelector('#approve')))")
+        .await;
+    let (status, begun) = post(browser, &format!("{}/approve/begin", path(link)), &fields).await;
     assert_eq!(status, 200, "{begun}");
     (begun["ceremony"].clone(), begun["publicKey"].clone())
 }
@@ -78,6 +82,7 @@ async fn an_approval_without_user_verification_fails() {
     let (ines, key) = enrolled(&world, INES).await;
     let release = world.submit_python().await;
     ines.review(&release.link).await;
+    ines.answer_findings().await;
     ines.set_verified(&key, false).await;
 
     // The page asks for verification, which the device refuses.

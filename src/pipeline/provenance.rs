@@ -1,0 +1,116 @@
+//! Provenance of a release: what CI attached is verified and judged against the run that staged it.
+//!
+//! What is found out is evidence for people (SRC-11). Nothing of it is sent on: the registry would
+//! take it only from the run itself (Q2).
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::claims::Claims;
+use crate::domain::package::Ecosystem;
+use crate::domain::review::finding::Finding;
+use crate::domain::review::provenance::{Before, Chain, judge, missing};
+use crate::pipeline::{Fault, Result};
+use crate::provenance::{Expected, Form, TrustRoot};
+use crate::store::Tx;
+use crate::store::releases::{ArtifactRecord, ReleaseRecord};
+
+/// How the store names a bundle that npm's client attached.
+pub const NPM_BUNDLE: &str = "npm-provenance";
+/// How the store names the list of attestations that came with a Python file.
+pub const PEP740_LIST: &str = "pep740-attestations";
+
+/// What is known of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileProvenance {
+    /// The file name.
+    pub file: String,
+    /// One chain per attestation; empty when CI sent none.
+    pub chains: Vec<Chain>,
+}
+
+/// What looking at the provenance of a release came to.
+#[derive(Debug, Clone, Default)]
+pub struct Examined {
+    /// What to look at.
+    pub findings: Vec<Finding>,
+    /// Every file of the release, in the manifest's order.
+    pub files: Vec<FileProvenance>,
+    /// Sentences about what nobody looked at.
+    pub not_checked: Vec<String>,
+}
+
+/// Looks at everything CI attached to the files of a release. Repeating it gives the same.
+pub async fn examine(
+    tx: &mut Tx,
+    release: &ReleaseRecord,
+    root: Option<&TrustRoot>,
+    before: Before,
+) -> Result<Examined> {
+    let claims: Claims = serde_json::from_str(&release.claims)
+        .map_err(|error| Fault::new("reading stored claims", error))?;
+    let mut examined = Examined::default();
+    for artifact in tx.artifacts(release.id).await? {
+        let attachments = tx.attachments(artifact.id).await?;
+        let (chains, findings) = examine_file(release, &artifact, &attachments, (root, &claims));
+        examined.findings.extend(findings);
+        examined.files.push(FileProvenance { file: artifact.filename, chains });
+    }
+    let files: Vec<(&str, bool)> =
+        examined.files.iter().map(|file| (file.file.as_str(), !file.chains.is_empty())).collect();
+    examined.findings.extend(missing(&files, before, release.ecosystem));
+    if files.iter().any(|(_, attested)| *attested) {
+        if root.is_none() {
+            examined.not_checked.push(NO_ROOT.to_owned());
+        }
+    } else if before == Before::Unknown {
+        examined.not_checked.push(NO_BASELINE.to_owned());
+    }
+    Ok(examined)
+}
+
+const NO_ROOT: &str = "Provenance was not verified: no trust root is configured";
+const NO_BASELINE: &str =
+    "Whether the version people run today has provenance is not known; this one has none";
+
+fn examine_file(
+    release: &ReleaseRecord,
+    artifact: &ArtifactRecord,
+    attachments: &[(String, Vec<u8>)],
+    (root, claims): (Option<&TrustRoot>, &Claims),
+) -> (Vec<Chain>, Vec<Finding>) {
+    let (mut chains, mut findings) = (Vec::new(), Vec::new());
+    let subject = subject(release, artifact);
+    let expected = Expected { subject: &subject, digests: &artifact.digests };
+    for (kind, body) in attachments {
+        let Some(form) = form(kind) else { continue };
+        let Some(root) = root else {
+            chains.push(Chain::not_checked(NO_ROOT));
+            continue;
+        };
+        for attestation in root.verify(form, body, expected) {
+            let (chain, found) = judge(&artifact.filename, &attestation, claims);
+            chains.push(chain);
+            findings.extend(found);
+        }
+    }
+    (chains, findings)
+}
+
+fn form(kind: &str) -> Option<Form> {
+    match kind {
+        NPM_BUNDLE => Some(Form::Bundle),
+        PEP740_LIST => Some(Form::Pep740),
+        _ => None,
+    }
+}
+
+/// What a statement about a file calls it: npm writes a package URL, PyPI the file name.
+fn subject(release: &ReleaseRecord, artifact: &ArtifactRecord) -> String {
+    match release.ecosystem {
+        Ecosystem::Npm => {
+            let name = release.package_name.replacen('@', "%40", 1);
+            format!("pkg:npm/{name}@{}", release.version)
+        }
+        Ecosystem::Pypi => artifact.filename.clone(),
+    }
+}

@@ -1,0 +1,197 @@
+//! Which sealed releases are to be looked into, and what was found in them.
+
+use jiff::Timestamp;
+
+use crate::domain::digest::Sha256;
+use crate::domain::ids::{PackageId, ReleaseId};
+use crate::store::{StoreError, Tx, micros, sound, timestamp};
+
+/// A release that is to be looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueInspection {
+    /// Which.
+    pub release: ReleaseId,
+    /// When the next try begins; while one is under way, when it counts as given up.
+    pub due_at: Timestamp,
+    /// Tries that began.
+    pub tries: u32,
+}
+
+row! {
+    struct InspectionRow {
+        release_id: Vec<u8>,
+        due_at: i64,
+        tries: i64,
+    }
+}
+
+const INSPECTIONS: &str = "inspections";
+
+impl InspectionRow {
+    fn record(self) -> Result<DueInspection, StoreError> {
+        Ok(DueInspection {
+            release: sound(ReleaseId::from_slice(&self.release_id), INSPECTIONS, "release_id")?,
+            due_at: timestamp(self.due_at, INSPECTIONS, "due_at")?,
+            tries: sound(u32::try_from(self.tries).ok(), INSPECTIONS, "tries")?,
+        })
+    }
+}
+
+impl Tx {
+    /// Has a release looked into from `due_at` on, with all its tries before it.
+    pub async fn queue_inspection(
+        &mut self,
+        release: ReleaseId,
+        due_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- inspections: queue
+                insert into inspections (release_id, due_at) values ($1, $2)
+                on conflict (release_id) do update set due_at = excluded.due_at, tries = 0",
+            )
+            .bind(release.as_bytes().to_vec())
+            .bind(micros(due_at))
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// Takes the release that has been due longest, if any: another replica takes it no sooner
+    /// than `until`. One that ends meanwhile is done twice, which does no harm.
+    pub async fn take_inspection(
+        &mut self,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<DueInspection>, StoreError> {
+        let sql = self.pick(
+            "-- inspections: take the next due
+            update inspections set due_at = $1, tries = tries + 1
+            where release_id = (
+              select release_id from inspections where due_at <= $2
+              order by due_at, release_id limit 1)
+            returning release_id, due_at, tries",
+            "-- inspections: take the next due
+            update inspections set due_at = $1, tries = tries + 1
+            where release_id = (
+              select release_id from inspections where due_at <= $2
+              order by due_at, release_id limit 1
+              for update skip locked)
+            returning release_id, due_at, tries",
+        );
+        let row: Option<InspectionRow> = on!(self, c, {
+            sqlx::query_as(sql).bind(micros(until)).bind(micros(now)).fetch_optional(c).await?
+        });
+        row.map(InspectionRow::record).transpose()
+    }
+
+    /// Has another try begin later.
+    pub async fn postpone_inspection(
+        &mut self,
+        release: ReleaseId,
+        due_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- inspections: try again later
+                update inspections set due_at = $2 where release_id = $1",
+            )
+            .bind(release.as_bytes().to_vec())
+            .bind(micros(due_at))
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// There is nothing more to look into.
+    pub async fn end_inspection(&mut self, release: ReleaseId) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- inspections: done
+                delete from inspections where release_id = $1",
+            )
+            .bind(release.as_bytes().to_vec())
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// Whether and when a release is looked into.
+    pub async fn inspection_of(
+        &mut self,
+        release: ReleaseId,
+    ) -> Result<Option<DueInspection>, StoreError> {
+        let row: Option<InspectionRow> = on!(self, c, {
+            sqlx::query_as(
+                "-- inspections: of one release
+                select release_id, due_at, tries from inspections where release_id = $1",
+            )
+            .bind(release.as_bytes().to_vec())
+            .fetch_optional(c)
+            .await?
+        });
+        row.map(InspectionRow::record).transpose()
+    }
+
+    /// Keeps a report. The same one again changes nothing.
+    pub async fn keep_report(
+        &mut self,
+        release: ReleaseId,
+        (sha256, body): (Sha256, &str),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        on!(self, c, {
+            sqlx::query(
+                "-- reports: keep one
+                insert into reports (release_id, sha256, at, body) values ($1, $2, $3, $4)
+                on conflict do nothing",
+            )
+            .bind(release.as_bytes().to_vec())
+            .bind(sha256.as_bytes().to_vec())
+            .bind(micros(now))
+            .bind(body)
+            .execute(c)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// The exact bytes of a report.
+    pub async fn report(
+        &mut self,
+        release: ReleaseId,
+        sha256: Sha256,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(on!(self, c, {
+            sqlx::query_scalar(
+                "-- reports: one
+                select body from reports where release_id = $1 and sha256 = $2",
+            )
+            .bind(release.as_bytes().to_vec())
+            .bind(sha256.as_bytes().to_vec())
+            .fetch_optional(c)
+            .await?
+        }))
+    }
+
+    /// The release of a package that was published last, whose findings people accepted.
+    pub async fn last_published(
+        &mut self,
+        package: PackageId,
+    ) -> Result<Option<ReleaseId>, StoreError> {
+        let id: Option<Vec<u8>> = on!(self, c, {
+            sqlx::query_scalar(
+                "-- releases: the last one published
+                select id from releases where package_id = $1 and state = 'published'
+                order by changed_at desc, id desc limit 1",
+            )
+            .bind(package.as_bytes().to_vec())
+            .fetch_optional(c)
+            .await?
+        });
+        id.map(|id| sound(ReleaseId::from_slice(&id), "releases", "id")).transpose()
+    }
+}

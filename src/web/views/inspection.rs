@@ -1,0 +1,41 @@
+//! What the gateway found inside a release, and how whoever approves answers it.
+
+use super::shell::Badge;
+
+/// The card about what was found inside.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// "2 blocks, 3 to look at".
+    pub summary: Badge,
+    /// `/releases/{id}/live` while it goes on.
+    pub live: Option<String>,
+    /// What stops the approval until it is overridden.
+    pub blocks: Vec<FindingRow>,
+    /// What is ticked one by one.
+    pub looks: Vec<FindingRow>,
+    /// For the record.
+    pub notes: Vec<FindingRow>,
+    /// Whole sentences about what is not listed, and about what was accepted before.
+    pub asides: Vec<String>,
+    /// Each file, and what it was compared with.
+    pub compared: Vec<(String, String)>,
+    /// Whole sentences.
+    pub not_checked: Vec<String>,
+    /// Where another inspection is asked for; `None` when that would change nothing.
+    pub again: Option<String>,
+}
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct FindingRow {
+    /// Its name, which is signed.
+    pub name: String,
+    /// What was found.
+    pub title: String,
+    /// The thing itself; may be empty.
+    pub evidence: String,
+    /// "in `lib/a.js`, line 3"; may be empty.
+    pub place: String,
+    /// What it means, and since when it is so.
+    pub why: String,
+}

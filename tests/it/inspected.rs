@@ -1,0 +1,261 @@
+//! Inspection in a real gateway, on both databases: from the seal to the report, and what an approval
+//! then has to say (A14).
+
+use countersign::domain::event::{Event, SealedBecause};
+use countersign::domain::ids::ReleaseId;
+use countersign::domain::quorum::Verdict::{Approve, Reject};
+use countersign::domain::release::State;
+use countersign::domain::review::checks::inspection::{failed, no_baseline};
+use countersign::domain::review::finding::Severity;
+use countersign::domain::review::report::{Found, Override, Report};
+use countersign::domain::statement::{Statement, Terms};
+use countersign::pipeline::approval::CannotDecide;
+use countersign::pipeline::batch::{self, Alone};
+use countersign::pipeline::{Error, Kind, Result, inspection, review, staging};
+use countersign::workers;
+use serde_json::json;
+
+use crate::support::database::{on_both, sqlite};
+use crate::support::desk::{Desk, Person, nothing_sent, refused};
+use crate::support::setup::count;
+use crate::support::world::{NPM_NAME, World, run, wheel};
+
+/// What [`find`] finds: one block and one look.
+fn found() -> Vec<Found> {
+    vec![failed("killed").into(), no_baseline("the registry was away").into()]
+}
+
+const BLOCK: &str = "IN-01:killed";
+const LOOK: &str = "IN-02:the_registry_was_away";
+
+/// Answers all of it.
+fn answers() -> Terms {
+    let words = "  read it with other tools\n".to_owned();
+    Terms {
+        looked_at: vec![LOOK.to_owned()],
+        overrides: vec![Override { finding: BLOCK.to_owned(), words }],
+        ..Terms::default()
+    }
+}
+
+/// A sealed Python release that nobody looked inside.
+async fn sealed(world: &World, version: &str) -> ReleaseId {
+    let staged = world.stage_python(run(7), &wheel(version, "py3", &[])).await.unwrap();
+    let (because, now) = (SealedBecause::ReviewBegan, world.now());
+    staging::seal_now(world.store(), staged.release, because, now).await.unwrap();
+    staged.release
+}
+
+/// The worker looks into what is due.
+async fn look(world: &World) -> bool {
+    inspection::run_next(workers::inspecting(&world.site.app), world.now()).await.unwrap()
+}
+
+async fn report(world: &World, release: ReleaseId, who: &Person) -> Option<Report> {
+    review::release(world.store(), release, who.id(), world.now()).await.unwrap().report
+}
+
+async fn approve_with(desk: &Desk, who: &mut Person, terms: Terms) -> Result<State> {
+    let prompt = desk.begin_with(who, desk.release, (Approve, terms)).await?;
+    let credential = who.key.assert(&prompt.options);
+    Ok(desk.finish(who, &prompt, credential).await?.state)
+}
+
+#[tokio::test]
+async fn a_sealed_release_is_looked_into_once_before_anybody_approves_it() {
+    on_both(|store| async move {
+        let (desk, [ines, mut mara, _]) = Desk::founded(store.clone()).await;
+        let world = &desk.world;
+        let release = sealed(world, "3.0.0").await;
+        assert_eq!(count(&store, "inspections").await, 1);
+        let before = desk.traces(release).await;
+        let error = desk.begin(&ines, release, Approve).await.unwrap_err();
+        assert_eq!(error.to_string(), CannotDecide::BeingChecked.to_string());
+        assert_eq!(desk.traces(release).await, before);
+
+        assert!(look(world).await);
+        assert!(!look(world).await, "once");
+        assert_eq!(count(&store, "inspections").await, 0);
+        let history = world.history(release).await;
+        let Event::ReleaseInspected { report_sha256, .. } = &history.last().unwrap().event else {
+            panic!("{history:?}");
+        };
+        let report = report(world, release, &ines).await.unwrap();
+        assert_eq!(report.inspection().report_sha256, *report_sha256);
+        assert_eq!(report.artifacts.len(), 1);
+        assert!(!report.is_incomplete());
+        // Looking again finds the same, to the byte.
+        store_again(&desk, release).await;
+        assert!(look(world).await);
+        let again = world.history(release).await;
+        let Event::ReleaseInspected { report_sha256: second, .. } = &again.last().unwrap().event
+        else {
+            panic!("{again:?}");
+        };
+        assert_eq!(second, report_sha256);
+        assert_eq!(count(&store, "reports").await, 2, "one of each release");
+        // An objection needs no report.
+        let release = sealed(world, "3.0.1").await;
+        desk.decide(&mut mara, release, Reject).await.unwrap();
+        assert!(look(world).await);
+        assert_eq!(count(&store, "inspections").await, 0, "nobody looks into what is over");
+        assert_eq!(world.history(release).await.last().unwrap().event.kind(), "release_rejected");
+    })
+    .await;
+}
+
+async fn store_again(desk: &Desk, release: ReleaseId) {
+    let mut tx = desk.store().begin().await.unwrap();
+    tx.queue_inspection(release, desk.world.now()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// What takes the process with it every time is a block in the end, never nothing.
+#[tokio::test]
+async fn an_inspection_that_never_ends_is_a_block_after_three_tries() {
+    on_both(|store| async move {
+        let (desk, [ines, ..]) = Desk::founded(store.clone()).await;
+        let release = sealed(&desk.world, "3.0.0").await;
+        for _ in 0..3 {
+            let mut tx = store.begin().await.unwrap();
+            let now = desk.world.now();
+            assert!(tx.take_inspection(now, now).await.unwrap().is_some());
+            tx.commit().await.unwrap();
+        }
+        assert!(look(&desk.world).await);
+        let report = report(&desk.world, release, &ines).await.unwrap();
+        let blocks: Vec<_> = report.of(Severity::Block).map(|it| it.check.as_str()).collect();
+        assert_eq!(blocks, ["IN-01"]);
+        assert!(report.is_incomplete());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_approval_that_misses_a_tick_or_words_is_refused_by_name_and_stores_nothing() {
+    on_both(|store| async move {
+        let (desk, [mut ines, mut mara, _]) = Desk::founded(store.clone()).await;
+        desk.world.site.find(desk.release, found()).await;
+        let before = desk.traces(desk.release).await;
+        let unticked = Terms { looked_at: Vec::new(), ..answers() };
+        let silent = Override { finding: BLOCK.to_owned(), words: " \n".to_owned() };
+        for (terms, name) in [
+            (Terms::default(), BLOCK),
+            (unticked, LOOK),
+            (Terms { overrides: vec![silent], ..answers() }, BLOCK),
+            (
+                Terms { looked_at: vec![LOOK.to_owned(), "CP-01:x".to_owned()], ..answers() },
+                "CP-01:x",
+            ),
+        ] {
+            let Err(Error::Refused(refusal)) = approve_with(&desk, &mut ines, terms).await else {
+                panic!("{name}: not refused");
+            };
+            assert_eq!(refusal.kind, Kind::BadInput);
+            assert!(refusal.message.contains(name), "{}", refusal.message);
+            assert_eq!(desk.traces(desk.release).await, before);
+            assert_eq!(count(&store, "ceremonies").await, 0);
+        }
+        let objection = desk
+            .begin_with(
+                &ines,
+                desk.release,
+                (Reject, Terms { reason: Some("no".to_owned()), ..answers() }),
+            )
+            .await;
+        assert_eq!(refused(objection), Kind::BadInput, "a rejection answers nothing");
+
+        assert_eq!(approve_with(&desk, &mut ines, answers()).await.unwrap(), State::Awaiting);
+        assert_eq!(approve_with(&desk, &mut mara, answers()).await.unwrap(), State::Approved);
+        let decisions = store.snapshot().await.unwrap().decisions(desk.release).await.unwrap();
+        let signed = Statement::from_bytes(decisions[0].decision.statement.as_bytes()).unwrap();
+        assert_eq!(signed.looked_at, [LOOK]);
+        assert_eq!(signed.overrides[0].words, "read it with other tools");
+        desk.world.forward_to_the_end(desk.release).await;
+        assert_eq!(desk.world.record(desk.release).await.state, State::Published);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_report_sends_an_approved_release_back_to_the_same_people() {
+    on_both(|store| async move {
+        let (desk, [mut ines, mut mara, _]) = Desk::founded(store).await;
+        desk.approve(&mut ines).await;
+        assert_eq!(desk.approve(&mut mara).await, State::Approved);
+        desk.world.site.find(desk.release, found()).await;
+        assert_eq!(desk.world.record(desk.release).await.state, State::Awaiting);
+        desk.world.forward().await;
+        nothing_sent(&desk.world);
+        assert_eq!(approve_with(&desk, &mut ines, answers()).await.unwrap(), State::Awaiting);
+        let twice = approve_with(&desk, &mut ines, answers()).await;
+        assert_eq!(refused(twice), Kind::Conflict);
+        assert_eq!(approve_with(&desk, &mut mara, answers()).await.unwrap(), State::Approved);
+        desk.world.forward_to_the_end(desk.release).await;
+        assert!(desk.world.npm.tarball(NPM_NAME, "1.0.0").is_some());
+    })
+    .await;
+}
+
+/// W17.
+#[tokio::test]
+async fn what_has_to_be_answered_is_approved_alone() {
+    on_both(|store| async move {
+        let (desk, [ines, ..]) = Desk::founded(store).await;
+        desk.stage("1.1.0").await;
+        let look = vec![no_baseline("away").into()];
+        desk.world.site.find(desk.release, look).await;
+        let run = batch::of_run(desk.store(), desk.release, ines.id(), desk.world.now()).await;
+        let run = run.unwrap();
+        let alone: Vec<_> = run.alone.iter().map(|(view, why)| (view.record.id, why)).collect();
+        assert_eq!(alone, [(desk.release, &Alone::Grave)]);
+        assert_eq!(run.together.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_what_could_not_be_read_is_inspected_again_and_only_by_people_who_sign() {
+    on_both(|store| async move {
+        let (desk, [ines, ..]) = Desk::founded(store.clone()).await;
+        let now = desk.world.now();
+        let again = || inspection::again(&store, desk.release, ines.id(), now);
+        assert_eq!(refused(again().await), Kind::Conflict, "the report is complete");
+        assert_eq!(count(&store, "inspections").await, 0);
+        desk.world.site.find(desk.release, found()).await;
+        let nobody = countersign::entropy::id(now).unwrap();
+        let stranger = inspection::again(&store, desk.release, nobody, now).await;
+        assert_eq!(refused(stranger), Kind::Forbidden);
+        assert_eq!(count(&store, "inspections").await, 0);
+        again().await.unwrap();
+        assert_eq!(count(&store, "inspections").await, 1);
+        assert!(look(&desk.world).await);
+        let report = report(&desk.world, desk.release, &ines).await.unwrap();
+        assert!(!report.is_incomplete());
+    })
+    .await;
+}
+
+/// What a form sends: a ticked box and words for each name that the page shows.
+#[tokio::test]
+async fn the_page_asks_for_every_answer_and_takes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(sqlite(folder.path()).await).await;
+    let release =
+        world.stage_npm(run(1), &crate::support::world::npm_document("1.0.0", b"x")).await;
+    let release = release.unwrap().release;
+    world.site.find(release, vec![no_baseline("<b>away</b>").into()]).await;
+    let mut ines = world.ines.clone();
+    let page = ines.get(&format!("/releases/{release}"), "text/html").await.ok().text;
+    let name = "IN-02:&#60;b&#62;away&#60;/b&#62;";
+    assert!(page.contains(&format!("name=\"look:{name}\"")), "{page}");
+    let base = format!("/releases/{release}/approve");
+    ines.post_json(&format!("{base}/begin"), &json!({ "note": "" }))
+        .await
+        .problem(400, "bad-input");
+    let fields = json!({ "note": "", "look:IN-02:<b>away</b>": "true" });
+    ines.authenticator.counter = 90;
+    let answer = ines.answer(&base, &fields).await;
+    ines.post_json(&format!("{base}/finish"), &answer).await.ok();
+    assert_eq!(world.record(release).await.state, State::Approved);
+}
