@@ -17,6 +17,7 @@ use crate::domain::assertion::RelyingParty;
 use crate::domain::authorise::Trust;
 use crate::domain::digest::Sha256;
 use crate::domain::log::note::{Signer, Signs};
+use crate::domain::place::PlaceKey;
 use crate::inspect;
 use crate::inspector::{self, Inspector};
 use crate::keyfile;
@@ -64,6 +65,8 @@ pub struct App {
     pub sealing: SealingKey,
     /// Opens read credentials, and no publish credential (Q17).
     reading: ReadingKey,
+    /// Hashes the addresses that signatures come from.
+    pub places: PlaceKey,
     /// Digest of the genesis entry, pinned outside the database (Q18).
     pub genesis: Sha256,
     /// Has artifacts read, in children.
@@ -135,6 +138,7 @@ impl App {
         let roots = extra_roots(&config)?;
         let app = Self {
             passkeys: passkeys(&config)?,
+            places: place_key(&config)?,
             directory: directory(&config, &roots)?,
             exchange: exchange(&config, &store, &roots)?,
             intake: intake(&config, &store, blobs),
@@ -244,11 +248,19 @@ const LOG_KEY_TAG: &str = "countersign-log-key-v1";
 
 /// Reads the key that signs the log, drawing it at the first start.
 fn log_signer(config: &Config) -> pipeline::Result<Signer> {
-    const CONTEXT: &str = "reading the log's key";
-    let seed = keyfile::load_or_draw(&config.data_dir.join(LOG_KEY_FILE), LOG_KEY_TAG)
-        .map_err(|error| Fault::new(CONTEXT, error))?;
+    let seed = log_seed(config)?;
     Signer::from_seed(&config.log_origin(), Signs::Text, &seed)
-        .map_err(|error| Fault::new(CONTEXT, error).into())
+        .map_err(|error| Fault::new("reading the log's key", error).into())
+}
+
+fn place_key(config: &Config) -> pipeline::Result<PlaceKey> {
+    let seed = log_seed(config)?;
+    Ok(PlaceKey::of(&seed))
+}
+
+fn log_seed(config: &Config) -> pipeline::Result<keyfile::Key> {
+    keyfile::load_or_draw(&config.data_dir.join(LOG_KEY_FILE), LOG_KEY_TAG)
+        .map_err(|error| Fault::new("reading the log's key", error).into())
 }
 
 /// What signs the log of this installation and knows where its checkpoints are kept.

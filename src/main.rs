@@ -40,6 +40,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
         match command {
             Command::Serve(arguments) => cli::serve::run(arguments).await,
             Command::Apply(arguments) => cli::apply::run(arguments).await,
+            Command::Check(arguments) => arguments.run(&mut std::io::stdout()),
             Command::Doctor(arguments) => cli::doctor::run(arguments).await,
             Command::Recover(arguments) => cli::recover::run(arguments).await,
             Command::Submit(arguments) => cli::submit::run(arguments).await,

@@ -72,6 +72,7 @@ create table passkeys (
   attested           bigint not null  constraint passkeys_attested_flag check (attested in (0, 1)),
   created_at         bigint not null,
   counts_from        bigint not null,
+  beside_id          bytea constraint passkeys_beside_fk references people (id), -- was signed in there
   -- mutable
   name               text    not null,
   stored             text    not null,     -- the verifier's own form, JSON
@@ -377,6 +378,7 @@ create table decisions (
   reason             text,
   body               text    not null,     -- canonical JSON of the whole decision
   at                 bigint not null,
+  place              bytea,                -- keyed hash of where it came from: alike or not
   constraint decisions_once_per_report unique (release_id, person_id, report_sha256)
 );
 

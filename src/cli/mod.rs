@@ -1,6 +1,7 @@
 //! The commands. Each file is one.
 
 pub mod apply;
+pub mod check;
 pub mod doctor;
 pub mod inspect;
 pub mod recover;
@@ -24,6 +25,8 @@ pub enum Command {
     Serve(serve::Serve),
     /// Set up an unclaimed installation from a reviewed file and print the invitations
     Apply(apply::Apply),
+    /// Say on another machine whether files are those that a release's page shows
+    Check(check::Check),
     /// Check the whole log against everything that was signed and kept of it
     Doctor(doctor::Doctor),
     /// Say what changed between two artifacts, and what of it to look at

@@ -136,7 +136,8 @@ fn list(found: &[Recoverable]) -> String {
         // Writing to memory does not fail.
         let _ = writeln!(text, "{} {state}", recoverable.id);
         for (name, fingerprint) in &recoverable.adds {
-            let _ = writeln!(text, "  a key for {name}: {}", check_words(fingerprint).join(" "));
+            let _ =
+                writeln!(text, "  a key for {name}: {}", check_words::<4>(fingerprint).join(" "));
         }
     }
     text

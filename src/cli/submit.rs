@@ -4,7 +4,7 @@
 //! Files are read by the same strict readers as at the gateway, so most refusals come before
 //! anything is sent. `token` gets the CI token, `file` reads files, `gateway` speaks HTTP.
 
-mod file;
+pub(super) mod file;
 mod gateway;
 mod token;
 

@@ -18,7 +18,7 @@ use crate::domain::event::{Event, LogEntry, UpstreamRecord};
 use crate::domain::governed::{Governed, Unsound};
 use crate::domain::ids::{DecisionId, InstanceId, PersonId, ReleaseId, UpstreamId};
 use crate::domain::manifest::SealedManifest;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Missing, Policy};
 use crate::domain::quorum::{Electorate, QuorumMet, Tally, Verdict, Vote, tally};
 use crate::domain::release::{Hold, State};
 use crate::domain::review::report::Inspection;
@@ -248,6 +248,14 @@ impl Standing {
         }
     }
 
+    /// What is missing, while more approvals are needed.
+    pub fn missing(&self) -> Option<&Missing> {
+        match &self.tally {
+            Tally::Pending { missing, .. } => Some(missing),
+            Tally::Met(_) | Tally::Rejected { .. } => None,
+        }
+    }
+
     /// Whether something was found in the release, when it was sealed or when it was inspected.
     pub fn has_findings(&self) -> bool {
         has_findings(&self.manifest, self.inspection.as_ref())
@@ -310,7 +318,9 @@ pub fn authorise(
     match (standing.tally, standing.inspection) {
         (Tally::Rejected { by }, _) => Err(NotAuthorised::Rejected(by)),
         (_, None) => Err(NotAuthorised::BeingChecked),
-        (Tally::Pending { missing, .. }, _) => Err(NotAuthorised::Pending { missing }),
+        (Tally::Pending { missing, .. }, _) => {
+            Err(NotAuthorised::Pending { missing: missing.people })
+        }
         (Tally::Met(_), _) if unfounded => Err(NotAuthorised::Unfounded),
         (Tally::Met(quorum), _) if now < quorum.not_before() => {
             Err(NotAuthorised::TooEarly(quorum.not_before()))
@@ -449,11 +459,8 @@ fn stricter(then: Tally, today: Tally) -> Tally {
         (Tally::Met(then), Tally::Met(today)) => Tally::Met(today.and(&then)),
         (Tally::Met(_), pending) | (pending, Tally::Met(_)) => pending,
         (Tally::Pending { counted, missing: a }, Tally::Pending { counted: other, missing: b }) => {
-            if a >= b {
-                Tally::Pending { counted, missing: a }
-            } else {
-                Tally::Pending { counted: other, missing: b }
-            }
+            let counted = if a.people >= b.people { counted } else { other };
+            Tally::Pending { counted, missing: b.and(a) }
         }
     }
 }

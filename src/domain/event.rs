@@ -13,8 +13,8 @@ use crate::domain::decision::Decision;
 use crate::domain::digest::Sha256;
 use crate::domain::founding::Founding;
 use crate::domain::ids::{
-    AttemptId, InstanceId, PackageId, PersonId, PolicyId, ProposalId, PublisherId, ReleaseId,
-    UpstreamId,
+    AttemptId, InstanceId, IssuerId, PackageId, PersonId, PolicyId, ProposalId, PublisherId,
+    ReleaseId, UpstreamId,
 };
 use crate::domain::log::Leaf;
 use crate::domain::manifest::Access;
@@ -98,6 +98,15 @@ pub struct PublisherRecord {
     pub rule_sha256: Sha256,
 }
 
+/// An issuer of CI tokens as the log holds it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct IssuerRecord {
+    /// Names it.
+    pub id: IssuerId,
+    /// Digest of its address, whose claims its tokens carry, and the bounds on them.
+    pub config_sha256: Sha256,
+}
+
 /// How a proposal ended without taking effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -159,6 +168,13 @@ pub enum Event {
     PackageRevised {
         /// The whole record.
         package: PackageRecord,
+        /// Who changed it.
+        by: Actor,
+    },
+    /// An issuer of CI tokens was added or changed.
+    IssuerRevised {
+        /// The whole record.
+        issuer: IssuerRecord,
         /// Who changed it.
         by: Actor,
     },
@@ -395,6 +411,7 @@ impl Event {
             Self::UpstreamRevised { .. } => "upstream_revised",
             Self::CredentialSealed { .. } => "credential_sealed",
             Self::PackageRevised { .. } => "package_revised",
+            Self::IssuerRevised { .. } => "issuer_revised",
             Self::PublisherRevised { .. } => "publisher_revised",
             Self::PublisherRemoved { .. } => "publisher_removed",
             Self::FoundingProposed { .. } => "founding_proposed",
@@ -436,6 +453,7 @@ impl Event {
             | Self::UpstreamRevised { .. }
             | Self::CredentialSealed { .. }
             | Self::PackageRevised { .. }
+            | Self::IssuerRevised { .. }
             | Self::PublisherRevised { .. }
             | Self::PublisherRemoved { .. }
             | Self::FoundingProposed { .. }

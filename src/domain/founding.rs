@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Sha256;
-use crate::domain::event::{PackageRecord, PublisherRecord, UpstreamRecord};
+use crate::domain::event::{IssuerRecord, PackageRecord, PublisherRecord, UpstreamRecord};
 use crate::domain::ids::{InstanceId, PersonId, PolicyId, UpstreamId};
 use crate::domain::policy::Policy;
 use crate::domain::recovery::RecoveryKey;
@@ -47,6 +47,8 @@ pub struct Founding {
     pub upstreams: Vec<UpstreamRecord>,
     /// What is released, by id.
     pub packages: Vec<PackageRecord>,
+    /// Whose tokens are read, by id.
+    pub issuers: Vec<IssuerRecord>,
     /// Which CI workloads may stage what, by id.
     pub publishers: Vec<PublisherRecord>,
     /// Digest of each upstream's sealed publish credential.

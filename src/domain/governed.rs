@@ -13,10 +13,12 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::assertion::{CredentialId, Purpose, RelyingParty};
 use crate::domain::decision::Decision;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Event, LogEntry, PackageRecord, PublisherRecord, UpstreamRecord};
+use crate::domain::event::{
+    Event, IssuerRecord, LogEntry, PackageRecord, PublisherRecord, UpstreamRecord,
+};
 use crate::domain::founding::{self, Founding, FoundingStatement};
 use crate::domain::ids::{
-    InstanceId, PackageId, PersonId, PolicyId, ProposalId, PublisherId, UpstreamId,
+    InstanceId, IssuerId, PackageId, PersonId, PolicyId, ProposalId, PublisherId, UpstreamId,
 };
 use crate::domain::policy::{Approvers, Policy};
 use crate::domain::proposal::{
@@ -200,6 +202,7 @@ pub struct Governed {
     policies: BTreeMap<PolicyId, Arc<Policy>>,
     packages: BTreeMap<PackageId, PackageRecord>,
     upstreams: BTreeMap<UpstreamId, UpstreamRecord>,
+    issuers: BTreeMap<IssuerId, IssuerRecord>,
     publishers: BTreeMap<PublisherId, PublisherRecord>,
     /// Publish credentials only; a read credential publishes nothing.
     credentials: BTreeMap<UpstreamId, Sha256>,
@@ -239,6 +242,7 @@ impl Governed {
             policies: BTreeMap::new(),
             packages: BTreeMap::new(),
             upstreams: BTreeMap::new(),
+            issuers: BTreeMap::new(),
             publishers: BTreeMap::new(),
             credentials: BTreeMap::new(),
             frozen: BTreeSet::new(),
@@ -282,6 +286,11 @@ impl Governed {
     /// Every package.
     pub fn packages(&self) -> impl Iterator<Item = &PackageRecord> {
         self.packages.values()
+    }
+
+    /// An issuer of CI tokens.
+    pub fn issuer(&self, id: IssuerId) -> Option<&IssuerRecord> {
+        self.issuers.get(&id)
     }
 
     /// A publisher.
@@ -351,6 +360,7 @@ impl Governed {
             delay_secs: delay.as_secs(),
             upstreams: self.upstreams.values().cloned().collect(),
             packages: self.packages.values().cloned().collect(),
+            issuers: self.issuers.values().cloned().collect(),
             publishers: self.publishers.values().cloned().collect(),
             credentials: self.credentials.clone(),
             recovery,
@@ -412,6 +422,9 @@ impl Governed {
             }
             Event::PackageRevised { package, .. } => {
                 self.packages.insert(package.id, package.clone());
+            }
+            Event::IssuerRevised { issuer, .. } => {
+                self.issuers.insert(issuer.id, issuer.clone());
             }
             Event::PublisherRevised { publisher, .. } => {
                 self.publishers.insert(publisher.id, publisher.clone());
@@ -816,6 +829,7 @@ impl Governed {
             | Change::SetUpstream { .. }
             | Change::SetCredential { .. }
             | Change::SetPackage { .. }
+            | Change::SetIssuer { .. }
             | Change::SetPublisher { .. }
             | Change::Unfreeze { .. } => Takes::QuorumAndDelay,
         }
@@ -858,6 +872,10 @@ impl Governed {
                 there.map(|package| package.policy).collect()
             }
             Change::SetPackage { package } => of_packages(&BTreeSet::from([package.id])),
+            // Any publisher may be one of an issuer's; none is of one that is new.
+            Change::SetIssuer { issuer } if self.issuers.contains_key(&issuer.id) => {
+                self.policies_in_use()
+            }
             Change::SetPublisher { publisher } => {
                 let mut packages = publisher.packages.clone();
                 if let Some(old) = self.publishers.get(&publisher.id) {
@@ -865,7 +883,9 @@ impl Governed {
                 }
                 of_packages(&packages)
             }
-            Change::RemovePublisher { .. } | Change::Freeze { .. } => BTreeSet::new(),
+            Change::SetIssuer { .. } | Change::RemovePublisher { .. } | Change::Freeze { .. } => {
+                BTreeSet::new()
+            }
             Change::Unfreeze { scope: Scope::Package(package) } => {
                 of_packages(&BTreeSet::from([*package]))
             }
@@ -941,6 +961,9 @@ impl Governed {
                 known(&self.upstreams, &package.upstream, "registry")?;
                 known(&self.policies, &package.policy, "policy")?;
                 self.packages.insert(package.id, package.clone());
+            }
+            Change::SetIssuer { issuer } => {
+                self.issuers.insert(issuer.id, issuer.clone());
             }
             Change::SetPublisher { publisher } => {
                 for package in &publisher.packages {

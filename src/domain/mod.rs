@@ -24,6 +24,7 @@ pub mod listing;
 pub mod log;
 pub mod manifest;
 pub mod package;
+pub mod place;
 pub mod policy;
 pub mod proposal;
 pub mod publisher;

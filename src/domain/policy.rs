@@ -18,7 +18,7 @@ use crate::domain::ids::{PersonId, PolicyId};
 use crate::domain::package::excerpt;
 use crate::domain::roster::{Aaguid, Authenticator};
 
-pub use self::places::{Approvers, Place, Places};
+pub use self::places::{Approvers, FromGroups, Missing, Place, Places};
 
 /// Shortest life of a sealed release. Below an hour nobody could read it and sign.
 pub const EXPIRY_MIN: SignedDuration = SignedDuration::from_hours(1);
@@ -450,10 +450,23 @@ impl Policy {
     pub fn lacks(&self, approvers: &Approvers, findings: bool) -> u32 {
         let places = self.places(findings);
         let people = places.required().saturating_sub(places.filled_by(&approvers.people));
-        let hardware = self.hardware().map_or(0, |hardware| {
+        people.max(self.lacks_hardware(&places, approvers))
+    }
+
+    fn lacks_hardware(&self, places: &Places<'_>, approvers: &Approvers) -> u32 {
+        self.hardware().map_or(0, |hardware| {
             hardware.required.saturating_sub(places.filled_by(&approvers.with_hardware))
-        });
-        people.max(hardware)
+        })
+    }
+
+    /// What is missing, given these.
+    pub fn missing(&self, approvers: &Approvers, findings: bool) -> Missing {
+        let places = self.places(findings);
+        Missing {
+            people: self.lacks(approvers, findings),
+            hardware: self.lacks_hardware(&places, approvers),
+            groups: places.lacking(&approvers.people, self.groups()),
+        }
     }
 
     /// Why these people could not meet the policy, when something was found or under embargo, if

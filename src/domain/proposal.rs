@@ -1,7 +1,7 @@
 //! Proposals: changes of who may release what, and what each of them takes (D5, A7, Q20).
 //!
-//! After the founding nothing about people, policies, packages, upstreams, credentials or
-//! publishers changes except by a proposal. What it takes follows from what it changes: tightening
+//! After the founding nothing about people, policies, packages, upstreams, credentials,
+//! issuers or publishers changes except by a proposal. What it takes follows from what it changes: tightening
 //! takes one signature and happens at once, what shrinks or moves who can sign takes the quorum,
 //! and what loosens takes the quorum and a delay in which everybody can still object. The quorum is
 //! that of the governing policy and of every policy the change touches, as they were before it.
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::assertion::CredentialId;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{PackageRecord, PublisherRecord, UpstreamRecord};
+use crate::domain::event::{IssuerRecord, PackageRecord, PublisherRecord, UpstreamRecord};
 use crate::domain::ids::{InstanceId, PackageId, PersonId, ProposalId, PublisherId, UpstreamId};
 use crate::domain::policy::Policy;
 use crate::domain::quorum::Verdict;
@@ -116,6 +116,11 @@ pub enum Change {
         /// The whole record.
         package: PackageRecord,
     },
+    /// Tokens of an issuer are read: a publisher may be one of its workloads.
+    SetIssuer {
+        /// The whole record.
+        issuer: IssuerRecord,
+    },
     /// A CI workload may stage these packages.
     SetPublisher {
         /// The whole record.
@@ -153,6 +158,7 @@ impl Change {
             | Self::SetUpstream { .. }
             | Self::SetCredential { .. }
             | Self::SetPackage { .. }
+            | Self::SetIssuer { .. }
             | Self::SetPublisher { .. }
             | Self::RemovePublisher { .. }
             | Self::Freeze { .. }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::PersonId;
-use crate::domain::policy::{Approvers, Policy};
+use crate::domain::policy::{Approvers, Missing, Policy};
 use crate::domain::roster::Authenticator;
 use crate::domain::statement::Terms;
 
@@ -104,8 +104,8 @@ pub enum Tally {
     Pending {
         /// Whose approvals count so far.
         counted: BTreeSet<PersonId>,
-        /// How many more are needed at least.
-        missing: u32,
+        /// What is missing.
+        missing: Missing,
     },
     /// Somebody objected, which ends it whatever the count is.
     Rejected {
@@ -180,7 +180,8 @@ fn by_the_people(
             return Tally::Met(QuorumMet { counted, at, not_before, under_embargo: false });
         }
     }
-    let missing = lacks(&approvers);
+    let missing = policy.missing(&approvers, among.findings);
+    let missing = Missing { people: lacks(&approvers), ..missing };
     Tally::Pending { counted: approvers.people, missing }
 }
 
@@ -293,7 +294,9 @@ mod tests {
             }
             Tally::Pending { counted, missing } => {
                 assert!(!rejected && approvals < required);
-                assert_eq!((counted.len(), missing), (approvals as usize, required - approvals));
+                let people = required - approvals;
+                assert_eq!(counted.len(), approvals as usize);
+                assert_eq!(missing, Missing { people, ..Missing::default() });
             }
         }
     }

@@ -1,9 +1,11 @@
-//! Four check words for a digest, the same on every screen that shows it.
+//! Check words for a digest, the same on every screen that shows it: eight for what is signed, four
+//! for a key that is read out on a call.
 //!
 //! They help two people on a call, or one person in front of two screens, to notice that they look
-//! at different things: an honest mistake, a stale page, a hurried glance. They carry 32 bits, so
-//! somebody who wants a second statement with the same words finds one in minutes. They are a
-//! comparing aid and no commitment: signatures, the log and the forwarder use the whole digest.
+//! at different things: an honest mistake, a stale page, a hurried glance. A word carries 8 bits, so
+//! somebody who wants a second key with the same four words finds one in minutes, and a second
+//! manifest with the same eight not. They are a comparing aid and no commitment: signatures, the log
+//! and the forwarder use the whole digest.
 
 use sha2::Digest as _;
 
@@ -12,8 +14,8 @@ use crate::domain::digest::Sha256;
 /// Hashed before the digest, so that the words of a digest are not the start of another one of ours.
 const TAG: &[u8] = b"countersign/words/v1\0";
 
-/// The words of a digest: one for each of the first four bytes of SHA-256(tag, digest).
-pub fn check_words(digest: &Sha256) -> [&'static str; 4] {
+/// The words of a digest: one for each of the first `N` bytes of SHA-256(tag, digest), at most 32.
+pub fn check_words<const N: usize>(digest: &Sha256) -> [&'static str; N] {
     let hash = sha2::Sha256::new().chain_update(TAG).chain_update(digest.as_bytes()).finalize();
     std::array::from_fn(|place| WORDS[usize::from(hash[place])])
 }
@@ -95,7 +97,10 @@ mod tests {
     #[test]
     fn words_of_known_digests_never_change() {
         assert_eq!(check_words(&Sha256::of(b"")), ["kettle", "rocket", "peanut", "journal"]);
-        assert_eq!(check_words(&Sha256::of(b"abc")), ["balloon", "artist", "oasis", "kitchen"]);
-        assert_ne!(check_words(&Sha256::of(b"abd")), check_words(&Sha256::of(b"abc")));
+        let four = ["balloon", "artist", "oasis", "kitchen"];
+        assert_eq!(check_words(&Sha256::of(b"abc")), four);
+        // The longer form begins with the shorter one.
+        assert_eq!(check_words::<8>(&Sha256::of(b"abc"))[..4], four);
+        assert_ne!(check_words::<8>(&Sha256::of(b"abd")), check_words(&Sha256::of(b"abc")));
     }
 }

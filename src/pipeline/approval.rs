@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::domain::authorise::{NotAuthorised, Standing, standing};
 use crate::domain::event::{Event, LogEntry};
 use crate::domain::ids::{CeremonyId, PersonId, ReleaseId};
+use crate::domain::place::Place;
 use crate::domain::policy::Policy;
 use crate::domain::quorum::{Tally, Verdict};
 use crate::domain::release::State;
@@ -122,7 +123,10 @@ pub async fn finish(
     again(|| async {
         let mut tx = store.begin().await?;
         let result = match signature::take(&mut tx, signer, (ceremony, about), now).await? {
-            Some(taken) => decide(&mut tx, passkeys, (&taken, &credential), subject, now).await,
+            Some(taken) => {
+                let answer = (&taken, &credential);
+                decide(&mut tx, passkeys, answer, (subject, signer.place), now).await
+            }
             None => refuse(Kind::Gone, signature::OVER),
         };
         signature::keep(tx, result).await
@@ -135,7 +139,7 @@ async fn decide(
     tx: &mut Tx,
     passkeys: &Passkeys,
     answer: (&Ceremony, &serde_json::Value),
-    (id, verdict): (ReleaseId, Verdict),
+    ((id, verdict), place): ((ReleaseId, Verdict), Option<Place>),
     now: Timestamp,
 ) -> Result<Decided> {
     let (ceremony, _) = answer;
@@ -160,7 +164,8 @@ async fn decide(
     }
     let said = (About::Release(id, verdict), verdict);
     let (decision, key) = signature::finish(tx, passkeys, answer, said, now).await?;
-    tx.insert_decision(id, &decision, key, &expected, now).await?;
+    let from = (key, place.map(|place| place.about(id)));
+    tx.insert_decision(id, &decision, from, &expected, now).await?;
     tx.append(now, Event::Decided { release: id, decision }).await?;
     if hold.is_some() {
         end_hold(tx, id, person, now).await?;
@@ -240,7 +245,7 @@ pub(super) async fn count_again(tx: &mut Tx, id: ReleaseId, now: Timestamp) -> R
         }
         (State::Approved, Tally::Pending { missing, .. }) => {
             // Its job finds nothing to send.
-            let message = NotAuthorised::Pending { missing: *missing }.to_string();
+            let message = NotAuthorised::Pending { missing: missing.people }.to_string();
             if tx.move_release(id, from, State::Awaiting, Some(&message), now).await? {
                 tx.append(now, Event::ReleaseReturned { release: id, message }).await?;
             }

@@ -17,6 +17,7 @@ use crate::domain::decision::Decision;
 use crate::domain::event::Event;
 use crate::domain::ids::{CeremonyId, PasskeyId, PersonId, ReleaseId};
 use crate::domain::package::{Ecosystem, PackageName};
+use crate::domain::place::Place;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State;
 use crate::domain::review::report::Inspection;
@@ -226,7 +227,7 @@ async fn approve(
     for (place, statement) in statements.iter().enumerate() {
         // Due one after the other, so that what others need is sent before them.
         let due = now + SignedDuration::from_millis(i64::try_from(place).unwrap_or(i64::MAX));
-        decided.push(record(tx, statement, (&decision, key), (now, due)).await?);
+        decided.push(record(tx, statement, (&decision, key, signer.place), (now, due)).await?);
     }
     Ok(decided)
 }
@@ -261,7 +262,7 @@ async fn statements(
 async fn record(
     tx: &mut Tx,
     statement: &Statement,
-    (signed, key): (&Decision, PasskeyId),
+    (signed, key, place): (&Decision, PasskeyId, Option<Place>),
     (now, due): (Timestamp, Timestamp),
 ) -> Result<Decided> {
     let release = statement.release;
@@ -273,7 +274,8 @@ async fn record(
         batch: Some(signed.statement.clone()),
         ..signed.clone()
     };
-    tx.insert_decision(release, &decision, key, statement, now).await?;
+    let from = (key, place.map(|place| place.about(release)));
+    tx.insert_decision(release, &decision, from, statement, now).await?;
     tx.append(now, Event::Decided { release, decision }).await?;
     let state = count(tx, release, (now, due)).await?;
     Ok(Decided { release, state })

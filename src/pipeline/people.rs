@@ -75,6 +75,8 @@ pub struct KeyOverview {
     pub last_used_at: Option<Timestamp>,
     /// When an alarm suspended it.
     pub suspended_at: Option<Timestamp>,
+    /// Who else was signed in where it was enrolled (Q21).
+    pub beside: Option<PersonId>,
 }
 
 /// A person for pages.
@@ -466,6 +468,7 @@ fn key_overview(key: &PasskeyRecord) -> Result<KeyOverview> {
         fingerprint: fingerprint(&key.public_key),
         last_used_at: key.last_used_at,
         suspended_at: key.suspended_at,
+        beside: key.beside,
     })
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::blobs::Blobs;
@@ -17,6 +17,7 @@ use crate::domain::event::LogEntry;
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::manifest::Access;
 use crate::domain::package::{Ecosystem, PackageName};
+use crate::domain::policy::Missing;
 use crate::domain::quorum::{Tally, Verdict};
 use crate::domain::release::{Hold, State};
 use crate::domain::review::report::Report;
@@ -93,6 +94,30 @@ impl ReleaseView {
         let waits = matches!(self.record.state, State::Awaiting | State::Approved);
         self.standing.as_ref().filter(|_| waits)?.hold.as_ref()
     }
+}
+
+/// Two people's approvals within so much time, from one network address and with keys of one model,
+/// are pointed out (W19). It is a signal: one person with two keys looks like that, and so do two at
+/// one desk.
+pub const ONE_PLACE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Who approved from one place, the later one second.
+pub fn from_one_place(decisions: &[DecisionRecord]) -> Vec<(&DecisionRecord, &DecisionRecord)> {
+    let approves = |it: &&DecisionRecord| it.decision.verdict == Verdict::Approve;
+    let approvals: Vec<_> = decisions.iter().filter(approves).collect();
+    let alike = |first: &DecisionRecord, second: &DecisionRecord| {
+        first.place.is_some()
+            && first.place == second.place
+            && first.aaguid == second.aaguid
+            && first.decision.person != second.decision.person
+            && second.at.duration_since(first.at) <= ONE_PLACE
+    };
+    let mut pairs = Vec::new();
+    for (n, second) in approvals.iter().enumerate() {
+        let firsts = approvals.iter().take(n).filter(|first| alike(first, second));
+        pairs.extend(firsts.map(|first| (*first, *second)));
+    }
+    pairs
 }
 
 /// Loads the release page for `viewer`.
@@ -205,6 +230,8 @@ pub struct ReleaseRow {
     pub record: ReleaseRecord,
     /// Approvals that count and approvals needed, once sealed.
     pub count: Option<(u32, u32)>,
+    /// What is missing, while it waits for approvals.
+    pub missing: Option<Missing>,
     /// Whether the viewer could approve it now.
     pub waits_for_viewer: bool,
     /// Why the viewer cannot approve it, once it is sealed and undecided.
@@ -252,20 +279,21 @@ pub async fn releases(
         let own = own.map(|decision| (decision.decision.verdict, decision.at));
         let (mut cannot, mut others) = (None, Vec::new());
         let (mut count, mut waits_for_viewer, mut stopped) = (None, false, None);
-        let (mut waits_until, mut asked) = (None, None);
+        let (mut waits_until, mut asked, mut missing) = (None, None, None);
         if matches!(record.state, State::Awaiting | State::Approved) {
             let log = tx.log_for_release(record.id).await?;
             let standing = standing(&log, record.id, now)
                 .map_err(|why| Fault::new("replaying the log", why))?;
             count = Some(counted(&standing));
+            missing = standing.missing().cloned();
             stopped = Stopped::by(&standing);
             waits_until = standing.waits_until(now);
             let inspection = standing.inspection.as_ref();
             asked = inspection.map(|it| (it.blocks.len(), it.looks.len()));
             cannot = may_decide(&record, &standing, viewer, Verdict::Approve, now).err();
             waits_for_viewer = cannot.is_none();
-            let missing = standing.may_count.difference(&standing.counted);
-            others = missing
+            let waiting = standing.may_count.difference(&standing.counted);
+            others = waiting
                 .filter(|person| **person != viewer)
                 .filter_map(|person| names.get(person).cloned())
                 .collect();
@@ -288,6 +316,7 @@ pub async fn releases(
                 .collect(),
             asked,
             count,
+            missing,
             waits_for_viewer,
             stopped,
             waits_until,
@@ -301,7 +330,7 @@ pub async fn releases(
 pub fn counted(standing: &Standing) -> (u32, u32) {
     let have = u32::try_from(standing.counted.len()).unwrap_or(u32::MAX);
     match &standing.tally {
-        Tally::Pending { missing, .. } => (have, have + missing),
+        Tally::Pending { missing, .. } => (have, have + missing.people),
         Tally::Met(_) | Tally::Rejected { .. } => (have, standing.required()),
     }
 }
@@ -319,6 +348,15 @@ pub async fn download(
         .await
         .map_err(|error| Fault::new("opening a held file", error))?;
     Ok((artifact, reader))
+}
+
+/// The exact bytes of a release's manifest, once it is sealed.
+pub async fn manifest(store: &Store, release: ReleaseId) -> Result<Vec<u8>> {
+    let record = store.snapshot().await?.release(release).await?;
+    match record.and_then(|record| record.seal) {
+        Some(seal) => Ok(seal.manifest.bytes().to_vec()),
+        None => refuse(Kind::NotFound, "no such release, or it is not sealed yet"),
+    }
 }
 
 /// One file of a release.

@@ -10,6 +10,7 @@ use crate::domain::assertion::{Intent, Nonce, Purpose};
 use crate::domain::decision::Decision;
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{CeremonyId, PasskeyId, PersonId, ProposalId, ReleaseId};
+use crate::domain::place::Place;
 use crate::domain::quorum::Verdict;
 use crate::domain::roster::NEVER;
 use crate::entropy;
@@ -32,6 +33,8 @@ pub struct Signer {
     pub person: PersonId,
     /// The session the ceremony is bound to.
     pub session: Sha256,
+    /// Where they are, when that is known; it decides nothing (W19).
+    pub place: Option<Place>,
 }
 
 /// What a ceremony is about: its row is written with it, and given only to who names the same.

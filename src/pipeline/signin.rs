@@ -127,6 +127,8 @@ pub struct Answer {
     pub credential: serde_json::Value,
     /// What browser and system call themselves; for people, and proves nothing.
     pub browser: String,
+    /// Who is signed in there.
+    pub signed_in: Option<PersonId>,
 }
 
 /// How a session is opened.
@@ -294,7 +296,8 @@ pub async fn finish_enrol(
                 return refuse(Kind::Gone, "this invitation was used a moment ago");
             }
             let replaces = !tx.mark_joined(person, now).await?;
-            let with = insert_key(tx, person, &key, key_name, now).await?;
+            let beside = answer.signed_in.filter(|other| *other != person);
+            let with = insert_key(tx, (person, beside), &key, key_name, now).await?;
             let entering = Entering { by: invitation.invited_by, person, replaces };
             let proposal = enter_key(tx, entering, &key, now).await?;
             let opening = Opening { with, browser: answer.browser, reads_only: proposal.is_some() };
@@ -347,7 +350,7 @@ pub async fn finish_add_key(
         Box::pin(async move {
             let session = still_live(tx, &session, now).await?;
             let person = session.person;
-            insert_key(tx, person, &key, key_name, now).await?;
+            insert_key(tx, (person, None), &key, key_name, now).await?;
             let entering = Entering { by: Some(person), person, replaces: false };
             let proposal = enter_key(tx, entering, &key, now).await?;
             tx.end_sessions_of(person).await?;
@@ -648,9 +651,10 @@ fn finish_key(
     }
 }
 
+/// Stores a key with who else was signed in where it was enrolled: one person may hold both (Q21).
 async fn insert_key(
     tx: &mut Tx,
-    person: PersonId,
+    (person, beside): (PersonId, Option<PersonId>),
     key: &NewPasskey,
     key_name: Option<String>,
     now: Timestamp,
@@ -673,6 +677,7 @@ async fn insert_key(
         counter: stored.counter(),
         backup_eligible: stored.backup_eligible(),
         backed_up: stored.backed_up(),
+        beside,
     };
     if tx.insert_passkey(&row, now).await? {
         return Ok(row.name);

@@ -5,6 +5,7 @@
 //! names its table and column.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::domain::artifact::{ArtifactKind, Digests, Facts};
 use crate::domain::decision::Decision;
@@ -154,6 +155,10 @@ pub struct DecisionRecord {
     pub reason: Option<String>,
     /// When.
     pub at: Timestamp,
+    /// The model of the passkey.
+    pub aaguid: Uuid,
+    /// Where it came from, as far as that is known: alike with another one's or not (W19).
+    pub place: Option<Sha256>,
 }
 
 /// Which releases to list.
@@ -317,6 +322,8 @@ row! {
         reason: Option<String>,
         body: String,
         at: i64,
+        aaguid: Vec<u8>,
+        place: Option<Vec<u8>>,
     }
 }
 
@@ -329,6 +336,11 @@ impl DecisionRow {
             person_name: self.person_name,
             reason: self.reason,
             at: timestamp(self.at, "decisions", "at")?,
+            aaguid: sound(Uuid::from_slice(&self.aaguid).ok(), "passkeys", "aaguid")?,
+            place: self
+                .place
+                .map(|place| sound(Sha256::from_slice(&place), "decisions", "place"))
+                .transpose()?,
         })
     }
 }
@@ -791,7 +803,7 @@ impl Tx {
         &mut self,
         release: ReleaseId,
         decision: &Decision,
-        passkey: PasskeyId,
+        (passkey, place): (PasskeyId, Option<Sha256>),
         statement: &Statement,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -801,8 +813,8 @@ impl Tx {
             sqlx::query(
                 "-- decisions: record one
                 insert into decisions (id, release_id, person_id, passkey_id, report_sha256, verdict,
-                  reason, body, at)
-                values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                  reason, body, at, place)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(decision.id.as_bytes().to_vec())
             .bind(release.as_bytes().to_vec())
@@ -813,6 +825,7 @@ impl Tx {
             .bind(statement.reason.as_deref())
             .bind(body)
             .bind(micros(now))
+            .bind(place.map(|place| place.as_bytes().to_vec()))
             .execute(c)
             .await?;
         });
@@ -828,7 +841,7 @@ impl Tx {
             sqlx::query_as(
                 "-- decisions: of one release
                 select d.passkey_id, k.name as passkey_name, p.name as person_name, d.reason,
-                  d.body, d.at
+                  d.body, d.at, k.aaguid, d.place
                 from decisions d
                 join people p on p.id = d.person_id
                 join passkeys k on k.id = d.passkey_id

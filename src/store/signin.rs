@@ -45,6 +45,8 @@ pub struct PasskeyRecord {
     pub last_used_at: Option<Timestamp>,
     /// When an alarm suspended it; it does not count since.
     pub suspended_at: Option<Timestamp>,
+    /// Who else was signed in where it was enrolled (Q21).
+    pub beside: Option<PersonId>,
 }
 
 /// A passkey to insert.
@@ -80,6 +82,8 @@ pub struct NewPasskeyRow {
     pub backup_eligible: bool,
     /// BS.
     pub backed_up: bool,
+    /// Who else was signed in where it was enrolled.
+    pub beside: Option<PersonId>,
 }
 
 /// A live session with its person.
@@ -214,6 +218,7 @@ row! {
         backed_up: i64,
         last_used_at: Option<i64>,
         suspended_at: Option<i64>,
+        beside_id: Option<Vec<u8>>,
     }
 }
 
@@ -237,6 +242,10 @@ impl PasskeyRow {
             backed_up: self.backed_up != 0,
             last_used_at: timestamp_opt(self.last_used_at, PASSKEYS, "last_used_at")?,
             suspended_at: timestamp_opt(self.suspended_at, PASSKEYS, "suspended_at")?,
+            beside: self
+                .beside_id
+                .map(|id| sound(PersonId::from_slice(&id), PASSKEYS, "beside_id"))
+                .transpose()?,
         })
     }
 }
@@ -343,8 +352,8 @@ impl Tx {
                 "-- passkeys: add one
                 insert into passkeys (id, person_id, credential_id, public_key, aaguid, attested,
                   transports, attestation_object, client_data_json, created_at, counts_from, name,
-                  stored, counter, backup_eligible, backed_up)
-                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                  stored, counter, backup_eligible, backed_up, beside_id)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
                 on conflict (credential_id) do nothing",
             )
             .bind(passkey.id.as_bytes().to_vec())
@@ -363,6 +372,7 @@ impl Tx {
             .bind(i64::from(passkey.counter))
             .bind(i64::from(passkey.backup_eligible))
             .bind(i64::from(passkey.backed_up))
+            .bind(passkey.beside.map(|person| person.as_bytes().to_vec()))
             .execute(c)
             .await?
             .rows_affected()
@@ -390,7 +400,8 @@ impl Tx {
             sqlx::query_as(
                 "-- passkeys: a person's
                 select id, person_id, credential_id, public_key, aaguid, created_at, counts_from,
-                  name, stored, counter, backup_eligible, backed_up, last_used_at, suspended_at
+                  name, stored, counter, backup_eligible, backed_up, last_used_at, suspended_at,
+                  beside_id
                 from passkeys
                 where person_id = $1 and revoked_at is null
                 order by created_at, id",
@@ -426,7 +437,7 @@ impl Tx {
                 "-- passkeys: everybody's
                 select k.id, k.person_id, k.credential_id, k.public_key, k.aaguid, k.created_at,
                   k.counts_from, k.name, k.stored, k.counter, k.backup_eligible, k.backed_up,
-                  k.last_used_at, k.suspended_at
+                  k.last_used_at, k.suspended_at, k.beside_id
                 from passkeys k join people p on p.id = k.person_id
                 where k.revoked_at is null and p.left_at is null
                 order by k.created_at, k.id",
@@ -447,14 +458,14 @@ impl Tx {
             "-- passkeys: a usable one by credential id
             select k.id, k.person_id, k.credential_id, k.public_key, k.aaguid, k.created_at,
               k.counts_from, k.name, k.stored, k.counter, k.backup_eligible, k.backed_up,
-              k.last_used_at, k.suspended_at
+              k.last_used_at, k.suspended_at, k.beside_id
             from passkeys k join people p on p.id = k.person_id
             where k.credential_id = $1 and k.suspended_at is null and k.revoked_at is null
               and p.left_at is null",
             "-- passkeys: a usable one by credential id, locked
             select k.id, k.person_id, k.credential_id, k.public_key, k.aaguid, k.created_at,
               k.counts_from, k.name, k.stored, k.counter, k.backup_eligible, k.backed_up,
-              k.last_used_at, k.suspended_at
+              k.last_used_at, k.suspended_at, k.beside_id
             from passkeys k join people p on p.id = k.person_id
             where k.credential_id = $1 and k.suspended_at is null and k.revoked_at is null
               and p.left_at is null

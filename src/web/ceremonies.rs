@@ -96,7 +96,7 @@ pub struct Finish {
 impl Finish {
     fn answer(self, headers: &HeaderMap) -> Answer {
         let Self { ceremony, credential } = self;
-        Answer { ceremony, credential, browser: browser(headers) }
+        Answer { ceremony, credential, browser: browser(headers), signed_in: None }
     }
 }
 
@@ -145,10 +145,12 @@ async fn finish_enrol(
     State(app): State<Arc<App>>,
     Now(now): Now,
     Path(token): Path<String>,
+    MaybeSignedIn(signed_in): MaybeSignedIn,
     headers: HeaderMap,
     OpenJson(finish): OpenJson<Finish>,
 ) -> Answered {
-    let answer = finish.answer(&headers);
+    let signed_in = signed_in.map(|known| known.person);
+    let answer = Answer { signed_in, ..finish.answer(&headers) };
     let started = signin::finish_enrol(&app.store, &app.passkeys, token, answer, now).await?;
     // The next step is a second key.
     Ok(started_json(&app, &started, "/me/keys"))

@@ -5,10 +5,11 @@
 //! a session, the synchroniser token. `Authorization` is never read here, and paths for CI never
 //! read cookies (rule O26).
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Form, FromRequest, FromRequestParts, Request};
+use axum::extract::{ConnectInfo, Form, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -22,11 +23,13 @@ use crate::app::App;
 use crate::domain::ids::PersonId;
 use crate::domain::json;
 use crate::domain::package::excerpt;
+use crate::domain::place::Place;
 use crate::domain::roster::Role;
 use crate::pipeline::signature::Signer;
 use crate::pipeline::signin::{self, SESSION_LIFETIME, Session, is_own_path};
 use crate::pipeline::{Kind, Refusal};
 use crate::web::error::{WebError, wants_page};
+use crate::web::room::network;
 
 /// Largest form body in bytes; the longest field is a note of a thousand characters.
 pub const FORM_MAX: usize = 64 * 1024;
@@ -84,12 +87,14 @@ pub struct SignedIn {
     pub csrf: String,
     /// The session itself.
     pub session: Session,
+    /// Where the request came from, when that is known (W19).
+    pub place: Option<Place>,
 }
 
 impl SignedIn {
     /// The person and the session that a signature is bound to.
     pub const fn signer(&self) -> Signer {
-        Signer { person: self.person, session: self.session.hash }
+        Signer { person: self.person, session: self.session.hash, place: self.place }
     }
 
     /// Whether this session may change anything. One that was opened by single sign-on, or by a key
@@ -113,6 +118,7 @@ impl From<Session> for SignedIn {
             role: session.role,
             csrf: session.csrf.clone(),
             session,
+            place: None,
         }
     }
 }
@@ -159,10 +165,28 @@ impl FromRequestParts<Arc<App>> for MaybeSignedIn {
                 .map_err(|error| WebError(error).into_response())?,
             None => None,
         };
-        let signed_in = Self(session.map(SignedIn::from));
+        let place = place(parts, app);
+        let signed_in = Self(session.map(|session| SignedIn { place, ..session.into() }));
         parts.extensions.insert(signed_in.clone());
         Ok(signed_in)
     }
+}
+
+/// Where a request came from, as a hash (W19).
+fn place(parts: &Parts, app: &App) -> Option<Place> {
+    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    let address = client_address(peer.ip(), &parts.headers)?;
+    Some(app.places.place(network(address)))
+}
+
+/// Whose connection it is. Limits count connections alone; a proxy on this machine is believed here,
+/// as to the address that it wrote last, because nothing is decided by it.
+fn client_address(peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+    if !peer.to_canonical().is_loopback() {
+        return Some(peer);
+    }
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+    last.rsplit(',').next()?.trim().parse().ok()
 }
 
 /// A form that a page of ours sent in a session: rule S2 and the field `csrf` hold, and the session
@@ -448,5 +472,26 @@ mod tests {
         assert_eq!(read(&[format!("countersign={}", "x".repeat(8192))]), None);
         assert_eq!(read(&[good.replace("countersign", "Countersign")]), None);
         assert_eq!(read(&[]), None);
+    }
+
+    /// Rule W19.
+    #[test]
+    fn a_proxy_on_this_machine_says_whose_connection_it_is() {
+        let of = |peer: &str, lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-forwarded-for", HeaderValue::from_static(line));
+            }
+            client_address(peer.parse().unwrap(), &headers).map(|address| address.to_string())
+        };
+        assert_eq!(of("192.0.2.7", &[]).as_deref(), Some("192.0.2.7"));
+        assert_eq!(of("192.0.2.7", &["198.51.100.1"]).as_deref(), Some("192.0.2.7"), "a claim");
+        for proxy in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(of(proxy, &[]), None, "{proxy}");
+            assert_eq!(of(proxy, &["198.51.100.1"]).as_deref(), Some("198.51.100.1"));
+            let appended = ["198.51.100.1", "203.0.113.9, 2001:db8::1"];
+            assert_eq!(of(proxy, &appended).as_deref(), Some("2001:db8::1"));
+            assert_eq!(of(proxy, &["unknown"]), None);
+        }
     }
 }

@@ -60,6 +60,7 @@ GET    i + + + i /releases/{id}/evidence.ssdf.json
 GET    i + + + i /releases/{id}/files
 GET    i + + + i /releases/{id}/files/{filename}/diff
 GET    i + + + i /releases/{id}/files/{filename}/file
+GET    i + + + i /releases/{id}/manifest.json
 GET    i + + + i /releases/{id}/artifacts/{filename}
 GET    i + + + i /releases/{id}/artifacts/{filename}/contents
 GET    0 0 0 0 0 /setup

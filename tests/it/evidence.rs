@@ -138,13 +138,13 @@ impl Published {
     /// Bundles whose signature is right, each with the refusal it deserves.
     fn forgeries(&self) -> Vec<(&'static str, Vec<u8>)> {
         let (decided, sealed) = (self.index("decided"), self.index("release_sealed"));
-        let sent = self.index("forward_started");
+        let (sent, people) = (self.index("forward_started"), self.index("roster_revised"));
         let other = countersign::entropy::id(self.world.now()).unwrap();
         vec![
             ("NotAuthorised", self.forged(|b| drop(b.entries.remove(decided)))),
             ("NotAuthorised", self.forged(|b| drop(b.entries.remove(sealed)))),
             ("NotAuthorised", self.forged(|b| b.entries.swap(decided, sealed))),
-            ("NotAuthorised", self.forged(|b| drop(b.entries.remove(1)))),
+            ("NotAuthorised", self.forged(|b| drop(b.entries.remove(people)))),
             ("Entry", self.forged(|b| drop(b.entries.remove(0)))),
             ("Entry", self.forged(|b| b.entries[decided].body.push('x'))),
             ("NotSent", self.forged(|b| b.entries.truncate(sent))),

@@ -5,7 +5,9 @@ use countersign::app::{App, Clock};
 use countersign::config::Config;
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::Actor;
+use countersign::domain::governed::Governed;
 use countersign::domain::ids::{PersonId, ProposalId};
+use countersign::domain::issuer::IssuerConfig;
 use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
@@ -360,7 +362,7 @@ async fn a_new_persons_key_counts_after_others_signed_for_it() {
         let (none, waiting) = keys().await;
         assert_eq!((none, waiting.len()), (0, 1));
         let mut own = Person {
-            signer: Signer { person: dana, session: Sha256::of(b"dana") },
+            signer: Signer { person: dana, session: Sha256::of(b"dana"), place: None },
             key: browser.authenticator.clone(),
         };
         let vouching = decide(&desk, &mut own, waiting[0], Verdict::Approve).await;
@@ -406,6 +408,47 @@ async fn rows_follow_every_change_that_takes_effect() {
         assert_eq!(tx.person(people[2].id()).await.unwrap().unwrap().role, Role::Owner);
         assert_eq!(roster.owner_of(&identity), Some(people[1].id()));
         assert!(tx.ci_identities().await.unwrap().iter().any(|row| row.identity == identity));
+    })
+    .await;
+}
+
+/// Rule O1, decision D5: whose tokens are believed is set up, put before the founders, and changed by
+/// them like a publisher. An edited row is not what they signed.
+#[tokio::test]
+async fn an_issuer_is_in_the_log_and_takes_a_quorum_after_the_founding() {
+    on_both(async |store: Store| {
+        let (desk, mut people) = Desk::founded(store.clone()).await;
+        let (owner, now) = (Actor::Person(people[0].id()), desk.world.now());
+        let config = |name: &str| {
+            let text = format!("name='{name}'\npreset='gitlab'\nurl='https://{name}.example'");
+            toml::from_str::<IssuerConfig>(&text).unwrap()
+        };
+        let by_host = setup::add_issuer(&store, Actor::Host, config("sneaky"), now).await;
+        assert_eq!(refused(by_host.map(drop)), Kind::Forbidden);
+        let added = setup::add_issuer(&store, owner.clone(), config("forge"), now).await.unwrap();
+        let other = setup::add_issuer(&store, owner, config("mill"), now).await.unwrap();
+        let issuers = async || store.snapshot().await.unwrap().issuers().await.unwrap();
+        assert_eq!(issuers().await.len(), 1, "a proposal changes nothing");
+        let sql =
+            "update proposals set details = replace(details, 'mill.example', 'thief.example')";
+        assert_eq!(tamper(&store, sql, &[]).await, 2);
+        assert!(carry(&desk, &mut people, added.proposal.unwrap()).await);
+        assert_eq!(issuers().await.len(), 2);
+        let log = store.snapshot().await.unwrap().log_of_governance().await.unwrap();
+        let of = |kind: &str| log.iter().filter(|entry| entry.event.kind() == kind).count();
+        assert_eq!(of("issuer_revised"), 1, "what was set up before the founding");
+        let governed = Governed::replay(&log).unwrap();
+        for issuer in issuers().await {
+            let config = serde_json::to_vec(issuer.config()).unwrap();
+            let signed = governed.issuer(issuer.id()).unwrap();
+            assert_eq!(signed.config_sha256, Sha256::of(&config));
+        }
+        for person in &mut people[..2] {
+            decide(&desk, person, other.proposal.unwrap(), Verdict::Approve).await.unwrap();
+        }
+        desk.world.pass(DELAY);
+        assert!(matches!(enact_due(&store, desk.world.now()).await, Err(Error::Fault(_))));
+        assert_eq!(issuers().await.len(), 2, "not what people signed");
     })
     .await;
 }

@@ -7,7 +7,7 @@ use countersign::domain::assertion::Purpose;
 use countersign::domain::authorise::NotAuthorised;
 use countersign::domain::decision::Decision;
 use countersign::domain::digest::Sha256;
-use countersign::domain::event::{Actor, Event, PublisherRecord};
+use countersign::domain::event::{Actor, Event, IssuerRecord, PublisherRecord};
 use countersign::domain::founding::Founding;
 use countersign::domain::governed::{Inapplicable, PROBATION, ProposalState};
 use countersign::domain::ids::{PersonId, ProposalId};
@@ -137,6 +137,7 @@ fn what_a_change_takes_follows_from_what_it_changes() {
         ),
         (Change::SetPackage { package: new_package }, Quorum),
         (Change::SetPackage { package }, QuorumAndDelay),
+        (Change::SetIssuer { issuer: issuer(&mut log) }, QuorumAndDelay),
         (Change::SetPublisher { publisher: publisher.clone() }, QuorumAndDelay),
         (Change::RemovePublisher { publisher: publisher.id }, OneSignature),
         (Change::Freeze { scope }, OneSignature),
@@ -347,6 +348,7 @@ fn after_the_founding_nothing_changes_without_a_proposal() {
         Event::UpstreamRevised { upstream, by: by() },
         Event::PackageRevised { package, by: by() },
         Event::PublisherRemoved { publisher: publisher.id, by: by() },
+        Event::IssuerRevised { issuer: issuer(&mut log.clone()), by: by() },
         Event::PublisherRevised { publisher, by: by() },
     ] {
         let mut log = log.clone();
@@ -356,6 +358,10 @@ fn after_the_founding_nothing_changes_without_a_proposal() {
     let mut again = log;
     again.put_founding();
     assert_eq!(unsound(&again), "there is a second founding");
+}
+
+fn issuer(log: &mut History) -> IssuerRecord {
+    IssuerRecord { id: log.id(), config_sha256: Sha256::of(b"config") }
 }
 
 /// The proposal that somebody would like to have been signed.

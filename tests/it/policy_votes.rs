@@ -74,6 +74,43 @@ fn groups_need_different_people() {
     assert_eq!(log.verdict(), by([mara, jun]));
 }
 
+/// What is missing is said as it is: not anybody's approval will do.
+#[test]
+fn what_is_missing_names_groups_and_hardware_keys() {
+    let groups = |policy: &mut PolicyDraft, [ines, mara, jun]: [PersonId; 3]| {
+        let group = |name: &str, people: &[PersonId]| Group {
+            name: name.to_owned(),
+            required: 1,
+            people: people.iter().copied().collect(),
+        };
+        policy.groups = vec![group("core", &[ines, mara]), group("security", &[mara, jun])];
+    };
+    let said = |log: &History| log.standing().missing().map(ToString::to_string);
+    let (mut log, [ines, mara, jun]) = under(groups);
+    log.seal(bot());
+    let from = "2 more approvals, 1 from core and 1 from security";
+    assert_eq!(said(&log).as_deref(), Some(from));
+    let mut both = log.clone();
+    both.approve(ines);
+    assert_eq!(said(&both).as_deref(), Some("1 more approval, from security"));
+    both.approve(jun);
+    assert_eq!(said(&both), None);
+    // Mara is in both groups: whoever comes next fills the other place.
+    log.approve(mara);
+    assert_eq!(said(&log).as_deref(), Some("1 more approval, from core or security"));
+
+    let (mut log, people) = under(|policy, _| {
+        policy.hardware = Some(Hardware { required: 1, models: None });
+        policy.required = 2;
+    });
+    log.seal(bot());
+    assert_eq!(said(&log).as_deref(), Some("2 more approvals, 1 with a hardware key"));
+    log.approve(people[0]);
+    assert_eq!(said(&log).as_deref(), Some("1 more approval, with a hardware key"));
+    log.approve(people[1]);
+    assert_eq!(said(&log).as_deref(), Some("1 more approval, with a hardware key"));
+}
+
 /// Rule A10: one objection while it cools off stops it.
 #[test]
 fn a_release_cools_off_from_the_last_approval_that_it_needed() {

@@ -89,6 +89,7 @@ async fn a_file_founds_everything_with_its_events_and_invites_everybody() {
             (of("policy_revised"), of("package_revised"), of("publisher_revised")),
             (1, 4, 1)
         );
+        assert_eq!(of("issuer_revised"), 1);
         let mut tx = store.snapshot().await.unwrap();
         assert!(tx.instance().await.unwrap().unwrap().claimed_at.is_some());
         let roster = tx.roster().await.unwrap().unwrap();

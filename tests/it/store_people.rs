@@ -58,6 +58,7 @@ fn passkey(person: PersonId, seed: u8) -> NewPasskeyRow {
         counter: 7,
         backup_eligible: false,
         backed_up: false,
+        beside: None,
     }
 }
 

@@ -77,7 +77,8 @@ pub(super) fn read(path: &Path, ecosystem: Ecosystem) -> Result<Built, SubmitErr
     Ok(Built { path: path.to_owned(), filename, package, version, size, digests, facts })
 }
 
-fn digest(file: &mut File) -> std::io::Result<(u64, Digests)> {
+/// Size and digests of what is left of a file.
+pub(in crate::cli) fn digest(file: &mut File) -> std::io::Result<(u64, Digests)> {
     let (mut sha256, mut sha512, mut sha1) =
         (sha2::Sha256::new(), sha2::Sha512::new(), sha1::Sha1::new());
     let mut piece = vec![0; PIECE];

@@ -7,6 +7,7 @@
 //! all of them are looked at.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::Group;
 use crate::domain::ids::PersonId;
@@ -27,6 +28,69 @@ impl Approvers {
             people: self.people.difference(away).copied().collect(),
             with_hardware: self.with_hardware.difference(away).copied().collect(),
         }
+    }
+}
+
+/// What is missing before a policy is met: so many people at least, among them these.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// How many people.
+    pub people: u32,
+    /// How many of them with a hardware key.
+    pub hardware: u32,
+    /// How many of them from which groups.
+    pub groups: Vec<FromGroups>,
+}
+
+/// So many people who are in one of these groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FromGroups {
+    /// What the groups are called.
+    pub groups: Vec<String>,
+    /// How many people.
+    pub people: u32,
+}
+
+impl Missing {
+    /// Both of two policies have to be met (Q7).
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for lacking in other.groups {
+            if !self.groups.iter().any(|known| known.groups == lacking.groups) {
+                self.groups.push(lacking);
+            }
+        }
+        Self {
+            people: self.people.max(other.people),
+            hardware: self.hardware.max(other.hardware),
+            groups: self.groups,
+        }
+    }
+}
+
+impl fmt::Display for Missing {
+    /// "1 more approval, from security", "2 more approvals, 1 from core and 1 with a hardware key".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.people == 1 { "" } else { "s" };
+        write!(f, "{} more approval{plural}", self.people)?;
+        let some = |number: u32, of: String| {
+            if number == self.people { of } else { format!("{number} {of}") }
+        };
+        let mut parts: Vec<String> = self
+            .groups
+            .iter()
+            .map(|lacking| some(lacking.people, format!("from {}", lacking.groups.join(" or "))))
+            .collect();
+        match self.hardware {
+            0 => {}
+            1 => parts.push(some(1, "with a hardware key".to_owned())),
+            several => parts.push(some(several, "with hardware keys".to_owned())),
+        }
+        for (n, part) in parts.iter().enumerate() {
+            let before = if n == 0 { ", " } else { " and " };
+            write!(f, "{before}{part}")?;
+        }
+        Ok(())
     }
 }
 
@@ -82,6 +146,37 @@ impl<'a> Places<'a> {
             })
             .min()
             .unwrap_or(0)
+    }
+
+    /// From which groups people are missing, given these: from one of several groups when none of
+    /// them alone lacks anybody. What is missing from some groups is what stays empty when everybody
+    /// else approves.
+    pub(super) fn lacking(&self, people: &BTreeSet<PersonId>, groups: &[Group]) -> Vec<FromGroups> {
+        let mut found: Vec<(Choice, u32)> = Vec::new();
+        let mut choices: Vec<Choice> = (1..1 << groups.len()).collect();
+        choices.sort_by_key(|chosen| chosen.count_ones());
+        for chosen in choices {
+            let in_one = |person: &PersonId| {
+                let mut groups = groups.iter().enumerate().filter(|(n, _)| chosen & (1 << n) != 0);
+                groups.any(|(_, group)| group.people.contains(person))
+            };
+            let others = self.members.iter().filter(|person| !in_one(person));
+            let most = people.iter().chain(others).copied().collect();
+            let lacks = self.required().saturating_sub(self.filled_by(&most));
+            let said: u32 =
+                found.iter().filter(|(part, _)| part & chosen == *part).map(|(_, n)| n).sum();
+            if lacks > said {
+                found.push((chosen, lacks));
+            }
+        }
+        let names = |chosen: Choice| {
+            let groups = groups.iter().enumerate().filter(|(n, _)| chosen & (1 << n) != 0);
+            groups.map(|(_, group)| group.name.clone()).collect()
+        };
+        found
+            .into_iter()
+            .map(|(chosen, people)| FromGroups { groups: names(chosen), people })
+            .collect()
     }
 
     /// How many places of `other` are filled at least by people who fill `filled` of these.

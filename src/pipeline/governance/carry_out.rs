@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::assertion::CredentialId;
 use crate::domain::digest::Sha256;
-use crate::domain::event::{Actor, Event, PublisherRecord, UpstreamRecord};
+use crate::domain::event::{Actor, Event, IssuerRecord, PublisherRecord, UpstreamRecord};
 use crate::domain::governed::Governed;
 use crate::domain::ids::{IssuerId, PackageId, PersonId, ProposalId};
+use crate::domain::issuer::{Issuer, IssuerConfig};
 use crate::domain::package::{PackageName, excerpt};
 use crate::domain::proposal::Change;
 use crate::domain::publisher::{Publisher, Rule};
@@ -49,6 +50,11 @@ pub enum Details {
         /// What the CI system calls it.
         actor_name: String,
     },
+    /// Of an issuer of CI tokens.
+    Issuer {
+        /// All there is to it.
+        config: Box<IssuerConfig>,
+    },
     /// Of a publisher.
     Publisher {
         /// What people call it.
@@ -84,6 +90,7 @@ pub(super) fn set_up_event(change: Change, by: Actor) -> Option<Event> {
             Event::CredentialSealed { upstream, purpose, sealed_sha256, by }
         }
         Change::SetPackage { package } => Event::PackageRevised { package, by },
+        Change::SetIssuer { issuer } => Event::IssuerRevised { issuer, by },
         Change::SetPublisher { publisher } => Event::PublisherRevised { publisher, by },
         Change::RemovePublisher { publisher } => Event::PublisherRemoved { publisher, by },
         Change::AddPerson { .. }
@@ -204,6 +211,9 @@ pub(super) async fn carry_out(
             Ok(())
         }
         (Change::SetPackage { package }, _) => put_package(tx, package, now).await,
+        (Change::SetIssuer { issuer }, Details::Issuer { config }) => {
+            put_issuer(tx, issuer, *config, now).await
+        }
         (Change::SetPublisher { publisher }, Details::Publisher { name, issuer, rule }) => {
             put_publisher(tx, publisher, (&name, issuer, *rule), now).await
         }
@@ -220,6 +230,7 @@ pub(super) async fn carry_out(
             | Change::LinkIdentity { .. }
             | Change::SetUpstream { .. }
             | Change::SetCredential { .. }
+            | Change::SetIssuer { .. }
             | Change::SetPublisher { .. },
             _,
         ) => Err(Fault::new("carrying out a change", "what it needs was not kept").into()),
@@ -339,6 +350,46 @@ async fn put_package(
         let known = format!("expected a package that is not registered yet, received `{name}`");
         taken(error, &[("packages", known)])
     })
+}
+
+async fn put_issuer(
+    tx: &mut Tx,
+    record: &IssuerRecord,
+    config: IssuerConfig,
+    now: Timestamp,
+) -> Result<()> {
+    let issuer = Issuer::parse(record.id, config)
+        .map_err(|error| Refusal::new(Kind::BadInput, error.to_string()))?;
+    if issuer_record(&issuer) != *record {
+        return Err(not_what_was_signed());
+    }
+    is_new(tx, &issuer).await?;
+    Ok(tx.add_issuer(&issuer, now).await?)
+}
+
+/// Whether no issuer has this name or address yet.
+pub(in crate::pipeline) async fn is_new(tx: &mut Tx, issuer: &Issuer) -> Result<()> {
+    for known in tx.issuers().await? {
+        if known.url() == issuer.url() {
+            let received = excerpt(issuer.url());
+            let message =
+                format!("expected an issuer url that is not configured, received `{received}`");
+            return refuse(Kind::Conflict, message);
+        }
+        if known.name() == issuer.name() {
+            let received = excerpt(issuer.name());
+            let message =
+                format!("expected an issuer name that is not in use, received `{received}`");
+            return refuse(Kind::Conflict, message);
+        }
+    }
+    Ok(())
+}
+
+/// An issuer as the log holds it.
+pub(in crate::pipeline) fn issuer_record(issuer: &Issuer) -> IssuerRecord {
+    let config = crate::domain::canonical(issuer.config());
+    IssuerRecord { id: issuer.id(), config_sha256: Sha256::of(&config) }
 }
 
 async fn put_publisher(

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::carry_out::publisher_record;
+use super::carry_out::{issuer_record, publisher_record};
 use super::decide::{CannotDecide, may_decide};
 use super::{Details, founding, unsound};
 use crate::domain::assertion::CredentialId;
@@ -23,6 +23,7 @@ use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::quorum::Verdict;
 use crate::pipeline::{Fault, Kind, Result, refuse};
 use crate::store::proposals::{ProposalRow, StoredProposal};
+use crate::store::signin::PasskeyRecord;
 use crate::store::{Store, Tx};
 
 /// Most proposals in the list; all that may wait, and some that ended.
@@ -34,21 +35,20 @@ pub struct Names {
     people: BTreeMap<PersonId, String>,
     upstreams: BTreeMap<UpstreamId, String>,
     publishers: BTreeMap<PublisherId, String>,
-    keys: Vec<(CredentialId, String)>,
+    keys: Vec<PasskeyRecord>,
     issuers: Vec<Issuer>,
 }
 
 impl Names {
     async fn load(tx: &mut Tx) -> Result<Self> {
         let upstreams = tx.upstreams().await?.into_iter();
-        let keys = tx.kept_passkeys().await?.into_iter();
         Ok(Self {
             people: tx.names().await?,
             upstreams: upstreams
                 .map(|known| (known.upstream.id(), known.upstream.name().to_owned()))
                 .collect(),
             publishers: tx.publisher_names().await?,
-            keys: keys.map(|key| (key.credential_id, key.name)).collect(),
+            keys: tx.kept_passkeys().await?,
             issuers: tx.issuers().await?,
         })
     }
@@ -63,6 +63,9 @@ impl Names {
                 }
                 (Change::SetUpstream { upstream }, Details::Upstream { name, .. }) => {
                     names.upstreams.entry(upstream.id).or_insert_with(|| name.clone());
+                }
+                (Change::SetIssuer { issuer }, Details::Issuer { config }) => {
+                    names.issuers.extend(Issuer::parse(issuer.id, config.as_ref().clone()));
                 }
                 (Change::SetPublisher { publisher }, Details::Publisher { name, .. }) => {
                     names.publishers.entry(publisher.id).or_insert_with(|| name.clone());
@@ -90,12 +93,17 @@ impl Names {
 
     /// What its owner calls a key.
     pub fn key(&self, id: &CredentialId) -> Option<&str> {
-        self.keys.iter().find(|(known, _)| known == id).map(|(_, name)| name.as_str())
+        self.keys.iter().find(|key| key.credential_id == *id).map(|key| key.name.as_str())
     }
 
-    /// What an issuer is called.
-    pub fn issuer(&self, id: IssuerId) -> Option<&str> {
-        self.issuers.iter().find(|issuer| issuer.id() == id).map(Issuer::name)
+    /// Who else was signed in where a key was enrolled (Q21).
+    pub fn beside(&self, id: &CredentialId) -> Option<PersonId> {
+        self.keys.iter().find(|key| key.credential_id == *id)?.beside
+    }
+
+    /// An issuer.
+    pub fn issuer(&self, id: IssuerId) -> Option<&Issuer> {
+        self.issuers.iter().find(|issuer| issuer.id() == id)
     }
 
     /// What an issuer of this url is called.
@@ -390,12 +398,19 @@ fn belongs(change: &Change, details: &Details) -> bool {
         (Change::SetCredential { sealed_sha256, .. }, Details::Credential { sealed }) => {
             Sha256::of(sealed) == *sealed_sha256
         }
+        (Change::SetIssuer { issuer }, Details::Issuer { config }) => {
+            Issuer::parse(issuer.id, config.as_ref().clone())
+                .is_ok_and(|parsed| issuer_record(&parsed) == *issuer)
+        }
         (Change::SetPublisher { publisher }, Details::Publisher { name, issuer, rule }) => {
             let packages = publisher.packages.clone();
             Publisher::parse(publisher.id, name, *issuer, rule.as_ref().clone(), packages)
                 .is_ok_and(|parsed| publisher_record(&parsed) == *publisher)
         }
-        (Change::SetCredential { .. } | Change::SetPublisher { .. }, _) => false,
+        (
+            Change::SetCredential { .. } | Change::SetIssuer { .. } | Change::SetPublisher { .. },
+            _,
+        ) => false,
         (_, _) => true,
     }
 }
@@ -463,6 +478,8 @@ pub struct FoundingView {
     pub waits_for_viewer: bool,
     /// What people call things.
     pub names: Names,
+    /// The issuers in the document, as far as the rows say what is signed.
+    pub issuers: BTreeMap<IssuerId, Issuer>,
     /// The rules of the publishers in the document, as far as the rows say what is signed.
     pub publishers: BTreeMap<PublisherId, (IssuerId, Rule)>,
 }
@@ -487,7 +504,12 @@ pub async fn founding(store: &Store, viewer: PersonId, now: Timestamp) -> Result
             publishers.insert(record.id, (publisher.issuer(), publisher.rule().clone()));
         }
     }
+    let signed_issuers: BTreeSet<_> =
+        document.iter().flat_map(|document| &document.issuers).cloned().collect();
+    let issuers = tx.issuers().await?.into_iter();
+    let issuers = issuers.filter(|issuer| signed_issuers.contains(&issuer_record(issuer)));
     Ok(FoundingView {
+        issuers: issuers.map(|issuer| (issuer.id(), issuer)).collect(),
         waits_for_viewer: founding::waits_for(&governed, viewer, now),
         founded: governed.founded().cloned(),
         names: Names::load(&mut tx).await?,

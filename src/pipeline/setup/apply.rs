@@ -156,8 +156,8 @@ async fn apply_people(
         return refuse(Kind::BadInput, message);
     }
     for (i, entry) in file.issuer.iter().enumerate() {
-        let id = insert_issuer(tx, &Actor::Host, entry.clone(), now).await;
-        let id = at(format_args!("issuer[{i}]"), id)?;
+        let id = insert_issuer(tx, &Actor::Host.into(), entry.clone(), now).await;
+        let id = at(format_args!("issuer[{i}]"), id)?.value;
         names.issuers.insert(entry.name.clone(), (id, entry.url.clone()));
     }
     for (i, entry) in file.person.iter().enumerate() {

@@ -27,7 +27,7 @@ use crate::domain::publisher::{Publisher, Rule};
 use crate::domain::roster::Role;
 use crate::domain::upstream::{CredentialPurpose, Upstream, UpstreamFields};
 use crate::entropy;
-use crate::pipeline::governance::carry_out::{publisher_record, taken};
+use crate::pipeline::governance::carry_out::{is_new, issuer_record, publisher_record};
 use crate::pipeline::governance::{Details, Entered, Proposer, Wanted, enter};
 use crate::store::setup::{StoredPackage, StoredUpstream};
 use crate::store::{Store, Tx};
@@ -142,10 +142,11 @@ impl PolicySaved {
 /// Adds an OIDC issuer of CI tokens.
 pub async fn add_issuer(
     store: &Store,
-    by: Actor,
+    by: impl Into<Proposer>,
     config: IssuerConfig,
     now: Timestamp,
-) -> Result<IssuerId> {
+) -> Result<Entered<IssuerId>> {
+    let by = by.into();
     transaction(store, move |tx| Box::pin(async move { insert_issuer(tx, &by, config, now).await }))
         .await
 }
@@ -373,20 +374,17 @@ async fn require_owner(tx: &mut Tx, by: &Actor) -> Result<()> {
 
 async fn insert_issuer(
     tx: &mut Tx,
-    by: &Actor,
+    by: &Proposer,
     config: IssuerConfig,
     now: Timestamp,
-) -> Result<IssuerId> {
-    require_owner(tx, by).await?;
+) -> Result<Entered<IssuerId>> {
+    require_owner(tx, &by.actor).await?;
     let issuer = Issuer::parse(entropy::id(now)?, config).map_err(bad_input)?;
-    tx.add_issuer(&issuer, now).await.map_err(|error| {
-        let received = excerpt(issuer.name());
-        let name = format!("expected an issuer name that is not in use, received `{received}`");
-        let received = excerpt(issuer.url());
-        let url = format!("expected an issuer url that is not configured, received `{received}`");
-        taken(error, &[("url", url), ("name", name)])
-    })?;
-    Ok(issuer.id())
+    is_new(tx, &issuer).await?;
+    let change = Change::SetIssuer { issuer: issuer_record(&issuer) };
+    let details = Details::Issuer { config: Box::new(issuer.config().clone()) };
+    let proposal = enter(tx, by, vec![Wanted { change, details }], now).await?;
+    Ok(Entered { value: issuer.id(), proposal })
 }
 
 async fn insert_upstream(

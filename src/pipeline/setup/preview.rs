@@ -126,7 +126,7 @@ async fn replay(tx: &mut Tx, id: Option<PolicyId>, policy: &Policy) -> Result<Re
         replay.releases += 1;
         match tally {
             Tally::Met(_) => replay.passed += 1,
-            Tally::Pending { missing, .. } => *replay.short.entry(missing).or_default() += 1,
+            Tally::Pending { missing, .. } => *replay.short.entry(missing.people).or_default() += 1,
             // It went out before somebody objected.
             Tally::Rejected { .. } => {}
         }

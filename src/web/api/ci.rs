@@ -83,7 +83,7 @@ fn ci_release(app: &App, record: ReleaseRecord) -> CiRelease {
         is_final: record.state.is_final(),
         review_url: review_url(app, record.id),
         manifest_sha256: digest.map(|digest| digest.to_string()),
-        check_words: digest.map(|digest| check_words(&digest).map(str::to_owned).to_vec()),
+        check_words: digest.map(|digest| check_words::<8>(&digest).map(str::to_owned).to_vec()),
         expires_at: record.seal.map(|seal| seal.expires_at.to_string()),
         superseded_by: record.superseded_by.map(|id| id.to_string()),
         message: record.message,

@@ -19,6 +19,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, LogEntry, SealedBecause};
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
+use crate::domain::policy::Missing;
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State as Stands;
 use crate::domain::review::report::{Report, ReportedFinding};
@@ -134,6 +135,30 @@ pub struct Approvals {
     pub counted: u32,
     /// How many are needed.
     pub required: u32,
+    /// What is missing, while more are needed.
+    pub missing: Option<MissingItem>,
+}
+
+/// Approvals that are missing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MissingItem {
+    /// How many people at least.
+    pub people: u32,
+    /// How many of them with a hardware key.
+    pub with_hardware: u32,
+    /// How many of them from which groups.
+    pub groups: Vec<FromGroupsItem>,
+    /// The same in words: `1 more approval, from security`.
+    pub words: String,
+}
+
+/// So many people who are in one of these groups.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FromGroupsItem {
+    /// What the policy calls the groups.
+    pub groups: Vec<String>,
+    /// How many people.
+    pub people: u32,
 }
 
 /// A pause that somebody put on a release.
@@ -262,6 +287,9 @@ pub struct DecisionItem {
     pub passkey: String,
     /// Note or reason.
     pub reason: Option<String>,
+    /// Ids of people who approved at most 60 s before, from the same network address and with a key
+    /// of the same model. A signal that changes nothing.
+    pub from_one_place_with: Vec<String>,
     /// The exact statement that was signed, JSON as text.
     pub statement: String,
 }
@@ -511,7 +539,7 @@ fn item(app: &App, row: ReleaseRow) -> ReleaseItem {
         created_at: record.created_at.to_string(),
         started_by: record.actor_name,
         manifest_sha256: record.seal.map(|seal| seal.manifest.digest().to_string()),
-        approvals: row.count.map(|(counted, required)| Approvals { counted, required }),
+        approvals: row.count.map(|count| approvals(count, row.missing.as_ref())),
         being_checked: row.stopped == Some(Stopped::BeingChecked),
         blocks: row.asked.map(|(blocks, _)| blocks as u64),
         looks: row.asked.map(|(_, looks)| looks as u64),
@@ -549,10 +577,10 @@ fn details(app: &App, mut view: ReleaseView) -> ReleaseDetails {
     let history = view.history.iter().map(|entry| history_item(entry, &view.names)).collect();
     let attempts = view.attempts.iter().map(|one| attempt_item(one, &view.artifacts)).collect();
     let seal = seal_item(&view);
-    let approvals = view.standing.as_ref().map(|standing| {
-        let (counted, required) = review::counted(standing);
-        Approvals { counted, required }
-    });
+    let approvals = view
+        .standing
+        .as_ref()
+        .map(|standing| approvals(review::counted(standing), standing.missing()));
     let hold = hold_item(&view);
     let files = view
         .artifacts
@@ -603,6 +631,20 @@ fn details(app: &App, mut view: ReleaseView) -> ReleaseDetails {
     }
 }
 
+fn approvals((counted, required): (u32, u32), missing: Option<&Missing>) -> Approvals {
+    let missing = missing.map(|missing| MissingItem {
+        people: missing.people,
+        with_hardware: missing.hardware,
+        groups: missing
+            .groups
+            .iter()
+            .map(|from| FromGroupsItem { groups: from.groups.clone(), people: from.people })
+            .collect(),
+        words: missing.to_string(),
+    });
+    Approvals { counted, required, missing }
+}
+
 fn text(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }
@@ -650,7 +692,7 @@ fn seal_item(view: &ReleaseView) -> Option<SealItem> {
     });
     Some(SealItem {
         manifest_sha256: digest.to_string(),
-        check_words: check_words(&digest).map(str::to_owned).to_vec(),
+        check_words: check_words::<8>(&digest).map(str::to_owned).to_vec(),
         sealed_at: seal.sealed_at.to_string(),
         expires_at: seal.expires_at.to_string(),
         policy_id: seal.policy.to_string(),
@@ -699,6 +741,11 @@ fn decision_item(view: &ReleaseView, record: &DecisionRecord) -> DecisionItem {
         at: record.at.to_string(),
         passkey: record.passkey_name.clone(),
         reason: record.reason.clone(),
+        from_one_place_with: review::from_one_place(&view.decisions)
+            .into_iter()
+            .filter(|(_, second)| second.decision.id == decision.id)
+            .map(|(first, _)| first.decision.person.to_string())
+            .collect(),
         statement: decision.statement.clone(),
     }
 }

@@ -234,7 +234,7 @@ fn key_card(key: KeyOverview, several: bool, now: Timestamp) -> KeyCard {
     };
     KeyCard {
         name: key.name,
-        words: (key.counts_from == NEVER).then(|| check_words(&key.fingerprint).join(" ")),
+        words: (key.counts_from == NEVER).then(|| check_words::<4>(&key.fingerprint).join(" ")),
         kind,
         added: When::new(key.created_at, now),
         used: key.last_used_at.map(|at| When::new(at, now)),

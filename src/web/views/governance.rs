@@ -230,6 +230,8 @@ pub struct FoundingPage {
     pub status: Badge,
     /// The recovery secret, in the one answer that has it.
     pub secret: Option<String>,
+    /// Two people's keys that one person may hold.
+    pub notices: Vec<Notice>,
     /// What is missing before it can be put before the founders: each with where to mend it.
     pub missing: Vec<Link>,
     /// The form of an owner; none for others and once founded.
@@ -281,6 +283,8 @@ pub struct FoundingDocument {
     pub registries: Vec<FoundingThing>,
     /// Packages: name and facts.
     pub packages: Vec<FoundingThing>,
+    /// Issuers of CI tokens: name and facts.
+    pub issuers: Vec<FoundingThing>,
     /// Publishers: name and facts.
     pub publishers: Vec<FoundingThing>,
     /// Exactly what is signed.
@@ -315,6 +319,11 @@ impl FoundingDocument {
     /// "4 packages".
     pub fn packages_heading(&self) -> String {
         count(self.packages.len() as u64, "package")
+    }
+
+    /// "2 issuers".
+    pub fn issuers_heading(&self) -> String {
+        count(self.issuers.len() as u64, "issuer")
     }
 
     /// "1 publisher".

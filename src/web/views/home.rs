@@ -85,6 +85,8 @@ pub struct WaitingRow {
     pub signed: u32,
     /// Signatures needed.
     pub required: u32,
+    /// "1 more approval, from security".
+    pub needs: String,
 }
 
 /// A row of "Moving without you".

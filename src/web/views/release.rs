@@ -7,6 +7,7 @@ use super::home::ReleaseName;
 use super::inspection::Inspection;
 use super::preview::Previews;
 use super::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
+use crate::domain::policy::Missing;
 use crate::web::display::{When, count, in_words, list};
 
 /// The state of a release in the words of people. Names what is missing, never just "pending".
@@ -16,8 +17,8 @@ pub enum Status {
     Receiving,
     /// Sealed, not ready for signatures yet.
     Checking,
-    /// So many approvals are missing.
-    Needs(u32),
+    /// These approvals are missing.
+    Needs(Missing),
     /// Nobody knows yet who started the run.
     NeedsActor,
     /// A person paused it.
@@ -58,7 +59,7 @@ impl Status {
         let (tone, icon, text) = match self {
             Self::Receiving => (Tone::Note, "loader", "Receiving files".to_owned()),
             Self::Checking => (Tone::Note, "loader", "Checking".to_owned()),
-            Self::Needs(missing) => (Tone::Note, "hourglass", format!("Needs {}", more(*missing))),
+            Self::Needs(missing) => (Tone::Note, "hourglass", format!("Needs {missing}")),
             Self::NeedsActor => {
                 (Tone::Warn, "circle-question-mark", "Who started this?".to_owned())
             }
@@ -93,10 +94,6 @@ impl Status {
         };
         Badge { tone, icon, text }
     }
-}
-
-fn more(missing: u32) -> String {
-    if missing == 1 { "1 more approval".to_owned() } else { format!("{missing} more approvals") }
 }
 
 /// `/releases/{id}`.
@@ -135,6 +132,8 @@ pub struct ReleasePage {
     pub chain_badge: Badge,
     /// The files of the manifest.
     pub files: Vec<FileRow>,
+    /// `/releases/{id}/manifest.json`, once it is sealed.
+    pub manifest: Option<String>,
     /// Newest first.
     pub history: Vec<HistoryItem>,
     /// Who signed and who may.
@@ -396,6 +395,9 @@ pub struct Quorum {
     pub met: String,
     /// One per approval, then the empty ones.
     pub slots: Vec<Slot>,
+    /// Who has to sign in particular, when not anybody will do: "Needs 1 more approval, from
+    /// security."; otherwise empty.
+    pub needs: String,
     /// Whole sentences: "Theo Okafor started the run, so his approval does not count."
     pub excluded: Vec<String>,
     /// Names of those who may still sign.
@@ -427,8 +429,8 @@ pub enum Slot {
 pub struct StatementView {
     /// Every field, in the order of `docs/statement.md`.
     pub rows: Vec<(String, String)>,
-    /// The four check words of the manifest.
-    pub words: [String; 4],
+    /// The check words of the manifest.
+    pub words: [String; 8],
 }
 
 /// Rows of the statement shown at once; the others are one press away and in the page all the same.

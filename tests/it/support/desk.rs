@@ -285,7 +285,7 @@ impl Desk {
 
 impl Person {
     fn new(person: PersonId, key: &Authenticator) -> Self {
-        let signer = Signer { person, session: Sha256::of(person.as_bytes()) };
+        let signer = Signer { person, session: Sha256::of(person.as_bytes()), place: None };
         Self { signer, key: key.clone() }
     }
 

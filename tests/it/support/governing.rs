@@ -73,6 +73,7 @@ impl History {
             delay_secs: DELAY.as_secs(),
             upstreams: vec![self.upstream.clone()],
             packages: vec![self.package.clone()],
+            issuers: Vec::new(),
             publishers: Vec::new(),
             credentials: BTreeMap::new(),
             recovery: RecoveryKey::from_bytes(key),

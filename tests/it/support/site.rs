@@ -238,6 +238,15 @@ impl Browser {
         Answered { status, headers, text, bytes }
     }
 
+    /// What an address gives, to the byte.
+    pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = self.client.get(format!("http://{}{path}", self.address));
+        let cookie = self.cookie.clone().unwrap_or_default();
+        let response = request.header("cookie", cookie).send().await.expect("the site answers");
+        assert!(response.status().is_success(), "{response:?}");
+        response.bytes().await.unwrap().to_vec()
+    }
+
     pub(crate) async fn get(&mut self, path: &str, accept: &str) -> Answered {
         self.send(Method::GET, path, &[("accept", accept)], String::new()).await
     }

@@ -10,7 +10,7 @@ pub(in crate::web::pages) mod policies;
 mod policy_check;
 mod policy_editor;
 pub(in crate::web::pages) mod publishers;
-mod registries;
+pub(in crate::web::pages) mod registries;
 
 use std::sync::Arc;
 

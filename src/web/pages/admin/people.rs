@@ -63,7 +63,7 @@ async fn list(visit: Visit) -> Answer {
     });
     let page = views::PeoplePage {
         layout: visit.layout(Section::People, "People & keys").await?,
-        notices: notices(signers),
+        notices: notices(signers, &all.people),
         people: all.people.iter().map(|row| person_row(&visit, row, &issuers)).collect(),
         invitations: invitations.collect(),
         bots: all.bots.iter().map(|linked| identity_row(linked, &issuers)).collect(),
@@ -91,17 +91,37 @@ fn can_sign(known: &PersonOverview) -> bool {
     known.person.role.may_sign() && known.keys.iter().any(|key| key.suspended_at.is_none())
 }
 
-fn notices(signers: usize) -> Vec<Notice> {
-    if signers > 1 {
-        return Vec::new();
+fn notices(signers: usize, everybody: &[PersonOverview]) -> Vec<Notice> {
+    let name = |id| everybody.iter().find(|known| known.person.id == id).map(|it| &it.person.name);
+    let mut notices = Vec::new();
+    if signers < 2 {
+        notices.push(Notice {
+            tone: Tone::Warn,
+            icon: "triangle-alert",
+            title: "Only one person can sign".to_owned(),
+            text: "Two approvals need at least two people with a passkey.".to_owned(),
+            link: None,
+        });
     }
-    vec![Notice {
+    for known in everybody {
+        let others = known.keys.iter().filter_map(|key| name(key.beside?));
+        notices.extend(others.map(|other| one_browser(&known.person.name, other)));
+    }
+    notices
+}
+
+/// Two people's keys that one person may hold (Q21).
+pub(in crate::web::pages) fn one_browser(enrolled: &str, signed_in: &str) -> Notice {
+    let (enrolled, signed_in) = (visible(enrolled), visible(signed_in));
+    Notice {
         tone: Tone::Warn,
-        icon: "triangle-alert",
-        title: "Only one person can sign".to_owned(),
-        text: "Two approvals need at least two people with a passkey.".to_owned(),
+        icon: "users",
+        title: format!("{enrolled} enrolled a passkey where {signed_in} was signed in"),
+        text: "In the same browser, so one person may hold both keys, and people are what is counted. \
+               Ask them; when in doubt revoke the key and invite its owner anew."
+            .to_owned(),
         link: None,
-    }]
+    }
 }
 
 fn person_row(visit: &Visit, row: &PersonOverview, issuers: &[Issuer]) -> views::PersonRow {

@@ -13,9 +13,9 @@ use crate::domain::upstream::CredentialPurpose;
 use crate::pipeline::setup::overview::{self, UpstreamOverview};
 use crate::pipeline::setup::{self, Credential, NewCredential, UpstreamDraft};
 use crate::pipeline::{Error, Kind, Refusal};
-use crate::web::display::{When, count};
+use crate::web::display::{When, count, visible};
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see, see_change};
+use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, id, listed, see_change};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::views::form::Choice;
@@ -90,6 +90,22 @@ fn issuer_row(issuer: &Issuer) -> views::IssuerRow {
         badge: Badge::new(Tone::Ok, "circle-check", "Accepted"),
         private: issuer.allow_private(),
     }
+}
+
+/// All there is to an issuer, for those who sign that its tokens are believed.
+pub(in crate::web::pages) fn issuer_facts(config: &IssuerConfig) -> Vec<Fact> {
+    let algorithms: Vec<_> = config.algorithms.iter().map(|one| one.as_str()).collect();
+    let mut facts = vec![
+        Fact::words("Claims", preset_label(config.preset)),
+        Fact::code("Address", visible(&config.url)),
+        Fact::code("Signed with", algorithms.join(", ")),
+        Fact::words("Oldest token", count(u64::from(config.max_age_minutes), "minute")),
+    ];
+    facts.extend(config.jwks_host.as_deref().map(|host| Fact::code("Keys at", visible(host))));
+    if config.allow_private {
+        facts.push(Fact::words("Private networks", "allowed"));
+    }
+    facts
 }
 
 const fn preset_label(preset: Preset) -> &'static str {
@@ -222,10 +238,11 @@ async fn add_issuer(
 ) -> Answer {
     let saved = async {
         let config = issuer_config(&fields)?;
-        setup::add_issuer(&visit.app.store, visit.actor(), config, visit.now).await
+        let by = visit.proposer(&fields);
+        setup::add_issuer(&visit.app.store, by, config, visit.now).await
     };
     match saved.await {
-        Ok(_) => Ok(see("/registries")),
+        Ok(added) => Ok(see_change(added.proposal, "/registries")),
         Err(error) => issuer_form(&visit, &fields, Some(&correctable(error)?)).await,
     }
 }

@@ -21,8 +21,9 @@ use crate::pipeline::{Error, Fault, Kind, detached, refuse};
 use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::display::{When, grouped, list, span, visible};
 use crate::web::extract::{ProtectedForm, ProtectedJson};
-use crate::web::pages::admin::people::title as role_title;
+use crate::web::pages::admin::people::{one_browser, title as role_title};
 use crate::web::pages::admin::publishers::rule_facts;
+use crate::web::pages::admin::registries::issuer_facts;
 use crate::web::pages::visit::{ByOwner, Fields, Visit, correctable, listed};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
@@ -108,6 +109,7 @@ async fn answer(
         layout: visit.layout(Section::Proposals, "Founding").await?,
         status: status(&view),
         secret: secret.map(str::to_owned),
+        notices: one_browser_each(&view),
         missing,
         form: may_put.then(|| form(&view, &policies, fields)),
         errors: listed(message, &["policy", "delay_hours"]),
@@ -118,6 +120,18 @@ async fn answer(
     let status = if message.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let shown = show(status, &page)?;
     Ok(if page.sign.is_some() { may_sign(shown) } else { shown })
+}
+
+/// Keys of two people that were enrolled in one browser, before anybody signs who they are.
+fn one_browser_each(view: &FoundingView) -> Vec<Notice> {
+    let roster = view.governed.roster().ok();
+    let people = roster.iter().flat_map(|roster| &roster.people);
+    let keys = people.flat_map(|person| person.keys.iter().map(|key| (person.id, key)));
+    keys.filter_map(|(person, key)| {
+        let other = view.names.beside(&key.credential_id)?;
+        Some(one_browser(&view.names.person(person), &view.names.person(other)))
+    })
+    .collect()
 }
 
 fn status(view: &FoundingView) -> Badge {
@@ -222,6 +236,7 @@ fn document(visit: &Visit, view: &FoundingView, founding: &Founding) -> Founding
         policies: founding.policies.iter().map(|it| a_policy(view, founding, it)).collect(),
         registries: registries(view, founding),
         packages: packages(view, founding),
+        issuers: issuers(view, founding),
         publishers: publishers(view, founding),
         statement: statement::of_founding(&governing, &shown),
     }
@@ -354,6 +369,21 @@ fn packages(view: &FoundingView, founding: &Founding) -> Vec<FoundingThing> {
     founding.packages.iter().map(thing).collect()
 }
 
+fn issuers(view: &FoundingView, founding: &Founding) -> Vec<FoundingThing> {
+    let thing = |record: &crate::domain::event::IssuerRecord| {
+        let (name, facts) = match view.issuers.get(&record.id) {
+            Some(issuer) => (visible(issuer.name()), issuer_facts(issuer.config())),
+            // What is signed is the digest; words that do not hash to it are not shown.
+            None => {
+                let digest = format!("sha256 {}", record.config_sha256);
+                (record.id.to_string(), vec![Fact::code("Issuer", digest)])
+            }
+        };
+        FoundingThing { name, code: false, facts }
+    };
+    founding.issuers.iter().map(thing).collect()
+}
+
 fn publishers(view: &FoundingView, founding: &Founding) -> Vec<FoundingThing> {
     let package = |id: &PackageId| {
         let known = founding.packages.iter().find(|package| package.id == *id);
@@ -365,7 +395,7 @@ fn publishers(view: &FoundingView, founding: &Founding) -> Vec<FoundingThing> {
         match view.publishers.get(&publisher.id) {
             Some((issuer, rule)) => {
                 if let Some(issuer) = view.names.issuer(*issuer) {
-                    facts.push(Fact::words("Tokens of", visible(issuer)));
+                    facts.push(Fact::words("Tokens of", visible(issuer.name())));
                 }
                 facts.extend(rule_facts(rule));
             }

@@ -7,7 +7,7 @@ use crate::domain::assertion::CoseKey;
 use crate::domain::digest::Sha256;
 use crate::domain::event::{PackageRecord, PublisherRecord, UpstreamRecord};
 use crate::domain::governed::PROBATION;
-use crate::domain::ids::{PackageId, PersonId};
+use crate::domain::ids::{IssuerId, PackageId, PersonId};
 use crate::domain::policy::Policy;
 use crate::domain::proposal::{Change, Scope, Takes};
 use crate::domain::roster::{CiIdentity, Role};
@@ -18,6 +18,7 @@ use crate::pipeline::governance::view::{Names, ProposalView};
 use crate::web::display::{count, grouped, list, span, visible};
 use crate::web::pages::admin::people::title as role_title;
 use crate::web::pages::admin::publishers::rule_facts;
+use crate::web::pages::admin::registries::issuer_facts;
 use crate::web::views::governance::{ChangeCard, Delta};
 use crate::web::views::shell::{Badge, Tone};
 
@@ -78,6 +79,10 @@ fn place_title(view: &ProposalView, change: &Change) -> String {
             let known = before.package(package.id).is_ok();
             format!("{} package {}", verb(known), visible(&package.name))
         }
+        Change::SetIssuer { issuer } => {
+            let known = before.issuer(issuer.id).is_some();
+            format!("{} issuer “{}”", verb(known), issuer_name(names, issuer.id))
+        }
         Change::SetPublisher { publisher } => {
             let known = before.publisher(publisher.id).is_some();
             format!("{} publisher “{}”", verb(known), visible(&names.publisher(publisher.id)))
@@ -127,6 +132,7 @@ pub(super) const fn icon(change: &Change) -> &'static str {
         Change::SetUpstream { .. } => "landmark",
         Change::SetCredential { .. } => "lock",
         Change::SetPackage { .. } => "package",
+        Change::SetIssuer { .. } => "badge-check",
         Change::SetPublisher { .. } | Change::RemovePublisher { .. } => "workflow",
         Change::Freeze { .. } => "pause",
         Change::Unfreeze { .. } => "timer",
@@ -208,6 +214,7 @@ fn because(view: &ProposalView, change: &Change, takes: Takes) -> String {
         }
         Change::SetPackage { .. } if loosens => "Its releases would follow another rule.",
         Change::SetPackage { .. } => "It was not released through here before.",
+        Change::SetIssuer { .. } => "Tokens of another issuer would be believed.",
         Change::SetPublisher { .. } => "Another CI workload could submit.",
         Change::RemovePublisher { .. } => "It only takes away.",
         Change::Freeze { .. } => "It only stops.",
@@ -230,12 +237,19 @@ fn rows(view: &ProposalView, change: &Change, details: &Details) -> Vec<Delta> {
         Change::RemovePerson { person } => leaving(view, *person),
         Change::AddKey { key, .. } => {
             let name = view.names.key(&key.credential_id).map(visible).unwrap_or_default();
-            vec![
+            let beside = view.names.beside(&key.credential_id);
+            let beside = beside.map(|other| {
+                let who = visible(&view.names.person(other));
+                Delta::new("Enrolled", format!("In a browser in which {who} was signed in"))
+            });
+            let rows = vec![
                 Delta::new("Called", name),
                 Delta::new("Fingerprint", fingerprint(&key.public_key)).code(),
                 // Whoever enrolled it has the same on their own page (W12).
-                Delta::new("Words to compare", check_words(&key.fingerprint()).join(" ")).code(),
-            ]
+                Delta::new("Words to compare", check_words::<4>(&key.fingerprint()).join(" "))
+                    .code(),
+            ];
+            rows.into_iter().chain(beside).collect()
         }
         Change::RevokeKey { credential_id, .. } => {
             let key = roster.and_then(|roster| roster.key(credential_id));
@@ -263,6 +277,7 @@ fn rows(view: &ProposalView, change: &Change, details: &Details) -> Vec<Delta> {
             vec![Delta { label: "Sealed bytes".to_owned(), from, to, code: true }]
         }
         Change::SetPackage { package } => package_rows(view, package),
+        Change::SetIssuer { .. } => issuer_rows(details),
         Change::SetPublisher { publisher } => publisher_rows(view, publisher, details),
         Change::RemovePublisher { publisher } => {
             let known = view.before.publisher(*publisher);
@@ -391,6 +406,19 @@ fn packages(view: &ProposalView, ids: &BTreeSet<PackageId>) -> String {
     list(&names, "and")
 }
 
+fn issuer_name(names: &Names, id: IssuerId) -> String {
+    names.issuer(id).map_or_else(|| id.to_string(), |issuer| visible(issuer.name()))
+}
+
+/// Only what stands beside it, which hashes to what is signed, says what an issuer is.
+fn issuer_rows(details: &Details) -> Vec<Delta> {
+    let Details::Issuer { config } = details else { return Vec::new() };
+    issuer_facts(config)
+        .into_iter()
+        .map(|fact| Delta { code: fact.code, ..Delta::new(&fact.label, fact.value) })
+        .collect()
+}
+
 fn publisher_rows(view: &ProposalView, after: &PublisherRecord, details: &Details) -> Vec<Delta> {
     let before = view.before.publisher(after.id);
     let mut rows = vec![Delta {
@@ -402,7 +430,7 @@ fn publisher_rows(view: &ProposalView, after: &PublisherRecord, details: &Detail
     let Details::Publisher { issuer, rule, .. } = details else {
         return rows;
     };
-    let issuer = view.names.issuer(*issuer).map_or_else(|| issuer.to_string(), visible);
+    let issuer = issuer_name(&view.names, *issuer);
     // An issuer does not change: another one is another publisher.
     let known = before.is_some();
     rows.push(Delta { from: known.then(|| issuer.clone()), ..Delta::new("Tokens of", issuer) });

@@ -210,7 +210,7 @@ const fn ended(row: &ReleaseRow) -> bool {
 
 fn row_status(row: &ReleaseRow, now: jiff::Timestamp) -> Status {
     let waits = row.waits_until.map(|until| When::new(until, now));
-    view::status(&row.record, row.count, (false, row.stopped), waits, "the registry")
+    view::status(&row.record, row.missing.as_ref(), (false, row.stopped), waits, "the registry")
 }
 
 fn row_name(row: &ReleaseRow) -> ReleaseName {
@@ -235,6 +235,7 @@ fn waiting_row(row: &ReleaseRow, now: jiff::Timestamp) -> WaitingRow {
         left: left.map_or_else(String::new, |left| format!("{} left", span(left))),
         signed,
         required,
+        needs: row.missing.as_ref().map_or_else(String::new, |it| visible(&it.to_string())),
     }
 }
 

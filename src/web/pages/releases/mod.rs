@@ -84,6 +84,7 @@ pub fn routes() -> Routes<Arc<App>> {
         .get("/releases/{id}/files", files::list)
         .get("/releases/{id}/files/{filename}/diff", files::diff)
         .get("/releases/{id}/files/{filename}/file", files::whole)
+        .get("/releases/{id}/manifest.json", manifest)
         .get("/releases/{id}/artifacts/{filename}", download)
         .get("/releases/{id}/artifacts/{filename}/contents", contents)
 }
@@ -425,6 +426,15 @@ async fn download(
     let length = HeaderValue::from(artifact.size_bytes);
     response.headers_mut().insert(header::CONTENT_LENGTH, length);
     Ok(response)
+}
+
+/// The exact bytes of the sealed manifest, for `countersign check` on another machine (W18).
+async fn manifest(
+    State(app): State<Arc<App>>,
+    _viewer: SignedIn,
+    Path(id): Path<ReleaseId>,
+) -> Answer {
+    attachment(review::manifest(&app.store, id).await?, "manifest.json", "application/json")
 }
 
 /// A file that the browser may store and nothing else. Its name holds no quotes.

@@ -10,7 +10,7 @@ use crate::domain::authorise::Standing;
 use crate::domain::event::{Event, LogEntry, SealedBecause};
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::package::Ecosystem;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Missing, Policy};
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State;
 use crate::domain::review::report::Override;
@@ -20,14 +20,15 @@ use crate::domain::words::check_words;
 use crate::pipeline::approval::CannotDecide;
 use crate::pipeline::review::{
     ArtifactRecord, DecisionRecord, ReleaseRecord, ReleaseView, Stopped, StoredUpstream, counted,
+    from_one_place,
 };
 use crate::web::display::{When, clock, count, grouped, list, size, visible};
 use crate::web::extract::SignedIn;
 use crate::web::pages::governance;
 use crate::web::views::home::{Progress, ReleaseName};
 use crate::web::views::release::{
-    Action, Difference, FileRow, Hold as HoldForm, Quorum, ReleasePage, Run, Settling, Signing,
-    Slot, StatementView, Status, Step, StepState, UnderEmbargo,
+    Action, Attention, Difference, FileRow, Hold as HoldForm, Quorum, ReleasePage, Run, Settling,
+    Signing, Slot, StatementView, Status, Step, StepState, UnderEmbargo,
 };
 use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
 
@@ -47,7 +48,7 @@ pub(super) fn page(
         package_href: format!("/packages/{}", record.package),
         status: status(
             record,
-            release.standing.as_ref().map(counted),
+            release.standing.as_ref().and_then(Standing::missing),
             (unknown_actor, release.stopped()),
             waits_until(release, now),
             registry,
@@ -57,13 +58,14 @@ pub(super) fn page(
         expires: expires(record, now),
         outcome: outcome(release),
         run: run(app, release),
-        attention: origin::attention(&release.findings),
+        attention: attention(release),
         inspection: inspection::card(release),
         metadata: metadata(&release.artifacts),
         differences: differences(release),
         chain: origin::chain(release),
         chain_badge: Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher"),
         files: release.artifacts.iter().map(|artifact| file(record.id, artifact)).collect(),
+        manifest: record.seal.as_ref().map(|_| format!("/releases/{}/manifest.json", record.id)),
         history: history(release, now),
         quorum: quorum(release, viewer, now),
         statement: shown_statement(release, viewer),
@@ -73,6 +75,28 @@ pub(super) fn page(
         preview: None,
         layout,
     }
+}
+
+/// What there is to look at: in the release, and in how it was approved.
+fn attention(release: &ReleaseView) -> Vec<Attention> {
+    let mut all = origin::attention(&release.findings);
+    all.extend(from_one_place(&release.decisions).into_iter().map(|(first, second)| {
+        Attention {
+            tone: Tone::Warn,
+            title: "Two signatures within 60 s from one place:".to_owned(),
+            subject: format!(
+                "{} and {}",
+                visible(&first.person_name),
+                visible(&second.person_name)
+            ),
+            detail:
+                "One network address and one model of key. Two people at one desk look like that, \
+                 and so does one person with two keys. It changes nothing; ask them."
+                    .to_owned(),
+            link: None,
+        }
+    }));
+    all
 }
 
 /// How lists and headings name a release.
@@ -89,7 +113,7 @@ pub(super) fn name(record: &ReleaseRecord, upstream: &StoredUpstream) -> Release
 /// The state in the words of the status vocabulary.
 pub(super) fn status(
     record: &ReleaseRecord,
-    count: Option<(u32, u32)>,
+    missing: Option<&Missing>,
     (unknown_actor, stopped): (bool, Option<Stopped>),
     waits: Option<When>,
     registry: &str,
@@ -99,10 +123,7 @@ pub(super) fn status(
         State::Awaiting | State::Approved if stopped == Some(Stopped::Held) => Status::Held,
         State::Awaiting if stopped == Some(Stopped::BeingChecked) => Status::Checking,
         State::Awaiting if unknown_actor => Status::NeedsActor,
-        State::Awaiting => {
-            let (have, needed) = count.unwrap_or_default();
-            Status::Needs(needed.saturating_sub(have))
-        }
+        State::Awaiting => Status::Needs(missing.cloned().unwrap_or_default()),
         State::Approved if stopped == Some(Stopped::Unfounded) => Status::Unfounded,
         State::Approved if stopped == Some(Stopped::Frozen) => Status::Frozen,
         State::Approved => match waits {
@@ -444,6 +465,7 @@ fn quorum(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Quorum {
             required: 0,
             met: String::new(),
             slots: Vec::new(),
+            needs: String::new(),
             excluded: vec!["Files may still arrive; nobody can sign yet.".to_owned()],
             eligible: Vec::new(),
             policy: Link { href: "/policies".to_owned(), text: "Policies".to_owned() },
@@ -485,6 +507,7 @@ fn quorum(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Quorum {
         required,
         met: met(release, standing).map_or_else(String::new, |at| format!("met {} UTC", clock(at))),
         slots,
+        needs: in_particular(standing),
         excluded: excluded(release, standing),
         eligible: waiting,
         policy: Link {
@@ -500,6 +523,16 @@ fn met(release: &ReleaseView, standing: &Standing) -> Option<Timestamp> {
     let counts = |d: &&DecisionRecord| standing.counted.contains(&d.decision.person);
     let last = release.decisions.iter().filter(counts).map(|d| d.at).max();
     last.filter(|_| signed >= required)
+}
+
+/// What is missing, when it is not anybody's approval.
+fn in_particular(standing: &Standing) -> String {
+    match standing.missing() {
+        Some(missing) if missing.hardware > 0 || !missing.groups.is_empty() => {
+            format!("Needs {}.", visible(&missing.to_string()))
+        }
+        _ => String::new(),
+    }
 }
 
 fn excluded(release: &ReleaseView, standing: &Standing) -> Vec<String> {
@@ -716,7 +749,10 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
             let terms = Statement::from_bytes(decision.statement.as_bytes());
             let terms = terms.map(|statement| statement.terms()).unwrap_or_default();
             let (icon, what) = match decision.verdict {
-                Verdict::Approve => ("badge-check", approved(&terms)),
+                Verdict::Approve => {
+                    let beside = beside(release, decision.person);
+                    ("badge-check", format!("{}{beside}", approved(&terms)))
+                }
                 Verdict::Reject => ("ban", "rejected".to_owned()),
             };
             (icon, named(&decision.person), what, terms.reason.as_deref().map(visible))
@@ -742,6 +778,17 @@ fn happened(release: &ReleaseView, entry: &LogEntry, now: Timestamp) -> Option<H
         _ => return forwarded(release, entry, now),
     };
     Some(HistoryItem { icon, who, what, note, when: When::new(entry.at, now) })
+}
+
+/// ", within 60 s and from one place with Mara Lindqvist".
+fn beside(release: &ReleaseView, person: PersonId) -> String {
+    let pairs = from_one_place(&release.decisions).into_iter();
+    let firsts = pairs.filter(|(_, second)| second.decision.person == person);
+    let names: Vec<_> = firsts.map(|(first, _)| visible(&first.person_name)).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!(", within 60 s and from one place with {}", list(names, "and")),
+    }
 }
 
 /// What happened from the first byte sent on.

@@ -21,6 +21,7 @@ fn step(state: StepState, title: &str, subject: String, detail: &str, time: &str
 fn met(mut page: ReleasePage) -> ReleasePage {
     page.quorum.signed = 2;
     page.quorum.met = "met 16:02 UTC".to_owned();
+    page.quorum.needs.clear();
     page.quorum.slots = vec![
         Slot::Signed(Face::of("Mara Lindqvist"), "6 min ago with a YubiKey 5C".to_owned()),
         Slot::Signed(Face::of("Ines Duarte"), "You, just now with a phone".to_owned()),

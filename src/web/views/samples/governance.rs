@@ -22,10 +22,7 @@ fn governed(title: &str, section: Section) -> Layout {
 
 fn statement(rows: &[(&str, &str)]) -> StatementView {
     let rows = rows.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned()));
-    StatementView {
-        rows: rows.collect(),
-        words: ["harbor", "velvet", "copper", "ninety"].map(str::to_owned),
-    }
+    StatementView { rows: rows.collect(), words: super::CHECK_WORDS.map(str::to_owned) }
 }
 
 fn loosening_statement(verb: &str, decision: &str) -> StatementView {
@@ -412,6 +409,7 @@ fn document(words: Words, slots: Vec<Slot>, count: u32) -> FoundingDocument {
             true,
             vec![Fact::words("Goes to", "PyPI"), Fact::words("Policy", "Two people")],
         )],
+        issuers: vec![thing("CI", false, vec![Fact::code("Address", "https://ci.example")])],
         publishers: vec![thing(
             "Release workflow",
             false,
@@ -451,6 +449,7 @@ pub(super) fn founding_new() -> FoundingPage {
         layout: layout("Founding", Section::Proposals),
         status: Badge::new(Tone::Warn, "circle-dashed", "Not begun"),
         secret: None,
+        notices: Vec::new(),
         missing: Vec::new(),
         form: Some(form(false)),
         errors: Vec::new(),

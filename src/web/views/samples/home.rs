@@ -1,6 +1,7 @@
 //! The inbox and the list of releases.
 
 use super::{Words, governance, layout, name, notice, when};
+use crate::domain::policy::Missing;
 use crate::web::views::form::Choice;
 use crate::web::views::home::{
     DecidedRow, GatewayRow, InboxPage, MovingRow, NextStep, Progress, ReleasesPage, SpareRow,
@@ -19,6 +20,7 @@ fn waiting(words: Words) -> Vec<WaitingRow> {
                 left: left.to_owned(),
                 signed: pips.0,
                 required: pips.1,
+                needs: "1 more approval, from security".to_owned(),
             }
         };
     vec![
@@ -105,7 +107,7 @@ fn moving(words: Words) -> Vec<MovingRow> {
         MovingRow {
             release: name(words, "npm", "@aurora/cli", "3.4.2"),
             why: "You started the run, so you cannot approve".to_owned(),
-            status: Status::Needs(1),
+            status: Status::Needs(Missing { people: 1, ..Missing::default() }),
             signed: 1,
             required: 2,
             progress: None,
@@ -261,7 +263,7 @@ pub(super) fn releases(words: Words) -> ReleasesPage {
         0,
         DecidedRow {
             release: name(words, "PyPI", "aurora-client", "4.2.0"),
-            status: Status::Needs(1),
+            status: Status::Needs(Missing { people: 1, ..Missing::default() }),
             signers: "Mara Lindqvist".to_owned(),
             note: None,
             when: when("2026-11-22T15:48:00Z"),

@@ -24,6 +24,10 @@ use crate::web::views::policy::PolicyCheckFragment;
 use crate::web::views::release::{ReleasePage, RunFragment};
 use crate::web::views::shell::{Face, Layout, Link, Notice, Section, SignedIn, Theme, Tone};
 
+/// Check words of a manifest.
+const CHECK_WORDS: [&str; 8] =
+    ["harbor", "velvet", "copper", "zigzag", "meadow", "piano", "falcon", "ribbon"];
+
 /// A rendered sample with its file name.
 pub(super) struct Sample {
     pub(super) name: &'static str,

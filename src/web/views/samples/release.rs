@@ -1,6 +1,7 @@
 //! The review page while people decide, and the page of a rejection.
 
 use super::{Words, layout, name, when};
+use crate::domain::policy::Missing;
 use crate::web::views::form::{Choice, Field};
 use crate::web::views::inspection::{FindingRow, Inspection};
 use crate::web::views::preview::{Command, OpenPreview, PreviewPage, Previews};
@@ -19,7 +20,7 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
         ),
         release: name(words, "PyPI", "aurora-client", "4.2.0"),
         package_href: "/packages/0193a7c2".to_owned(),
-        status: Status::Needs(1),
+        status: Status::Needs(Missing { people: 1, ..Missing::default() }),
         submitter: "GitHub Actions".to_owned(),
         submitted: when("2026-11-22T15:48:00Z"),
         expires: Some(when("2026-11-25T15:48:00Z")),
@@ -37,6 +38,7 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
         chain: chain(words),
         chain_badge: Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher"),
         files: files(words),
+        manifest: Some("/releases/0193a7c2/manifest.json".to_owned()),
         history: history(words),
         quorum: quorum(),
         statement: Some(statement()),
@@ -302,6 +304,7 @@ fn quorum() -> Quorum {
             Slot::Signed(Face::of("Mara Lindqvist"), "6 min ago with a YubiKey 5C".to_owned()),
             Slot::Yours("or Jun Watanabe’s, or Priya Raman’s".to_owned()),
         ],
+        needs: "Needs 1 more approval, from security.".to_owned(),
         excluded: vec!["Theo Okafor started the run, so his approval does not count.".to_owned()],
         eligible: ["Ines Duarte", "Jun Watanabe", "Priya Raman"].map(str::to_owned).into(),
         policy: Link::new("/policies/0193a7c2", "Production PyPI"),
@@ -325,7 +328,7 @@ fn statement() -> StatementView {
     ];
     StatementView {
         rows: rows.map(|(label, value)| (label.to_owned(), value.to_owned())).into(),
-        words: ["harbor", "velvet", "copper", "ninety"].map(str::to_owned),
+        words: super::CHECK_WORDS.map(str::to_owned),
     }
 }
 
@@ -381,6 +384,7 @@ pub(super) fn one_person(words: Words) -> ReleasePage {
         signed: 0,
         required: 1,
         slots: vec![Slot::Yours(String::new())],
+        needs: String::new(),
         excluded: Vec::new(),
         ..quorum()
     };
