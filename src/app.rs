@@ -26,6 +26,7 @@ use crate::oidc::sso::{SingleSignOn, SsoSettings};
 use crate::outbound::{Http, HttpSettings};
 use crate::passkeys::Passkeys;
 use crate::pipeline::baseline::Shelf;
+use crate::pipeline::binding::Sources;
 use crate::pipeline::ci::{Exchange, IssuerRate};
 use crate::pipeline::files::FileReader;
 use crate::pipeline::forwarding::Progress;
@@ -38,6 +39,7 @@ use crate::pipeline::signin::{self, ClaimCode};
 use crate::pipeline::sso::Directory;
 use crate::pipeline::{self, Fault};
 use crate::provenance::TrustRoot;
+use crate::source::{self, Git};
 use crate::store::Store;
 use crate::upstream;
 use crate::vault::{self, OpeningKey, ReadingKey, SealingKey};
@@ -69,6 +71,8 @@ pub struct App {
     pub places: PlaceKey,
     /// Digest of the genesis entry, pinned outside the database (Q18).
     pub genesis: Sha256,
+    /// Reads source repositories.
+    git: Git,
     /// Has artifacts read, in children.
     pub inspector: Inspector,
     /// Whom provenance is verified with, where it is configured.
@@ -151,6 +155,7 @@ impl App {
             reading: key.reading_key().clone(),
             genesis,
             founding: founding.map_or_else(OnceLock::new, OnceLock::from),
+            git: Git::new(source::Settings::new(config.data_dir.join("sources"))),
             inspector: Inspector::new(inspector::Settings::default()),
             trust_root: trust_root(&config)?,
             files: FileReader::default(),
@@ -417,6 +422,11 @@ impl App {
             npm_tarball_bytes: self.config.limits.npm_tarball_bytes,
             pypi_file_bytes: self.config.limits.pypi_file_bytes,
         }
+    }
+
+    /// The repositories of source code that releases are compared with.
+    pub fn sources(&self) -> Sources<'_> {
+        Sources { git: &self.git, repositories: &self.config.sources }
     }
 
     /// What is known of the log from outside the database.

@@ -82,12 +82,11 @@ async fn inspect(app: &App, stop: &CancellationToken) {
 
 /// What an inspection uses; tests call `run_next` with it instead of waiting.
 pub fn inspecting(app: &App) -> Inspecting<'_> {
-    let intake = &app.intake;
     Inspecting {
-        store: &app.store,
-        blobs: &intake.blobs,
+        shelf: app.shelf(),
         inspector: &app.inspector,
         trust_root: app.trust_root.as_ref(),
+        sources: app.sources(),
         progress: &app.progress,
     }
 }

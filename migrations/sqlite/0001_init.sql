@@ -354,6 +354,7 @@ create table reports (
   sha256      blob    not null,
   at          integer not null,
   body        text    not null,            -- the exact report
+  source      text,                        -- JSON of what was found in the source repository
   constraint reports_pk primary key (release_id, sha256)
 ) strict;
 

@@ -141,18 +141,20 @@ impl Tx {
         &mut self,
         release: ReleaseId,
         (sha256, body): (Sha256, &str),
+        source: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         on!(self, c, {
             sqlx::query(
                 "-- reports: keep one
-                insert into reports (release_id, sha256, at, body) values ($1, $2, $3, $4)
+                insert into reports (release_id, sha256, at, body, source) values ($1, $2, $3, $4, $5)
                 on conflict do nothing",
             )
             .bind(release.as_bytes().to_vec())
             .bind(sha256.as_bytes().to_vec())
             .bind(micros(now))
             .bind(body)
+            .bind(source)
             .execute(c)
             .await?;
         });
@@ -177,21 +179,38 @@ impl Tx {
         }))
     }
 
-    /// The release of a package that was published last, whose findings people accepted.
-    pub async fn last_published(
-        &mut self,
-        package: PackageId,
-    ) -> Result<Option<ReleaseId>, StoreError> {
-        let id: Option<Vec<u8>> = on!(self, c, {
+    /// What was found in the source repository when a release was looked into last.
+    pub async fn last_source(&mut self, release: ReleaseId) -> Result<Option<String>, StoreError> {
+        let source: Option<Option<String>> = on!(self, c, {
             sqlx::query_scalar(
-                "-- releases: the last one published
-                select id from releases where package_id = $1 and state = 'published'
-                order by changed_at desc, id desc limit 1",
+                "-- reports: the last look at the source
+                select source from reports where release_id = $1 order by at desc limit 1",
             )
-            .bind(package.as_bytes().to_vec())
+            .bind(release.as_bytes().to_vec())
             .fetch_optional(c)
             .await?
         });
-        id.map(|id| sound(ReleaseId::from_slice(&id), "releases", "id")).transpose()
+        Ok(source.flatten())
+    }
+
+    /// The releases of a package that were published, whose findings people accepted, the last
+    /// one first.
+    pub async fn last_published(
+        &mut self,
+        package: PackageId,
+        count: u32,
+    ) -> Result<Vec<ReleaseId>, StoreError> {
+        let ids: Vec<Vec<u8>> = on!(self, c, {
+            sqlx::query_scalar(
+                "-- releases: the last ones published
+                select id from releases where package_id = $1 and state = 'published'
+                order by changed_at desc, id desc limit $2",
+            )
+            .bind(package.as_bytes().to_vec())
+            .bind(i64::from(count))
+            .fetch_all(c)
+            .await?
+        });
+        ids.iter().map(|id| sound(ReleaseId::from_slice(id), "releases", "id")).collect()
     }
 }

@@ -5,10 +5,10 @@
 //! the baseline: what a package always did is quiet, what it does for the first time is not.
 
 pub mod baseline;
-pub mod checks;
-pub mod compared;
 pub mod binding;
+pub mod checks;
 pub mod closure;
+pub mod compared;
 pub mod delta;
 pub mod diff;
 pub mod files;

@@ -149,6 +149,9 @@ pub struct Report {
     pub manifest_sha256: Sha256,
     /// Every file of it, sorted by name.
     pub artifacts: Vec<ReportedArtifact>,
+    /// Digest of what the source repository and the closure of the CI run were found to be, when
+    /// they were looked at.
+    pub source_sha256: Option<Sha256>,
     /// What was found, the gravest first.
     pub findings: Vec<ReportedFinding>,
     /// Notes that are not listed: about what stands as it did in the baseline, or beyond
@@ -192,6 +195,7 @@ impl Report {
             release: manifest.manifest().release,
             manifest_sha256: manifest.digest(),
             artifacts,
+            source_sha256: None,
             findings: named(asked),
             unlisted,
             lowered,

@@ -142,7 +142,7 @@ impl Site {
         let record = store.snapshot().await.unwrap().release(release).await.unwrap().unwrap();
         let manifest = record.seal.expect("a sealed release").manifest;
         let report = Report::new(&manifest, Vec::new(), found, None, &[]);
-        assert!(inspection::record(store, report, now).await.unwrap());
+        assert!(inspection::record(store, report, None, now).await.unwrap());
     }
 
     /// The file that holds the claim code.

@@ -46,8 +46,7 @@ const LAYERS: &[Layer] = &[
             "inspector",
             "upstream",
             "witness",
-            "domain", "entropy", "outbound", "config", "store", "blobs", "oidc", "passkeys",
-            "vault", "inspect", "upstream", "witness", "source",
+            "source",
         ],
     },
     Layer {
@@ -69,8 +68,7 @@ const LAYERS: &[Layer] = &[
             "upstream",
             "witness",
             "pipeline",
-            "domain", "entropy", "keyfile", "outbound", "config", "store", "blobs", "oidc",
-            "passkeys", "vault", "inspect", "upstream", "witness", "source", "pipeline",
+            "source",
         ],
     },
     // The accept loop takes its addresses from the configuration.

@@ -27,14 +27,14 @@ pub const ALL: &[&[Check]] = &[
     version::CHECKS,
     inspection::CHECKS,
     distributions::CHECKS,
+    binding::CHECKS,
+    closure::CHECKS,
 ];
 
 /// The check of an id.
 pub fn by_id(id: &str) -> Option<&'static Check> {
     ALL.iter().copied().flatten().find(|check| check.id == id)
 }
-    binding::CHECKS,
-    closure::CHECKS,
 
 /// Everything that is to be looked at, the gravest first.
 pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding> {
