@@ -18,8 +18,9 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use crate::domain::review::compared::Compared;
+use crate::domain::review::finding::Finding;
 use crate::inspect::request::{
-    Answer, Artifact, Bounds, Request, Sandbox, Standing, Task, Unreadable,
+    Answer, Artifact, Bounds, Pair, Request, Sandbox, Standing, Task, Unreadable,
 };
 
 /// This very program, even when the file it was started from has been replaced since.
@@ -143,6 +144,15 @@ impl Inspector {
         standing: Standing,
     ) -> Result<Compared, InspectionFailed> {
         self.ask(Request::Compare { candidate, baseline, standing }).await
+    }
+
+    /// What a wheel holds that the source distribution of the same release does not (SRC-09).
+    pub async fn same_release(
+        &self,
+        pair: Pair,
+        before: Option<Pair>,
+    ) -> Result<Vec<Finding>, InspectionFailed> {
+        self.ask(Request::SameRelease { pair, before }).await
     }
 
     /// What holds a child on this machine.

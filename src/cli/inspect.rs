@@ -76,7 +76,7 @@ fn named(path: &Path) -> Result<Artifact, Failed> {
     let filename = path.file_name().and_then(|name| name.to_str());
     let filename = filename
         .ok_or_else(|| format!("expected the name of a file, received `{}`", path.display()))?;
-    Ok(Artifact { path: path.to_owned(), filename: filename.to_owned() })
+    Ok(Artifact::new(path, filename))
 }
 
 /// A file on its way into the sandbox, where none can be opened any more.

@@ -47,6 +47,23 @@ pub struct Artifact {
     pub filename: String,
 }
 
+impl Artifact {
+    /// A file under its name at the registry.
+    pub fn new(path: &Path, filename: &str) -> Self {
+        Self { path: path.to_owned(), filename: filename.to_owned() }
+    }
+}
+
+/// The two distributions of a Python release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    /// The source distribution.
+    pub sdist: Artifact,
+    /// One of the wheels.
+    pub wheel: Artifact,
+}
+
 /// Where a release would stand among the others, in words of the registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +106,14 @@ pub enum Request {
         /// Which file.
         wanted: Wanted,
     },
+    /// What a wheel holds that the source distribution of the same release does not; answered with
+    /// a list of [`Finding`](crate::domain::review::finding::Finding)s.
+    SameRelease {
+        /// The files of the candidate.
+        pair: Pair,
+        /// The same two of what people run today.
+        before: Option<Pair>,
+    },
     /// What the sandbox is made of here; answered with [`Sandbox`].
     Sandbox,
     /// Something that a child must not be able to do. Only tests ask for it.
@@ -103,6 +128,9 @@ impl Request {
             | Self::Files { candidate, baseline }
             | Self::Diff { candidate, baseline, .. } => {
                 std::iter::once(candidate).chain(baseline).collect()
+            }
+            Self::SameRelease { pair, before } => {
+                std::iter::once(pair).chain(before).flat_map(|p| [&p.sdist, &p.wheel]).collect()
             }
             Self::Sandbox | Self::Misbehave(_) => Vec::new(),
         }
@@ -120,6 +148,12 @@ impl Request {
             | Self::Diff { candidate, baseline, .. } => {
                 resolve(candidate)?;
                 baseline.as_mut().map(resolve).transpose()?;
+            }
+            Self::SameRelease { pair, before } => {
+                for pair in std::iter::once(pair).chain(before) {
+                    resolve(&mut pair.sdist)?;
+                    resolve(&mut pair.wheel)?;
+                }
             }
             Self::Sandbox | Self::Misbehave(_) => {}
         }
@@ -203,12 +237,5 @@ impl Sandbox {
     /// Whether anything is missing that a newer kernel would have.
     pub fn is_whole(&self) -> bool {
         self.landlock == InForce::Whole && self.seccomp == InForce::Whole
-    }
-}
-
-impl Artifact {
-    /// A file under its name at the registry.
-    pub fn new(path: &Path, filename: &str) -> Self {
-        Self { path: path.to_owned(), filename: filename.to_owned() }
     }
 }

@@ -1,19 +1,22 @@
 //! The child that reads artifacts: what it answers, what it cannot do, and how it ends (D8).
 
+mod bad_input;
+
 use std::time::{Duration, Instant};
 
 use countersign::domain::review::checks;
 use countersign::domain::review::compared::Compared;
 use countersign::domain::review::delta::Comparison;
-use countersign::domain::review::finding::Severity;
+use countersign::domain::review::finding::{Finding, Severity};
 use countersign::inspect::Limits;
 use countersign::inspect::request::{
-    Artifact, Bounds, InForce, Misbehavior, Request, Standing, Tried,
+    Artifact, Bounds, InForce, Misbehavior, Pair, Request, Standing, Tried,
 };
 use countersign::inspect::survey::{Source, survey};
 use countersign::inspector::{InspectionFailed, Inspector, Settings};
 use serde_json::json;
 
+use crate::readers::build;
 use crate::review::{manifest, npm};
 
 /// Small bounds, so that whoever passes them is ended soon.
@@ -208,3 +211,50 @@ async fn only_so_many_children_run_at_once() {
     tokio::join!(misbehave(&one, Misbehavior::Spin), misbehave(&one, Misbehavior::Spin));
     assert!(begun.elapsed() >= Duration::from_millis(1900), "one after the other");
 }
+
+/// SRC-09: what a wheel installs and its source distribution does not show, unless it stood there
+/// before in the same way.
+#[tokio::test]
+async fn a_wheel_is_held_against_the_source_distribution_of_the_same_release() {
+    let folder = Folder::new();
+    let pair = |name: &str, extra: &[(&str, &[u8])]| {
+        let sdist = build::tgz(&[
+            build::file("hello_wire-1.0.0/PKG-INFO", PKG_INFO),
+            build::file("hello_wire-1.0.0/src/hello_wire/__init__.py", b"x = 1\n"),
+            build::file("hello_wire-1.0.0/src/hello_wire/other.py", b"y = 1\n"),
+        ]);
+        let mut files = build::wheel_files();
+        files.extend(extra.iter().map(|(name, body)| ((*name).to_owned(), body.to_vec())));
+        let wheel = build::wheel(&files, &build::record(&files));
+        let write = |kind: &str, filename: &str, bytes: &[u8]| {
+            let path = folder.0.path().join(format!("{name}-{kind}"));
+            std::fs::write(&path, bytes).unwrap();
+            Artifact::new(&path, filename)
+        };
+        Pair {
+            sdist: write("sdist", "hello_wire-1.0.0.tar.gz", &sdist),
+            wheel: write("wheel", "hello_wire-1.0.0-py3-none-any.whl", &wheel),
+        }
+    };
+    let elf: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0";
+    let odd: [(&str, &[u8]); 3] = [
+        ("hello_wire/other.py", b"y = 2\n"),
+        ("hello_wire/added.py", b"z = 1\n"),
+        ("hello_wire/fast.so", elf),
+    ];
+    let said = |findings: &[Finding]| -> Vec<(String, Severity)> {
+        findings.iter().map(|f| (f.file.clone().unwrap_or_default(), f.severity)).collect()
+    };
+    let inspector = inspector();
+    let clean = inspector.same_release(pair("clean", &[]), None).await.unwrap();
+    assert_eq!(said(&clean), []);
+    let found = inspector.same_release(pair("odd", &odd), None).await.unwrap();
+    let expected = [("added.py", Severity::Look), ("fast.so", Severity::Note)];
+    let expected = expected.map(|(name, severity)| (format!("hello_wire/{name}"), severity));
+    let other = [("hello_wire/other.py".to_owned(), Severity::Block)];
+    assert_eq!(said(&found), [&expected[..], &other].concat());
+    let again = inspector.same_release(pair("odd", &odd), Some(pair("was", &odd))).await.unwrap();
+    assert!(again.iter().all(|f| f.severity == Severity::Note), "{again:?}");
+}
+
+const PKG_INFO: &[u8] = b"Metadata-Version: 2.4\nName: hello-wire\nVersion: 1.0.0\n\n";

@@ -2,7 +2,7 @@
 //! upgrades that must stay quiet. Payloads do nothing and hosts do not exist.
 
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use countersign::domain::artifact::Filename;
 use countersign::domain::package::{Ecosystem, Version};
@@ -292,13 +292,15 @@ async fn the_command_says_what_changed() {
     assert!(log.contains("is refused"), "{log}");
 }
 
+/// Where `scripts/tools.sh` put what the tests need.
+pub(crate) fn tools() -> PathBuf {
+    std::env::var_os("COUNTERSIGN_TOOLS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"), PathBuf::from)
+}
+
 /// The real packages that `scripts/tools.sh` fetched.
 fn fixture(file: &str) -> Survey {
-    let tools = std::env::var_os("COUNTERSIGN_TOOLS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"),
-        std::path::PathBuf::from,
-    );
-    let path = tools.join("fixtures").join(file);
+    let path = tools().join("fixtures").join(file);
     let bytes = std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; scripts/tools.sh fetches it", path.display()));
     if Path::new(file).extension().is_some_and(|extension| extension == "tgz") {

@@ -8,10 +8,12 @@ use std::io::{BufWriter, Write, stdout};
 use serde::Serialize;
 
 use super::{Failed, Opened, file_diff, position, sandbox};
-use crate::domain::review::checks;
+use crate::domain::review::checks::{self, Pair};
 use crate::domain::review::compared::Compared;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::files::{self, FileEntry};
+use crate::domain::review::finding::Finding;
+use crate::domain::review::survey::Survey;
 use crate::inspect::request::{Answer, Misbehavior, Request, Sandbox, Standing, Task, Unreadable};
 
 /// Carries out a task. Bytes that are refused are an answer; every failure is a failure.
@@ -41,11 +43,21 @@ fn carry_out(request: &Request, opened: &[Opened], sandbox: Sandbox) -> Result<(
         (Request::Diff { wanted, .. }, [candidate, baseline @ ..]) => {
             write(&Ok(file_diff(candidate, baseline.first(), wanted)?))
         }
+        (Request::SameRelease { .. }, [sdist, wheel]) => {
+            write(&Ok(same_release([sdist, wheel], None)?))
+        }
+        (Request::SameRelease { .. }, [sdist, wheel, sdist_before, wheel_before]) => {
+            write(&Ok(same_release([sdist, wheel], Some([sdist_before, wheel_before]))?))
+        }
         (Request::Sandbox, _) => write(&Ok(sandbox)),
         (Request::Misbehave(how), _) => misbehave(*how),
-        (Request::Compare { .. } | Request::Files { .. } | Request::Diff { .. }, _) => {
-            Err("expected one or two files".into())
-        }
+        (
+            Request::Compare { .. }
+            | Request::SameRelease { .. }
+            | Request::Files { .. }
+            | Request::Diff { .. },
+            _,
+        ) => Err("expected another number of files".into()),
     }
 }
 
@@ -72,6 +84,16 @@ fn files(candidate: &Opened, baseline: Option<&Opened>) -> Result<Vec<FileEntry>
     Ok(files::list(&comparison, &counts))
 }
 
+fn same_release(pair: [&Opened; 2], before: Option<[&Opened; 2]>) -> Result<Vec<Finding>, Failed> {
+    let read = |[sdist, wheel]: [&Opened; 2]| Ok::<_, Failed>((sdist.survey()?, wheel.survey()?));
+    let (pair, before) = (read(pair)?, before.map(read).transpose()?);
+    Ok(checks::sdist_against_wheel(beside(&pair), before.as_ref().map(beside)))
+}
+
+fn beside((sdist, wheel): &(Survey, Survey)) -> Pair<'_> {
+    Pair { sdist, wheel }
+}
+
 fn write<T: Serialize>(answer: &Answer<T>) -> Result<(), Failed> {
     let mut out = BufWriter::new(stdout().lock());
     serde_json::to_writer(&mut out, answer)?;
@@ -90,8 +112,7 @@ fn misbehave(how: Misbehavior) -> Result<(), Failed> {
         Misbehavior::Spin => loop {
             std::hint::spin_loop();
         },
-        #[expect(clippy::panic, reason = "a test asks what a panic of a reader looks like")]
-        Misbehavior::Panic => panic!("asked to"),
+        Misbehavior::Panic => std::panic::panic_any("asked to"),
         Misbehavior::Flood => loop {
             stdout().write_all(&[b' '; 4096])?;
         },

@@ -53,7 +53,9 @@ const SYSTEM_CALLS: [i64; 23] = [
 /// Closes the sandbox. Files that are open stay so.
 pub(super) fn enter(bounds: Bounds) -> Result<Sandbox, Failed> {
     limit(Resource::As, bounds.memory_bytes)?;
-    limit(Resource::Cpu, bounds.cpu_secs)?;
+    // The first signal is the one for time; the limit of the limit only kills.
+    let secs = bounds.cpu_secs;
+    setrlimit(Resource::Cpu, Rlimit { current: Some(secs), maximum: Some(secs + 1) })?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nproc, 0)?;
     let landlock = landlock()?;

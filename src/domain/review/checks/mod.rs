@@ -3,6 +3,7 @@
 mod capability;
 mod content;
 mod dependencies;
+mod distributions;
 mod hooks;
 pub mod inspection;
 mod version;
@@ -13,6 +14,7 @@ use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
 
+pub use distributions::{Pair, sdist_against_wheel};
 pub use version::Position;
 
 /// Every check there is, for documentation and for the line that says what was looked for.
@@ -23,6 +25,7 @@ pub const ALL: &[&[Check]] = &[
     capability::CHECKS,
     version::CHECKS,
     inspection::CHECKS,
+    distributions::CHECKS,
 ];
 
 /// The check of an id.
