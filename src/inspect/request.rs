@@ -88,14 +88,6 @@ pub enum Request {
         /// Where the candidate would stand.
         standing: Standing,
     },
-    /// What a wheel holds that the source distribution of the same release does not; answered with
-    /// a list of [`Finding`](crate::domain::review::finding::Finding)s.
-    SameRelease {
-        /// The files of the candidate.
-        pair: Pair,
-        /// The same two of what people run today.
-        before: Option<Pair>,
-    },
     /// Every file beside the baseline's; answered with a list of
     /// [`FileEntry`](crate::domain::review::files::FileEntry).
     Files {
@@ -113,6 +105,14 @@ pub enum Request {
         baseline: Option<Artifact>,
         /// Which file.
         wanted: Wanted,
+    },
+    /// What a wheel holds that the source distribution of the same release does not; answered with
+    /// a list of [`Finding`](crate::domain::review::finding::Finding)s.
+    SameRelease {
+        /// The files of the candidate.
+        pair: Pair,
+        /// The same two of what people run today.
+        before: Option<Pair>,
     },
     /// What the sandbox is made of here; answered with [`Sandbox`].
     Sandbox,

@@ -39,7 +39,7 @@ async fn compared() -> (World, ReleaseId, tempfile::TempDir) {
     let artifact = ReportedArtifact { name: after.filename, sha256: after.digests.sha256, against };
     let manifest = record.seal.unwrap().manifest;
     let report = Report::new(&manifest, vec![artifact], Vec::new(), None, &[]);
-    assert!(inspection::record(world.store(), report, world.now()).await.unwrap());
+    assert!(inspection::record(world.store(), report, None, world.now()).await.unwrap());
     (world, new, folder)
 }
 

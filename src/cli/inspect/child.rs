@@ -37,24 +37,27 @@ fn carry_out(request: &Request, opened: &[Opened], sandbox: Sandbox) -> Result<(
         (Request::Compare { standing, .. }, [candidate, baseline]) => {
             write(&Ok(compare(candidate, Some(baseline), standing)?))
         }
-        (Request::SameRelease { .. }, [sdist, wheel]) => {
-            write(&Ok(same_release([sdist, wheel], None)?))
-        }
-        (Request::SameRelease { .. }, [sdist, wheel, sdist_before, wheel_before]) => {
-            write(&Ok(same_release([sdist, wheel], Some([sdist_before, wheel_before]))?))
-        }
         (Request::Files { .. }, [candidate, baseline @ ..]) => {
             write(&Ok(files(candidate, baseline.first())?))
         }
         (Request::Diff { wanted, .. }, [candidate, baseline @ ..]) => {
             write(&Ok(file_diff(candidate, baseline.first(), wanted)?))
         }
+        (Request::SameRelease { .. }, [sdist, wheel]) => {
+            write(&Ok(same_release([sdist, wheel], None)?))
+        }
+        (Request::SameRelease { .. }, [sdist, wheel, sdist_before, wheel_before]) => {
+            write(&Ok(same_release([sdist, wheel], Some([sdist_before, wheel_before]))?))
+        }
         (Request::Sandbox, _) => write(&Ok(sandbox)),
         (Request::Misbehave(how), _) => misbehave(*how),
-        (Request::Compare { .. } | Request::Files { .. } | Request::Diff { .. }, _)
-        | (Request::SameRelease { .. }, _) => {
-            Err("expected another number of files".into())
-        }
+        (
+            Request::Compare { .. }
+            | Request::SameRelease { .. }
+            | Request::Files { .. }
+            | Request::Diff { .. },
+            _,
+        ) => Err("expected another number of files".into()),
     }
 }
 
@@ -70,16 +73,6 @@ fn compare(
     Ok(Compared::of(&comparison, findings))
 }
 
-fn same_release(pair: [&Opened; 2], before: Option<[&Opened; 2]>) -> Result<Vec<Finding>, Failed> {
-    let read = |[sdist, wheel]: [&Opened; 2]| Ok::<_, Failed>((sdist.survey()?, wheel.survey()?));
-    let (pair, before) = (read(pair)?, before.map(read).transpose()?);
-    Ok(checks::sdist_against_wheel(beside(&pair), before.as_ref().map(beside)))
-}
-
-fn beside((sdist, wheel): &(Survey, Survey)) -> Pair<'_> {
-    Pair { sdist, wheel }
-}
-
 fn files(candidate: &Opened, baseline: Option<&Opened>) -> Result<Vec<FileEntry>, Failed> {
     let after = candidate.survey()?;
     let before = baseline.map(Opened::survey).transpose()?;
@@ -89,6 +82,16 @@ fn files(candidate: &Opened, baseline: Option<&Opened>) -> Result<Vec<FileEntry>
         None => BTreeMap::new(),
     };
     Ok(files::list(&comparison, &counts))
+}
+
+fn same_release(pair: [&Opened; 2], before: Option<[&Opened; 2]>) -> Result<Vec<Finding>, Failed> {
+    let read = |[sdist, wheel]: [&Opened; 2]| Ok::<_, Failed>((sdist.survey()?, wheel.survey()?));
+    let (pair, before) = (read(pair)?, before.map(read).transpose()?);
+    Ok(checks::sdist_against_wheel(beside(&pair), before.as_ref().map(beside)))
+}
+
+fn beside((sdist, wheel): &(Survey, Survey)) -> Pair<'_> {
+    Pair { sdist, wheel }
 }
 
 fn write<T: Serialize>(answer: &Answer<T>) -> Result<(), Failed> {
