@@ -84,8 +84,8 @@ async fn a_decision_row_without_its_entry_is_no_approval() {
     on_both(|store| async move {
         let (desk, [mut ines, mara, _]) = Desk::founded(store.clone()).await;
         desk.approve(&mut ines).await;
-        let sql = "insert into decisions (id, release_id, person_id, passkey_id, verdict, body, at)
-                   select k.id, d.release_id, k.person_id, k.id, d.verdict, d.body, d.at
+        let sql = "insert into decisions (id, release_id, person_id, passkey_id, report_sha256, verdict, body, at)
+                   select k.id, d.release_id, k.person_id, k.id, d.report_sha256, d.verdict, d.body, d.at
                    from decisions d join passkeys k on k.person_id = $1";
         assert_eq!(tamper(&store, sql, &[mara.id().as_bytes()]).await, 1);
         assert_eq!(count(&store, "decisions").await, 2);
