@@ -217,7 +217,9 @@ async fn awaiting(gateway: &TestGateway, version: &str) -> String {
         let list = gateway.as_owner("GET /api/v1/releases?state=awaiting").await.json();
         let releases = list["releases"].as_array().unwrap();
         if let Some(found) = releases.iter().find(|release| release["version"] == version) {
-            return found["id"].as_str().unwrap().to_owned();
+            let id = found["id"].as_str().unwrap();
+            gateway.site.find_nothing(id.parse().unwrap()).await;
+            return id.to_owned();
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
