@@ -351,9 +351,8 @@ impl Look<'_> {
             Ok(before) => before,
             Err(error) => return self.bound.unread("Changes of CI were not looked for", &error),
         };
-        let changes = tree.changes(&before);
-        let changed: Vec<&str> =
-            changes.into_iter().filter(|path| workflow::touched(path).is_some()).collect();
+        let mut changed = tree.changes(&before);
+        changed.retain(|path| workflow::touched(path).is_some());
         for path in changed.iter().take(PIPELINE_CHANGES_MAX) {
             let publishes = self.publishes(path);
             let (mut old, mut new) = (None, None);

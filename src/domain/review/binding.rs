@@ -207,15 +207,25 @@ impl<'a> Matching<'a> {
     ) -> Self {
         let root = directory.map_or_else(|| vote(candidate.files, tree), str::to_owned);
         let hooks = hook_targets(&candidate);
-        let matched = |file: &ArtifactFile| {
+        let find = |file: &ArtifactFile| {
             if tree.at(&join(&root, &file.path)) == Some(file.blob) {
                 // Below the folder the package is said to be in, or at the root of everything.
                 let same = directory.is_some() || root.is_empty();
                 return if same { Match::Exact } else { Match::Elsewhere(join(&root, &file.path)) };
             }
-            if let Some(paths) = tree.by_blob.get(&file.blob) {
-                let path = paths.first().cloned().unwrap_or_default();
-                return if path == file.path { Match::Exact } else { Match::Elsewhere(path) };
+            if tree.at(&file.path) == Some(file.blob) {
+                return Match::Exact;
+            }
+            if let Some(path) = tree.by_blob.get(&file.blob).and_then(|paths| paths.first()) {
+                // Code in the place of other code is not what the commit says, wherever it is from.
+                let own = join(&root, &file.path);
+                let replaces = tree.at(&own).is_some() && is_code(file);
+                let words = format!("what Git has as {path}");
+                return if replaces {
+                    Match::Differs(own, words)
+                } else {
+                    Match::Elsewhere(path.clone())
+                };
             }
             let starts = runs_by_itself(&file.place, &hooks);
             let known = earlier.get(&file.place);
@@ -231,7 +241,7 @@ impl<'a> Matching<'a> {
                 Match::Missing
             }
         };
-        let matches = candidate.files.iter().map(matched).collect();
+        let matches = candidate.files.iter().map(find).collect();
         Self { candidate, tree, root, matches }
     }
 
@@ -893,6 +903,21 @@ mod tests {
             said[0].starts_with("look SRC-04") && said[0].contains("tests/sample.txt"),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn code_in_the_place_of_other_code_differs_although_git_has_it_somewhere() {
+        let git = [
+            ("lib/a.py", "a = 1"),
+            ("tests/evil.py", "steal()"),
+            ("README.md", "long"),
+            ("docs/r.md", "short"),
+        ];
+        let sdist = [("lib/a.py", "steal()"), ("tests/evil.py", "steal()"), ("README.md", "short")];
+        let (counts, said) = compare(&pypi(ArtifactKind::Sdist), &sdist, &git, &BTreeMap::new());
+        assert_eq!(counts, [1, 1, 0, 0, 1, 0]);
+        let expected = "block SRC-05: A file that differs from the one in Git `what Git has as tests/evil.py` in lib/a.py";
+        assert_eq!(said, [expected]);
     }
 
     #[test]
