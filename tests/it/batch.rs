@@ -1,7 +1,7 @@
 //! Batch approval in a real gateway, on both databases: one touch for the releases of one CI run
 //! (W17), each judged as if it stood alone.
 
-use countersign::domain::authorise::{NotAuthorised, Trust, authorise};
+use countersign::domain::authorise::{NotAuthorised, Trust, authorise, standing};
 use countersign::domain::batch::{Batch, RELEASES_MAX};
 use countersign::domain::decision::Decision;
 use countersign::domain::event::{Event, LogEntry};
@@ -136,6 +136,39 @@ async fn a_decision_counts_only_for_a_release_that_its_batch_lists() {
             decision.batch = decision.batch.take().map(|text| format!("{text} "));
         };
         assert_eq!(missing(&spaced), 2);
+
+        // What they really signed, beside a statement about a release that came later.
+        let later = desk.stage("1.2.0").await;
+        let now = desk.world.now();
+        let mut made_up = log(&desk, later).await;
+        let standing = standing(&made_up, later, now).unwrap();
+        for entry in &honest {
+            let Event::Decided { decision, .. } = &entry.event else { continue };
+            let statement = standing.statement(decision.person, Verdict::Approve, None).to_bytes();
+            let statement = String::from_utf8(statement).unwrap();
+            let decision = Decision { statement, ..decision.clone() };
+            let sequence = made_up.last().unwrap().sequence + 1;
+            let event = Event::Decided { release: later, decision };
+            made_up.push(LogEntry { sequence, at: now, event });
+        }
+        let verdict = authorise(&made_up, Trust::of(&made_up).unwrap(), later, now);
+        assert_eq!(verdict.unwrap_err(), NotAuthorised::Pending { missing: 2 });
+    })
+    .await;
+}
+
+/// W17: what is recorded is what was signed, also when nothing but the rules changed meanwhile.
+#[tokio::test]
+async fn a_batch_is_not_recorded_under_rules_that_changed_while_the_prompt_was_open() {
+    on_both(|store| async move {
+        let (desk, [mut ines, ..]) = Desk::open(store.clone()).await;
+        let other = desk.stage("1.1.0").await;
+        let (ceremony, options) = begin(&desk, &ines, &[desk.release, other]).await.unwrap();
+        desk.require(3).await;
+        let before = traces(&desk).await;
+        let answer = ines.key.assert(&options);
+        assert_eq!(refused(finish(&desk, &ines, (ceremony, answer)).await), Kind::Conflict);
+        assert_eq!(traces(&desk).await, before);
     })
     .await;
 }

@@ -9,14 +9,14 @@ use countersign::domain::roster::Role;
 use countersign::domain::upstream::CredentialPurpose;
 use countersign::pipeline::Kind;
 use countersign::pipeline::leaving::{self, Checklist, RightKind};
-use countersign::pipeline::people::{self, Added};
+use countersign::pipeline::people::{self, Added, IdentityOwner};
 use countersign::pipeline::setup::{self, Credential, NewCredential};
 use countersign::store::proposals::ProposalRow;
 use countersign::store::{Store, Tx};
 
 use crate::governance::{carry, decide, row};
 use crate::support::database::on_both;
-use crate::support::desk::{Desk, refused};
+use crate::support::desk::{Desk, refused, tamper};
 use crate::support::setup::count;
 
 async fn checklist(store: &Store, person: PersonId) -> Checklist {
@@ -70,6 +70,43 @@ async fn a_leaver_is_out_at_once_and_red_until_every_right_is_confirmed() {
         }
         let by = checklist(&store, id).await.rights[0].confirmed_by.clone();
         assert_eq!(by.as_deref(), Some("Ines Duarte"));
+    })
+    .await;
+}
+
+/// Rows by which somebody could still get in or be taken for somebody who counts.
+async fn held(store: &Store, person: PersonId) -> Vec<u64> {
+    let mut held = Vec::new();
+    for sql in [
+        "update sessions set csrf = csrf where person_id = $1",
+        "update passkeys set name = name where person_id = $1 and revoked_at is null",
+        "update invitations set revoked_at = null
+         where person_id = $1 and used_at is null and revoked_at is null",
+        "update ci_identities set actor_name = actor_name where person_id = $1",
+        "update sso_accounts set subject = subject where person_id = $1",
+    ] {
+        held.push(tamper(store, sql, &[person.as_bytes()]).await);
+    }
+    held
+}
+
+/// Rule A4: each thing that somebody holds here ends by itself, whatever else refuses them too.
+#[tokio::test]
+async fn whoever_leaves_holds_nothing_here_any_more() {
+    on_both(async |store: Store| {
+        let (desk, [ines, mara, _]) = Desk::open(store.clone()).await;
+        desk.settle_starter(Some(IdentityOwner::Person(mara.id()))).await;
+        let (by, now) = (Actor::Person(ines.id()), desk.world.now());
+        let mut tx = store.begin().await.unwrap();
+        people::invite(&mut tx, now, &by, mara.id()).await.unwrap();
+        tx.link_sso(("https://id.example", "mara"), mara.id(), now).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(held(&store, mara.id()).await, [1; 5]);
+        let mut tx = store.begin().await.unwrap();
+        people::leave(&mut tx, now, &by, mara.id()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(held(&store, mara.id()).await, [0; 5]);
+        assert_ne!(held(&store, ines.id()).await, [0; 5], "nobody else's");
     })
     .await;
 }

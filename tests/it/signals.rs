@@ -13,17 +13,22 @@ use secrecy::ExposeSecret as _;
 
 use crate::support::authenticator::Authenticator;
 use crate::support::database::on_both;
-use crate::support::desk::{Desk, Person};
+use crate::support::desk::{Desk, Person, tamper};
 use crate::support::setup::invited;
 use crate::support::site::Site;
 
 const HTML: &str = "text/html";
 const SAID: &str = "Two signatures within 60 s from one place";
 
-/// Two people approve, so long after each other and from these addresses; whether the page and the
+/// Two people approve, so long after each other, from these addresses and with keys of so many
+/// models; whether the page and the
 /// API then say that they may be one.
-async fn pointed_out(store: Store, apart: i64, addresses: [Option<&str>; 2]) -> bool {
-    let (desk, [mut ines, mut mara, _]) = Desk::open(store).await;
+async fn pointed_out(store: Store, apart: i64, addresses: [Option<&str>; 2], models: u64) -> bool {
+    let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+    if models == 2 {
+        let sql = "update passkeys set aaguid = $1 where person_id = $2";
+        assert_eq!(tamper(&store, sql, &[&[9; 16], mara.id().as_bytes()]).await, 1);
+    }
     let key = PlaceKey::of(&[7; 32]);
     let at = |person: &mut Person, address: Option<&str>| {
         person.signer.place = address.map(|text| key.place(text.parse().unwrap()));
@@ -51,10 +56,12 @@ async fn pointed_out(store: Store, apart: i64, addresses: [Option<&str>; 2]) -> 
 #[tokio::test]
 async fn two_quick_approvals_from_one_place_are_pointed_out_and_count_all_the_same() {
     const HERE: Option<&str> = Some("192.0.2.7");
-    on_both(async |store| assert!(pointed_out(store, 50, [HERE, HERE]).await)).await;
-    on_both(async |store| assert!(!pointed_out(store, 61, [HERE, HERE]).await)).await;
-    on_both(async |store| assert!(!pointed_out(store, 5, [HERE, Some("192.0.2.8")]).await)).await;
-    on_both(async |store| assert!(!pointed_out(store, 5, [None, None]).await)).await;
+    on_both(async |store| assert!(pointed_out(store, 50, [HERE, HERE], 1).await)).await;
+    on_both(async |store| assert!(!pointed_out(store, 61, [HERE, HERE], 1).await)).await;
+    on_both(async |store| assert!(!pointed_out(store, 5, [HERE, Some("192.0.2.8")], 1).await))
+        .await;
+    on_both(async |store| assert!(!pointed_out(store, 5, [None, None], 1).await)).await;
+    on_both(async |store| assert!(!pointed_out(store, 5, [HERE, HERE], 2).await)).await;
 }
 
 /// Ruling Q21: nothing stops one person from opening two invitations. Who signs the founding, and
