@@ -7,4 +7,5 @@
 pub mod checks;
 pub mod delta;
 pub mod finding;
+pub mod modules;
 pub mod survey;

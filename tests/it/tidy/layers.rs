@@ -71,6 +71,10 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("flate2", &["inspect"]),
     ("clap", &["cli", "main"]),
     ("regex", &["inspect"]),
+    ("oxc_ast", &["inspect"]),
+    ("oxc_parser", &["inspect"]),
+    ("ruff_python_ast", &["inspect"]),
+    ("ruff_python_parser", &["inspect"]),
     ("toml", &["config", "cli", "inspect", "pipeline::setup"]),
 ];
 
