@@ -136,7 +136,7 @@ const JAVASCRIPT: &[(Sort, &[&str])] = &[
             r"_0x[0-9a-f]{4,}",
             r"(?:eval|Function)\s*\(\s*(?:atob|Buffer\.from|unescape|decodeURIComponent)",
             r"(?:eval|Function)\s*\(\s*String\.fromCharCode",
-            r"(?:\\x[0-9a-fA-F]{2}){16,}",
+            r"(?:\\x[2-7][0-9a-fA-F]){16,}",
             r"String\.fromCharCode\s*\((?:\s*\d+\s*,){12,}",
         ],
     ),
@@ -172,7 +172,7 @@ const PYTHON: &[(Sort, &[&str])] = &[
             r"(?:exec|eval)\s*\(\s*(?:base64|zlib|marshal|codecs|bytes\.fromhex|__import__)",
             r"marshal\.loads",
             r"exec\s*\(\s*compile\s*\(\s*(?:base64|zlib)",
-            r"(?:\\x[0-9a-fA-F]{2}){16,}",
+            r"(?:\\x[2-7][0-9a-fA-F]){16,}",
             r"__pyarmor__",
         ],
     ),
@@ -275,10 +275,12 @@ static SETS: LazyLock<Sets> = LazyLock::new(|| Sets {
 });
 
 /// How add-ons find the headers of the two libraries that nearly all of them use.
-const GYP_IDIOMS: [&str; 5] = [
+const GYP_IDIOMS: [&str; 7] = [
     r#"<!(node -e \"require('nan')\")"#,
     r#"<!(node -e "require('nan')")"#,
     r#"<!(node -p \"require('node-addon-api').gyp\")"#,
+    r#"<!(node -p \"require('node-addon-api').targets\")"#,
+    r#"<!(node -p "require('node-addon-api').targets")"#,
     r#"<!@(node -p \"require('node-addon-api').include\")"#,
     r#"<!@(node -p "require('node-addon-api').include")"#,
 ];

@@ -1,5 +1,7 @@
 //! CT and AR: what files are made of.
 
+use std::collections::BTreeMap;
+
 use super::finding;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
@@ -93,14 +95,14 @@ const GROWTH_TENTHS: u64 = 13;
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     for (before, file, since) in comparison.arrivals() {
         binary(before, file, since, found);
-        opaque(comparison, before, file, since, found);
         private(before, file, since, found);
         bundle(before, file, since, found);
-        minified(before, file, since, found);
+        minified(comparison, (before, file), since, found);
         for (sort, check, severity) in MARKED {
             marked((before, file), sort, (check, severity, since), found);
         }
     }
+    opaque(comparison, found);
     rebuilt(comparison, found);
     size(comparison, found);
 }
@@ -116,27 +118,29 @@ fn extension(file: &SurveyedFile) -> Option<&str> {
     file.place.rsplit('/').next()?.rsplit_once('.').map(|(_, extension)| extension)
 }
 
-/// New data that nobody can read: of no known format, or packed.
-fn opaque(
-    comparison: &Comparison<'_>,
-    before: Option<&SurveyedFile>,
-    file: &SurveyedFile,
-    since: Since,
-    found: &mut Vec<Finding>,
-) {
-    let (check, words) = match file.format {
-        Format::Opaque => (&OPAQUE, "not text and of no known format"),
-        Format::Archive => (&DISGUISE, "an archive inside the package"),
-        _ => return,
-    };
-    if before.is_some() || (check.id == DISGUISE.id && is_disguised(file)) {
-        return;
+/// New data that nobody can read, of no known format or packed: once for every ending. A package
+/// that always came with such files goes on doing so.
+fn opaque(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let mut sorts: BTreeMap<_, Vec<&SurveyedFile>> = BTreeMap::new();
+    for (before, file, _) in comparison.arrivals() {
+        let unread = matches!(file.format, Format::Opaque | Format::Archive);
+        if unread && before.is_none() && !is_disguised(file) && !is_usual(comparison, file) {
+            let ending = extension(file).map(str::to_ascii_lowercase);
+            sorts.entry((file.format, ending)).or_default().push(file);
+        }
     }
-    // A package that always came with such files goes on doing so.
-    let usual = is_usual(comparison, file) || comparison.baseline.is_none();
-    let severity = if usual { Severity::Note } else { Severity::Look };
-    let evidence = format!("{words}, {} bytes", file.size_bytes);
-    found.push(finding(check, severity, since, &evidence).at(file, None));
+    let first_release = comparison.baseline.is_none();
+    for ((format, _), files) in sorts {
+        let Some(first) = files.first() else { continue };
+        let (check, words) = match format {
+            Format::Archive => (&DISGUISE, "archives inside the package"),
+            _ => (&OPAQUE, "of no known format"),
+        };
+        let bytes: u64 = files.iter().map(|file| file.size_bytes).sum();
+        let evidence = format!("{} file(s) {words}, {bytes} bytes", files.len());
+        let severity = if first_release { Severity::Note } else { Severity::Look };
+        found.push(finding(check, severity, comparison.since_new(), &evidence).at(first, None));
+    }
 }
 
 /// Files of somebody's own machine that seldom belong into a package.
@@ -227,17 +231,37 @@ fn is_disguised(file: &SurveyedFile) -> bool {
 }
 
 fn minified(
-    before: Option<&SurveyedFile>,
-    file: &SurveyedFile,
+    comparison: &Comparison<'_>,
+    (before, file): (Option<&SurveyedFile>, &SurveyedFile),
     since: Since,
     found: &mut Vec<Finding>,
 ) {
-    let is_code = file.code.is_some();
-    let long = |file: &SurveyedFile| file.longest_line >= UNREADABLE_LINE_BYTES;
-    if is_code && long(file) && !before.is_some_and(long) {
-        let evidence = format!("a line of {} bytes", file.longest_line);
-        found.push(finding(&MINIFIED, Severity::Look, since, &evidence).at(file, None));
+    if !is_minified(file) || before.is_some_and(is_minified) {
+        return;
     }
+    let usual = before.is_none() && is_among_minified(comparison, file);
+    let severity = if usual { Severity::Note } else { Severity::Look };
+    let evidence = format!("a line of {} bytes", file.longest_line);
+    found.push(finding(&MINIFIED, severity, since, &evidence).at(file, None));
+}
+
+fn is_minified(file: &SurveyedFile) -> bool {
+    file.code.is_some() && file.longest_line >= UNREADABLE_LINE_BYTES
+}
+
+/// Whether a file is put where the baseline has several such files: beside it, or beside its folder.
+fn is_among_minified(comparison: &Comparison<'_>, file: &SurveyedFile) -> bool {
+    const SEVERAL: usize = 3;
+    let above = |place: &str| -> Option<String> { Some(place.rsplit_once('/')?.0.to_owned()) };
+    let folder = above(&file.place);
+    let outer = folder.as_deref().and_then(above);
+    [folder, outer].into_iter().flatten().any(|folder| {
+        let files = comparison.baseline.into_iter().flat_map(|survey| &survey.files);
+        let inside = files.filter(|old| {
+            old.place.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        });
+        inside.filter(|old| is_minified(old)).nth(SEVERAL - 1).is_some()
+    })
 }
 
 /// The first mark of a sort that the file did not have before.

@@ -44,6 +44,7 @@ const TABLES: [&str; 3] = ["dependencies", "optionalDependencies", "peerDependen
 
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let before = comparison.baseline.map(dependencies);
+    let mut for_extras = Vec::new();
     for (name, range) in dependencies(comparison.candidate) {
         let known = before.as_ref().map(|before| before.get(&name));
         let since = match known {
@@ -53,19 +54,22 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             Some(Some(_)) => Since::Changed,
         };
         let evidence = format!("{name} {range}");
-        if since == Since::New {
-            // What only an extra brings along is installed by those who ask for it.
-            let only_extra = range.split(" | ").all(|range| range.contains("extra =="));
-            let severity = if only_extra { Severity::Note } else { Severity::Look };
-            found.push(finding(&ADDED, severity, since, evidence.trim()));
-            if !only_extra {
-                phantom(comparison.candidate, &name, found);
-            }
+        // What only an extra brings along is installed by those who ask for it.
+        let only_extra = range.split(" | ").all(|range| range.contains("extra =="));
+        if since == Since::New && only_extra {
+            for_extras.push(name.clone());
+        } else if since == Since::New {
+            found.push(finding(&ADDED, Severity::Look, since, evidence.trim()));
+            phantom(comparison.candidate, &name, found);
         }
         if is_unusual(&comparison.candidate.facts, &range) {
             let severity = if since == Since::Unchanged { Severity::Look } else { Severity::Block };
             found.push(finding(&UNUSUAL, severity, since, evidence.trim()));
         }
+    }
+    if !for_extras.is_empty() {
+        let evidence = format!("for extras only: {}", for_extras.join(", "));
+        found.push(finding(&ADDED, Severity::Note, Since::New, &evidence));
     }
     undeclared(comparison, found);
     bundled(comparison, found);

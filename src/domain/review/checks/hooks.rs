@@ -1,6 +1,6 @@
 //! HK: code that runs without being called.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -176,8 +176,8 @@ fn gyp(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let severity = match (since, command) {
         _ if left_alone => Severity::Note,
         (Since::Unchanged, _) => Severity::Note,
-        (Since::New | Since::Changed, _) | (Since::FirstRelease, Some(_)) => Severity::Block,
-        (Since::FirstRelease, None) => Severity::Look,
+        (Since::New, _) | (Since::Changed | Since::FirstRelease, Some(_)) => Severity::Block,
+        (Since::Changed | Since::FirstRelease, None) => Severity::Look,
     };
     let evidence = command.map_or("", |mark| mark.excerpt.as_str());
     let line = command.map(|mark| mark.line);
@@ -197,6 +197,9 @@ fn loaded(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             _ => continue,
         };
         let Some(value) = member.after else { continue };
+        if member.before.as_deref().is_some_and(|before| same_files(before, &value)) {
+            continue;
+        }
         let since = if member.before.is_some() { Since::Changed } else { Since::New };
         let path = |text: &str| text.starts_with("./") || text.ends_with(".js");
         let missing =
@@ -211,6 +214,16 @@ fn loaded(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         let evidence = format!("{}: {value}{remark}", member.key);
         found.push(finding(check, severity, since, &evidence));
     }
+}
+
+/// Whether two values name the same files, whatever their order and spelling.
+fn same_files(before: &str, after: &str) -> bool {
+    let paths = |text: &str| -> BTreeSet<String> {
+        let quoted = text.split('"').filter(|part| part.contains('/'));
+        let paths = if text.starts_with(['{', '[']) { quoted.collect() } else { vec![text] };
+        paths.into_iter().map(|path| path.trim_start_matches("./").to_owned()).collect()
+    };
+    paths(before) == paths(after)
 }
 
 /// Whether a command is called like one that people have already, in a package of another name.
@@ -288,42 +301,55 @@ fn build(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
 
 fn entry_points(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let Some(baseline) = comparison.baseline else { return };
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (group, name) in &comparison.candidate.python.entry_points {
-        if !baseline.python.entry_points.contains(&(group.clone(), name.clone())) {
-            let is_command = group == "console_scripts" || group == "gui_scripts";
-            let (severity, remark) = if is_command && shadows(comparison, name) {
-                (Severity::Block, ", like a command of the system")
-            } else {
-                (Severity::Look, "")
-            };
-            let evidence = format!("{group}: {name}{remark}");
-            found.push(finding(&ENTRY_POINT, severity, Since::New, &evidence));
-        }
-    }
-}
-
-fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
-    for file in &comparison.candidate.files {
-        let lands = ["scripts", "data", "headers"]
-            .into_iter()
-            .any(|scheme| file.place.starts_with(&format!("*.data/{scheme}/")));
-        if !lands || !comparison.touched(file) {
+        if baseline.python.entry_points.contains(&(group.clone(), name.clone())) {
             continue;
         }
-        found.push(outside_file(comparison, file));
+        if group.ends_with("_scripts") && shadows(comparison, name) {
+            let evidence = format!("{group}: {name}, like a command of the system");
+            found.push(finding(&ENTRY_POINT, Severity::Block, Since::New, &evidence));
+        } else {
+            groups.entry(group).or_default().push(name);
+        }
+    }
+    for (group, names) in groups {
+        let evidence = format!("{group}: {}", names.join(", "));
+        found.push(finding(&ENTRY_POINT, Severity::Look, Since::New, &evidence));
     }
 }
 
-fn outside_file(comparison: &Comparison<'_>, file: &SurveyedFile) -> Finding {
-    let command = file.place.strip_prefix("*.data/scripts/");
-    let (severity, evidence) = match command {
-        Some(name) if shadows(comparison, name) => {
-            (Severity::Block, "like a command of the system")
-        }
-        _ if file.format == Format::Text => (Severity::Look, ""),
-        _ => (Severity::Look, file.format.words()),
-    };
-    finding(&OUTSIDE, severity, comparison.since(file), evidence).at(file, None)
+/// Programs and commands one by one, other files once for each place they go to.
+fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let mut data: BTreeMap<&str, Vec<&SurveyedFile>> = BTreeMap::new();
+    for (_, file, since) in comparison.arrivals() {
+        let Some((scheme, path)) =
+            file.place.strip_prefix("*.data/").and_then(|rest| rest.split_once('/'))
+        else {
+            continue;
+        };
+        let (severity, evidence) = match scheme {
+            "scripts" if shadows(comparison, path) => {
+                (Severity::Block, "like a command of the system")
+            }
+            "scripts" if file.format == Format::Text => (Severity::Look, ""),
+            "scripts" | "data" | "headers" if file.format.is_executable() => {
+                (Severity::Look, file.format.words())
+            }
+            "scripts" | "data" | "headers" => {
+                data.entry(scheme).or_default().push(file);
+                continue;
+            }
+            _ => continue,
+        };
+        found.push(finding(&OUTSIDE, severity, since, evidence).at(file, None));
+    }
+    for files in data.into_values() {
+        let Some(first) = files.first() else { continue };
+        let evidence = format!("{} file(s) of data", files.len());
+        let said = finding(&OUTSIDE, Severity::Look, comparison.since(first), &evidence);
+        found.push(said.at(first, None));
+    }
 }
 
 /// Files that editors, coding agents and CI systems act upon.

@@ -11,8 +11,8 @@ pub(super) const CHECKS: &[Check] = &[ANOTHER, ORIGIN];
 
 const ANOTHER: Check = Check {
     id: "ID-02",
-    title: "It is not a new version of what people run today",
-    why: "The name is another one, or the same version has other content.",
+    title: "It is another package than the one people run today",
+    why: "What changed cannot be told from two packages that were never one.",
 };
 const ORIGIN: Check = Check {
     id: "CT-13",
@@ -21,13 +21,12 @@ const ORIGIN: Check = Check {
 };
 
 /// Members of a manifest that say where a package comes from.
-const ORIGINS: [&str; 14] = [
+const ORIGINS: [&str; 13] = [
     "repository",
     "homepage",
     "author",
     "maintainers",
     "license",
-    "funding",
     "Home-page",
     "Author",
     "Author-email",
@@ -41,47 +40,53 @@ const ORIGINS: [&str; 14] = [
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let Some(baseline) = comparison.baseline else { return };
     another(baseline, comparison.candidate, found);
+    let mut also = Vec::new();
     for member in comparison.members() {
-        origin(&member, found);
+        match origin(&member) {
+            Some((key, Severity::Look)) => {
+                let evidence =
+                    format!("{key}: {} → {}", shown(&member.before), shown(&member.after));
+                found.push(finding(&ORIGIN, Severity::Look, Since::Changed, &evidence));
+            }
+            Some((key, _)) if !also.contains(&key) => also.push(key),
+            _ => {}
+        }
+    }
+    if !also.is_empty() {
+        found.push(finding(&ORIGIN, Severity::Note, Since::Changed, &also.join(", ")));
     }
 }
 
 fn another(baseline: &Survey, candidate: &Survey, found: &mut Vec<Finding>) {
-    let ((before, old), (after, new)) = (identity(&baseline.facts), identity(&candidate.facts));
+    let (before, after) = (name(&baseline.facts), name(&candidate.facts));
     if before != after {
         let evidence = format!("{after} is compared with {before}");
         found.push(finding(&ANOTHER, Severity::Block, Since::Changed, &evidence));
-    } else if old == new && baseline.files != candidate.files {
-        let evidence = format!("{new} is there already");
-        found.push(finding(&ANOTHER, Severity::Block, Since::Changed, &evidence));
     }
 }
 
-/// Name in its canonical spelling, and version.
-fn identity(facts: &Facts) -> (String, &str) {
-    let (ecosystem, name, version) = match facts {
-        Facts::Npm(facts) => (Ecosystem::Npm, &facts.name, &facts.version),
-        Facts::Pypi(facts) => (Ecosystem::Pypi, &facts.name, &facts.version),
+/// The name in its canonical spelling.
+fn name(facts: &Facts) -> String {
+    let (ecosystem, name) = match facts {
+        Facts::Npm(facts) => (Ecosystem::Npm, &facts.name),
+        Facts::Pypi(facts) => (Ecosystem::Pypi, &facts.name),
     };
-    let name = PackageName::parse(ecosystem, name)
-        .map_or_else(|_| name.clone(), |name| name.normalized().to_owned());
-    (name, version)
+    PackageName::parse(ecosystem, name)
+        .map_or_else(|_| name.clone(), |name| name.normalized().to_owned())
 }
 
-fn origin(member: &Member, found: &mut Vec<Finding>) {
-    let key = member.key.split(':').next().unwrap_or_default();
-    if !ORIGINS.contains(&key) {
-        return;
-    }
-    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
-    let (before, after) = (shown(&member.before), shown(&member.after));
-    if plain(&before) == plain(&after) {
-        return;
+/// Which member that says where the package comes from is another one now, and how grave that is.
+fn origin(member: &Member) -> Option<(String, Severity)> {
+    let key = member.key.split(':').next().filter(|key| ORIGINS.contains(key))?;
+    if plain(&shown(&member.before)) == plain(&shown(&member.after)) {
+        return None;
     }
     let elsewhere = key == "repository" && member.before.is_some() && member.after.is_some();
-    let severity = if elsewhere { Severity::Look } else { Severity::Note };
-    let evidence = format!("{key}: {before} → {after}");
-    found.push(finding(&ORIGIN, severity, Since::Changed, &evidence));
+    Some((key.to_owned(), if elsewhere { Severity::Look } else { Severity::Note }))
+}
+
+fn shown(value: &Option<String>) -> String {
+    value.clone().unwrap_or_else(|| "none".to_owned())
 }
 
 /// An address without what may differ in spelling only.
