@@ -15,7 +15,7 @@ use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
 
-pub use release::{files_of_release, sdist_against_wheel};
+pub use release::files_of_release;
 pub use version::Position;
 
 /// Every check there is, for documentation and for the line that says what was looked for.
