@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# run.sh [quick] [cells OPTIONS]: builds the gateway and the load programs, installs the peers, measures, prints the
-# tables. Alone it is everything (over an hour on 2 cores); `quick` is a look (about 6 minutes); with `cells` and its
-# options, such as `cells --only limit-npm,gateway-npm --sizes 20mb`, one measurement of bench.py.
+# run.sh [quick] [review] [cells OPTIONS]: builds the gateway and the load programs, installs the peers, measures,
+# prints the tables. Alone it is everything (over an hour on 2 cores); `quick` is a look (about 6 minutes); `review` is
+# the inspection of one large upgrade beside npm diff and diffoscope; with `cells` and its options, such as
+# `cells --only limit-npm,gateway-npm --sizes 20mb`, one measurement of bench.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/tools.sh
+scripts/tools.sh large
 export COUNTERSIGN_TOOLS=${COUNTERSIGN_TOOLS:-$PWD/.tools}
 
 cargo build --release --locked --bin countersign
@@ -12,6 +13,12 @@ cargo build --release --locked --bin countersign
 target=${CARGO_TARGET_DIR:-target}
 COUNTERSIGN_BIN=$(realpath "$target/release/countersign")
 export COUNTERSIGN_BIN BENCH_BIN=$PWD/bench/rust/target/release
+
+review() { python3 bench/review.py "$COUNTERSIGN_BIN" "$COUNTERSIGN_TOOLS/large" "$@"; }
+if [ "${1:-}" = review ]; then
+    review "${@:2}"
+    exit
+fi
 
 mkdir -p bench/results
 results=bench/results/$(date -u +%Y%m%dT%H%M%SZ).jsonl
@@ -28,12 +35,14 @@ case ${1:-everything} in
         measure mixed --rounds 3 --only limit-npm,verdaccio,gateway-npm,limit-pypi,pypiserver,gateway-pypi
         measure over --only $ours
         measure kill --only $ours
+        review
         ;;
     quick)
         measure cells --sizes 10kb,20mb --concurrency 8
         measure mixed --only gateway-npm,gateway-pypi
         measure over --only $ours
         measure kill --only $ours --times 5
+        review --quick
         ;;
     *) measure "$@" ;;
 esac

@@ -13,7 +13,7 @@ seconds=${1:-60}
 shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-  targets=(envelope json note tar zip wheel sdist)
+  targets=(envelope json note tar zip wheel sdist survey)
 fi
 
 host=$(rustc -vV | sed -n 's/^host: //p')

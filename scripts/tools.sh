@@ -2,7 +2,8 @@
 # Installs what the tests need beside Rust, Node and Python: Debian packages, and under .tools/ the real clients,
 # registries and checkers at exact versions. Safe to repeat; when everything is there it takes well under a second.
 #
-#   COUNTERSIGN_TOOLS   another folder instead of .tools/ (several checkouts can share one)
+#   scripts/tools.sh [large]   with `large` also the packages that only the benchmarks read
+#   COUNTERSIGN_TOOLS          another folder instead of .tools/ (several checkouts can share one)
 #
 # Package sources are whatever the clients on this machine are configured with; none is named here.
 set -euo pipefail
@@ -31,7 +32,7 @@ retry() {
 
 debian_packages() {
     local missing=() package
-    for package in chromium chromium-driver fonts-dejavu-core postgresql openssl python3-venv; do
+    for package in chromium chromium-driver fonts-dejavu-core postgresql openssl python3-venv libarchive-tools; do
         # A Python that was not installed from Debian brings its own venv.
         if [ "$package" = python3-venv ] && python3 -c 'import venv, ensurepip' 2>/dev/null; then continue; fi
         dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
@@ -71,25 +72,29 @@ npm_packages() {
     mark npm "$want"
 }
 
-# Real packages that the review checks are held against, each pinned by its digest. They are read and never installed.
+# Real packages that the review is held against, each pinned by its digest. They are read and never installed.
+# `fixtures LIST` fetches those of a list into a folder of its name.
 fixtures() {
-    local want ecosystem spec sha256 file
-    want=$(digest "$wanted/fixtures.txt")
-    is_done fixtures "$want" && return 0
-    say "fetching real packages for the review checks"
-    mkdir -p "$tools/fixtures"
+    local list=$1 want ecosystem spec sha256 file
+    want=$(digest "$wanted/$list.txt")
+    is_done "$list" "$want" && return 0
+    say "fetching real packages for the review: $list"
+    mkdir -p "$tools/$list"
     while read -r ecosystem spec sha256 file; do
+        printf '%s  %s\n' "$sha256" "$tools/$list/$file" | sha256sum --check --status 2>/dev/null && continue
         case $ecosystem in
-        npm) (cd "$tools/fixtures" && retry npm pack --silent --ignore-scripts "$spec" >/dev/null) ;;
+        sdist) retry "$tools/python/bin/python" "$wanted/sdist.py" "$spec" "$tools/$list" ;;
+        npm) (cd "$tools/$list" && retry npm pack --silent --ignore-scripts "$spec" >/dev/null) ;;
         pypi)
             retry "$tools/python/bin/python" -m pip download -q --disable-pip-version-check --no-deps \
                 --only-binary :all: --implementation cp --python-version 3.11 --platform any \
-                --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 -d "$tools/fixtures" "$spec"
+                --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 \
+                --platform manylinux_2_28_x86_64 -d "$tools/$list" "$spec"
             ;;
         esac
-        printf '%s  %s\n' "$sha256" "$tools/fixtures/$file" | sha256sum --check --quiet
-    done <"$wanted/fixtures.txt"
-    mark fixtures "$want"
+        printf '%s  %s\n' "$sha256" "$tools/$list/$file" | sha256sum --check --quiet
+    done <"$wanted/$list.txt"
+    mark "$list" "$want"
 }
 
 # cargo_tool CRATE VERSION COMMAND [cargo install options]: uses an installed COMMAND, else builds it once into .tools/.
@@ -109,7 +114,8 @@ cargo_tool() {
 debian_packages
 python_packages
 npm_packages
-fixtures
+fixtures fixtures
+[ "${1:-}" != large ] || fixtures large
 cargo_tool cargo-nextest 0.9.143 cargo-nextest
 cargo_tool cargo-deny 0.20.2 cargo-deny --no-default-features
 say "all present"

@@ -86,6 +86,10 @@ pub struct Limits {
     pub uploads_at_once: u32,
     /// Releases go out for so long while no witness takes checkpoints of the log.
     pub witness_grace: SignedDuration,
+    /// Most memory of one inspection in bytes.
+    pub inspection_bytes: u64,
+    /// Inspections at once; the next one waits.
+    pub inspections_at_once: u32,
 }
 
 /// A directory that signs people in for reading (S10).
@@ -219,6 +223,8 @@ struct LimitsFile {
     quiet_seconds: Option<u32>,
     uploads_at_once: Option<u32>,
     witness_grace_minutes: Option<u32>,
+    inspection_mib: Option<u64>,
+    inspections_at_once: Option<u32>,
 }
 
 fn default_data_dir() -> PathBuf {
@@ -488,6 +494,20 @@ fn parse_limits(file: &LimitsFile) -> Result<Limits, ConfigError> {
         1440,
         "0 to 1440 minutes",
     )?;
+    let inspection = within(
+        "limits.inspection_mib",
+        file.inspection_mib.unwrap_or(512),
+        128,
+        8192,
+        "128 to 8192 MiB",
+    )?;
+    let at_once = within(
+        "limits.inspections_at_once",
+        u64::from(file.inspections_at_once.unwrap_or(2)),
+        1,
+        64,
+        "1 to 64 inspections",
+    )?;
     Ok(Limits {
         npm_tarball_bytes: npm * MIB,
         pypi_file_bytes: pypi * MIB,
@@ -496,6 +516,8 @@ fn parse_limits(file: &LimitsFile) -> Result<Limits, ConfigError> {
         quiet: SignedDuration::from_secs(i64::try_from(quiet).unwrap_or(120)),
         uploads_at_once: file.uploads_at_once.unwrap_or(64),
         witness_grace: SignedDuration::from_mins(i64::try_from(grace).unwrap_or(10)),
+        inspection_bytes: inspection * MIB,
+        inspections_at_once: u32::try_from(at_once).unwrap_or(2),
     })
 }
 

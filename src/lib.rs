@@ -17,6 +17,8 @@ pub mod upstream;
 pub mod vault;
 pub mod witness;
 
+pub mod inspector;
+
 pub mod pipeline;
 
 pub mod app;

@@ -18,22 +18,7 @@ fn main() -> ExitCode {
         .init();
     // One TLS implementation for everything; fails only if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
-    };
-    let result = runtime.block_on(async {
-        match cli.command {
-            Command::Serve(arguments) => cli::serve::run(arguments).await,
-            Command::Apply(arguments) => cli::apply::run(arguments).await,
-            Command::Doctor(arguments) => cli::doctor::run(arguments).await,
-            Command::Recover(arguments) => cli::recover::run(arguments).await,
-            Command::Submit(arguments) => cli::submit::run(arguments).await,
-            Command::Inspect(arguments) => cli::inspect::run(&arguments),
-            Command::Verify(arguments) => cli::verify::run(&arguments),
-        }
-    });
-    match result {
+    match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<SubmitError>() {
             Some(ended) => {
@@ -43,6 +28,25 @@ fn main() -> ExitCode {
             None => failed(&*error),
         },
     }
+}
+
+fn run(command: Command) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // Closes a sandbox around itself, which holds one thread: there may be no other.
+    if let Command::Inspect(arguments) = command {
+        return cli::inspect::run(&arguments);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(arguments) => cli::serve::run(arguments).await,
+            Command::Apply(arguments) => cli::apply::run(arguments).await,
+            Command::Doctor(arguments) => cli::doctor::run(arguments).await,
+            Command::Recover(arguments) => cli::recover::run(arguments).await,
+            Command::Submit(arguments) => cli::submit::run(arguments).await,
+            Command::Inspect(arguments) => cli::inspect::run(&arguments),
+            Command::Verify(arguments) => cli::verify::run(&arguments),
+        }
+    })
 }
 
 /// Says what went wrong, with everything that caused it, and exits with 1.

@@ -1,10 +1,12 @@
-//! `countersign doctor`: checks an installation from its own files, whether or not it runs.
+//! `countersign doctor`: checks an installation from its own files, whether or not it runs, and says
+//! what holds the children that read artifacts on this machine.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::app;
 use crate::config::Config;
+use crate::inspector::{Inspector, Settings};
 use crate::pipeline::log::verify::verify;
 use crate::store::Store;
 
@@ -31,5 +33,8 @@ pub async fn run(arguments: Doctor) -> Result<(), Box<dyn std::error::Error + Se
     writeln!(out, "checkpoints of earlier keys {}", checked.of_other_keys)?;
     writeln!(out, "key {}", notary.verifier_key())?;
     writeln!(out, "the log is whole and extends everything that was kept of it")?;
+    for sentence in Inspector::new(Settings::default()).sandbox().await?.sentences() {
+        writeln!(out, "reading artifacts: {sentence}")?;
+    }
     Ok(())
 }

@@ -1,5 +1,10 @@
-//! `countersign inspect`: what changed between two artifacts, and what of it to look at. Reads two
-//! files and nothing else.
+//! `countersign inspect`: what changed between two artifacts, and what of it to look at.
+//!
+//! Opens two files, gives up every other right, and reads them. The gateway starts the same command
+//! with a task instead of files ([`child`]).
+
+mod child;
+mod sandbox;
 
 use std::fs::File;
 use std::io::Write;
@@ -11,8 +16,9 @@ use crate::domain::review::checks::{self, Position};
 use crate::domain::review::delta::{Comparison, FileChange, Member};
 use crate::domain::review::finding::Finding;
 use crate::domain::review::survey::Survey;
-use crate::inspect::Limits;
+use crate::inspect::request::{Artifact, Bounds, Standing, Unreadable};
 use crate::inspect::survey::{Source, survey};
+use crate::inspect::{Failure, Limits};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -21,38 +27,79 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, clap::Args)]
 pub struct Inspect {
     /// An npm tarball (`.tgz`), a wheel, or an sdist under its own name
-    candidate: PathBuf,
+    #[arg(required_unless_present = "child")]
+    candidate: Option<PathBuf>,
     /// The version to compare it with; without one everything is new
     #[arg(long)]
     baseline: Option<PathBuf>,
     /// Files and members of the manifest that are listed at most, of each
     #[arg(long, default_value_t = 200)]
     list: usize,
+    /// A task of the gateway
+    #[arg(long, hide = true, value_name = "TASK", exclusive = true)]
+    child: Option<String>,
 }
 
 /// Surveys, compares and prints.
 pub fn run(arguments: &Inspect) -> Result<(), Failed> {
-    let candidate = read(&arguments.candidate)?;
-    let baseline = arguments.baseline.as_deref().map(read).transpose()?;
+    if let Some(task) = &arguments.child {
+        return child::run(task);
+    }
+    let open = |path: &PathBuf| Opened::new(&named(path)?);
+    let candidate = arguments.candidate.as_ref().map(open).transpose()?;
+    let candidate = candidate.ok_or("expected a file to inspect, received none")?;
+    let baseline = arguments.baseline.as_ref().map(open).transpose()?;
+    let sandbox = sandbox::enter(Bounds::default())?;
+    if !sandbox.is_whole() {
+        tracing::warn!("reading with less protection: {}", sandbox.sentences().join("; "));
+    }
+    let candidate = candidate.survey()?;
+    let baseline = baseline.as_ref().map(Opened::survey).transpose()?;
     let comparison = Comparison { baseline: baseline.as_ref(), candidate: &candidate };
-    let findings = checks::findings(&comparison, &position(&comparison));
+    let newest = baseline.as_ref().map(|survey| identity(&survey.facts).2.to_owned());
+    let position = position(&candidate, &Standing { newest, dist_tag: None });
+    let findings = checks::findings(&comparison, &position);
     print(&mut std::io::stdout().lock(), &comparison, &findings, arguments.list)?;
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Survey, Failed> {
-    let shown = path.display();
-    let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| format!("expected the name of a file, received `{shown}`"))?;
-    let file = File::open(path).map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
-    let limits = Limits::default();
-    let surveyed = if Path::new(name).extension().is_some_and(|extension| extension == "tgz") {
-        survey(file, Source::Npm, &limits)
-    } else {
-        let name = Filename::parse(&spelled_anew(name))?;
-        survey(file, Source::Python(&name), &limits)
-    };
-    surveyed.map_err(|refusal| format!("`{shown}` is refused: {refusal}").into())
+fn named(path: &Path) -> Result<Artifact, Failed> {
+    let filename = path.file_name().and_then(|name| name.to_str());
+    let filename = filename
+        .ok_or_else(|| format!("expected the name of a file, received `{}`", path.display()))?;
+    Ok(Artifact::new(path, filename))
+}
+
+/// A file on its way into the sandbox, where none can be opened any more.
+struct Opened {
+    artifact: Artifact,
+    file: File,
+}
+
+impl Opened {
+    fn new(artifact: &Artifact) -> Result<Self, Failed> {
+        let file = File::open(&artifact.path)
+            .map_err(|error| format!("`{}` cannot be read: {error}", artifact.path.display()))?;
+        Ok(Self { artifact: artifact.clone(), file })
+    }
+
+    /// Fails with [`Unreadable`] when the bytes are to blame.
+    fn survey(&self) -> Result<Survey, Failed> {
+        let filename = &self.artifact.filename;
+        let unreadable = |why: String| Unreadable { filename: filename.clone(), why };
+        let python = match Path::new(filename).extension().is_some_and(|end| end == "tgz") {
+            true => None,
+            false => Some(
+                Filename::parse(&spelled_anew(filename))
+                    .map_err(|error| unreadable(error.to_string()))?,
+            ),
+        };
+        let source = python.as_ref().map_or(Source::Npm, Source::Python);
+        Ok(survey(&self.file, source, &Limits::default()).map_err(|failure| match failure {
+            Failure::Refused(refusal) => Failed::from(unreadable(refusal.to_string())),
+            Failure::Fault(error) => error.into(),
+        })?)
+    }
 }
 
 /// The file name with its project in the canonical spelling, which older tools did not use.
@@ -67,16 +114,14 @@ fn spelled_anew(filename: &str) -> String {
     format!("{spelled}{}", &filename[project.len()..])
 }
 
-fn position(comparison: &Comparison<'_>) -> Position {
-    let version = |survey: &Survey| {
-        let (ecosystem, _, version) = identity(&survey.facts);
-        Version::parse(ecosystem, version).ok()
-    };
+fn position(candidate: &Survey, standing: &Standing) -> Position {
+    let (ecosystem, _, version) = identity(&candidate.facts);
+    let parsed = |version: &str| Version::parse(ecosystem, version).ok();
     Position {
-        version: version(comparison.candidate),
-        newest: comparison.baseline.and_then(version),
-        dist_tag: None,
-        ecosystem: Some(identity(&comparison.candidate.facts).0),
+        version: parsed(version),
+        newest: standing.newest.as_deref().and_then(parsed),
+        dist_tag: standing.dist_tag.clone(),
+        ecosystem: Some(ecosystem),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod names;
 pub mod npm;
 pub mod pypi;
+pub mod request;
 pub mod survey;
 pub mod tar;
 pub mod zip;

@@ -17,6 +17,7 @@ mod governance_model;
 mod governance_pages;
 mod governed;
 mod hold;
+mod inspector;
 mod leaving;
 mod log;
 mod log_public;

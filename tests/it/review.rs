@@ -3,6 +3,7 @@
 //! nothing and hosts do not exist.
 
 use std::io::Cursor;
+use std::path::{Path, PathBuf};
 
 use countersign::domain::artifact::Filename;
 use countersign::domain::package::{Ecosystem, Version};
@@ -24,13 +25,15 @@ mod shapes;
 
 type Files = Vec<(String, Vec<u8>)>;
 
-fn npm(manifest: &Value, files: &[(&str, &[u8])]) -> Vec<u8> {
+/// An npm tarball of a manifest and files.
+pub(crate) fn npm(manifest: &Value, files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut entries = vec![build::file("package/package.json", manifest.to_string().as_bytes())];
     entries.extend(files.iter().map(|(name, body)| build::file(&format!("package/{name}"), body)));
     build::tgz(&entries)
 }
 
-fn manifest(version: &str, rest: Value) -> Value {
+/// A manifest of `hello-wire`.
+pub(crate) fn manifest(version: &str, rest: Value) -> Value {
     let mut manifest = json!({ "name": "hello-wire", "version": version, "main": "index.js" });
     let (Value::Object(all), Value::Object(rest)) = (&mut manifest, rest) else { unreachable!() };
     all.extend(rest);
@@ -302,4 +305,10 @@ async fn the_command_says_what_changed() {
     let (code, out, log) = command(&["inspect", &bad], &[]).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(log.contains("is refused"), "{log}");
+}
+
+/// Where `scripts/tools.sh` put what the tests need.
+pub(crate) fn tools() -> PathBuf {
+    std::env::var_os("COUNTERSIGN_TOOLS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"), PathBuf::from)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::artifact::Facts;
@@ -29,7 +30,7 @@ pub enum FileChange<'a> {
 }
 
 /// How one member of the manifest differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// `scripts.postinstall`, `Requires-Dist`, …
     pub key: String,

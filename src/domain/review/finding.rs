@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::domain::review::checks;
 
 /// How much a finding asks of a reviewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,9 +55,10 @@ pub struct Check {
 }
 
 /// One result.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Of which check.
+    /// Of which check; written as its id.
+    #[serde(serialize_with = "id_of", deserialize_with = "by_id")]
     pub check: &'static Check,
     /// What it asks.
     pub severity: Severity,
@@ -66,6 +70,15 @@ pub struct Finding {
     pub evidence: String,
     /// Against the baseline.
     pub since: Since,
+}
+
+fn id_of<S: Serializer>(check: &&'static Check, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(check.id)
+}
+
+fn by_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static Check, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    checks::by_id(&id).ok_or_else(|| D::Error::custom(format_args!("no check is called `{id}`")))
 }
 
 impl fmt::Display for Finding {

@@ -5,6 +5,7 @@
 //! the baseline: what a package always did is quiet, what it does for the first time is not.
 
 pub mod checks;
+pub mod compared;
 pub mod delta;
 pub mod finding;
 pub mod modules;

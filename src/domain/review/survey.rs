@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::domain::artifact::{Facts, NpmFacts, PypiFacts};
-use crate::domain::digest::Sha256;
+use crate::domain::digest::{Sha1, Sha256};
 
 /// Longest excerpt kept as evidence, in characters.
 pub const EXCERPT_MAX: usize = 160;
@@ -54,6 +54,8 @@ pub struct SurveyedFile {
     pub size_bytes: u64,
     /// Digest of the content.
     pub sha256: Sha256,
+    /// The name git has for the same content, to find it in a tree.
+    pub git_blob: Sha1,
     /// What the first bytes say it is, whatever its name.
     pub format: Format,
     /// Number of lines; 0 for what is not text.

@@ -17,7 +17,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use sha2::Digest as _;
 
 use crate::domain::artifact::{ArtifactKind, Facts, Filename};
-use crate::domain::digest::Sha256;
+use crate::domain::digest::{Sha1, Sha256};
 use crate::domain::review::survey::{Code, Format, Parsed, PythonParts, Survey, SurveyedFile};
 use crate::inspect::failure::Failure;
 use crate::inspect::limits::Limits;
@@ -88,13 +88,13 @@ fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading) -> Result<()
         if entry.is_directory() {
             continue;
         }
-        let path = entry.inside().to_owned();
+        let (path, size) = (entry.inside().to_owned(), entry.size());
         if path == "pyproject.toml" {
             let bytes = archive.content(pypi::text_limit(limits))?;
             build_system(&bytes, &mut reading.python);
-            reading.files.push(one(path, &bytes[..], &mut reading.names)?);
+            reading.files.push(one(path, size, &bytes[..], &mut reading.names)?);
         } else {
-            reading.files.push(one(path, &mut archive, &mut reading.names)?);
+            reading.files.push(one(path, size, &mut archive, &mut reading.names)?);
         }
     }
     Ok(())
@@ -111,7 +111,7 @@ fn wheel(file: impl Read + Seek, limits: &Limits, reading: &mut Reading) -> Resu
             let bytes = archive.content(&entry, pypi::text_limit(limits))?;
             reading.python.entry_points = names(&bytes);
         }
-        let mut pass = Pass::new(&path, &mut reading.names);
+        let mut pass = Pass::new(&path, entry.size(), &mut reading.names);
         archive.copy(&entry, |piece| {
             pass.piece(&path, piece);
             Ok(())
@@ -152,8 +152,13 @@ fn build_system(bytes: &[u8], parts: &mut PythonParts) {
     parts.build_requires.sort();
 }
 
-fn one(path: String, content: impl Read, names: &mut Names) -> Result<SurveyedFile, Failure> {
-    let mut pass = Pass::new(&path, names);
+fn one(
+    path: String,
+    size: u64,
+    content: impl Read,
+    names: &mut Names,
+) -> Result<SurveyedFile, Failure> {
+    let mut pass = Pass::new(&path, size, names);
     let mut content = BufReader::with_capacity(LINE_BYTES, content);
     loop {
         let piece = content.fill_buf()?;
@@ -169,6 +174,7 @@ fn one(path: String, content: impl Read, names: &mut Names) -> Result<SurveyedFi
 /// One file on its way past.
 struct Pass<'n> {
     sha256: sha2::Sha256,
+    git_blob: sha1::Sha1,
     size_bytes: u64,
     head: Vec<u8>,
     /// Set as long as everything so far was UTF-8 without control characters.
@@ -185,9 +191,12 @@ struct Pass<'n> {
 }
 
 impl<'n> Pass<'n> {
-    fn new(path: &str, names: &'n mut Names) -> Self {
+    /// The size comes first in what git hashes, so it is known beforehand: readers refuse an entry
+    /// that holds more or less than it says.
+    fn new(path: &str, size: u64, names: &'n mut Names) -> Self {
         Self {
             sha256: sha2::Sha256::new(),
+            git_blob: sha1::Sha1::new_with_prefix(format!("blob {size}\0")),
             size_bytes: 0,
             head: Vec::with_capacity(magic::HEAD_BYTES),
             text: true,
@@ -210,6 +219,7 @@ impl<'n> Pass<'n> {
             self.scanner = Scanner::new(path, language);
         }
         self.sha256.update(piece);
+        self.git_blob.update(piece);
         self.size_bytes += piece.len() as u64;
         let missing = magic::HEAD_BYTES - self.head.len();
         self.head.extend_from_slice(&piece[..piece.len().min(missing)]);
@@ -294,11 +304,13 @@ impl<'n> Pass<'n> {
         let is_text = format == Format::Text;
         let code = if is_text { self.parse(&path) } else { None };
         let digest: [u8; 32] = self.sha256.finalize().into();
+        let git_blob: [u8; 20] = self.git_blob.finalize().into();
         SurveyedFile {
             place: place(&path),
             path,
             size_bytes: self.size_bytes,
             sha256: Sha256::from_bytes(digest),
+            git_blob: Sha1::from_bytes(git_blob),
             format,
             lines: if is_text { self.lines } else { 0 },
             longest_line: if is_text { self.longest_line } else { 0 },

@@ -1,7 +1,9 @@
-//! Our readers beside Python's: whatever we accept, `tarfile` and `zipfile` read the same way.
+//! Our readers beside those of installers and of people: whatever we accept, Python's `tarfile` and
+//! `zipfile`, the tar of two npm clients and bsdtar read the same way.
 //!
 //! Mutants of real archives, with checksums made right again so that the damage reaches the
-//! parsers. We may refuse more; we may never see another tree.
+//! parsers, and archives put together at random from what tools and attackers write. We may refuse
+//! more; we may never see another tree.
 
 use std::fs;
 use std::io::{Cursor, Read as _};
@@ -15,8 +17,9 @@ use countersign::inspect::{Failure, Limits};
 use proptest::prelude::*;
 use sha2::Digest as _;
 
-use super::build::{gz, sum};
+use super::build::{self, gz, sum};
 use super::real_packages::{data, read_npm, read_python};
+use crate::review::tools;
 
 /// Path, directory or not, SHA-256 of the content in hex.
 type Tree = Vec<(String, bool, String)>;
@@ -45,11 +48,86 @@ for name in sorted(os.listdir(sys.argv[1])):
 json.dump(out, sys.stdout)
 "#;
 
-fn python(directory: &Path) -> serde_json::Map<String, serde_json::Value> {
-    let output =
-        Command::new("python3").args(["-c", PYTHON]).arg(directory).output().expect("python3 runs");
+/// The same for the tar reader at a path.
+const NODE: &str = r#"
+const fs = require('node:fs'), path = require('node:path'), crypto = require('node:crypto')
+const [reader, folder] = process.argv.slice(1)
+const tar = require(reader)
+const out = {}
+for (const name of fs.readdirSync(folder).filter((name) => name.endsWith('gz'))) {
+  const tree = []
+  const onReadEntry = (entry) => {
+    const hash = crypto.createHash('sha256')
+    const at = tree.push([entry.path.replace(/\/$/, ''), entry.type === 'Directory', '']) - 1
+    entry.on('data', (piece) => hash.update(piece))
+    entry.on('end', () => { tree[at][2] = hash.digest('hex') })
+  }
+  try {
+    tar.t({ file: path.join(folder, name), sync: true, strict: true, onReadEntry })
+    out[name] = tree
+  } catch (error) { out[name] = String(error) }
+}
+console.log(JSON.stringify(out))
+"#;
+
+type Read = serde_json::Map<String, serde_json::Value>;
+
+fn python(directory: &Path) -> Read {
+    read_by(Command::new("python3").args(["-c", PYTHON]).arg(directory))
+}
+
+/// What the tar reader inside an npm client finds.
+fn npm(client: &str, directory: &Path) -> Read {
+    let reader = tools().join("npm/node_modules").join(client).join("node_modules/tar");
+    read_by(Command::new("node").args(["-e", NODE]).args([&reader, directory]))
+}
+
+fn read_by(command: &mut Command) -> Read {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The files, without the folders, that bsdtar finds, sorted.
+fn bsdtar(archive: &Path) -> Result<Tree, String> {
+    let output = Command::new("bsdtar")
+        .args(["-cf", "-", "--format=mtree", "--options=!all,type,sha256"])
+        .arg(format!("@{}", archive.display()))
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .expect("bsdtar runs; scripts/tools.sh installs it");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines = text.lines().filter(|line| line.contains(" type=file"));
+    Ok(files(lines.map(|line| {
+        let (path, keys) = line.split_once(' ').unwrap();
+        let hash = keys.split("sha256digest=").nth(1).unwrap_or(EMPTY);
+        (unescaped(path.strip_prefix("./").unwrap_or(path)), false, hash.to_owned())
+    })))
+}
+
+/// SHA-256 of nothing, which bsdtar leaves out.
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn files(tree: impl IntoIterator<Item = (String, bool, String)>) -> Tree {
+    let mut files: Tree = tree.into_iter().filter(|(_, directory, _)| !directory).collect();
+    files.sort();
+    files
+}
+
+/// Names in mtree hold what is not plain as three octal digits.
+fn unescaped(name: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), name.as_bytes());
+    while let [first, tail @ ..] = rest {
+        let octal = (*first == b'\\').then(|| std::str::from_utf8(tail.get(..3)?).ok()).flatten();
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => (bytes, rest) = ([bytes, vec![byte]].concat(), &tail[3..]),
+            None => (bytes, rest) = ([bytes, vec![*first]].concat(), tail),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn tar_tree(bytes: &[u8]) -> Result<Tree, Failure> {
@@ -124,15 +202,24 @@ fn damaged_tar(tar: &[u8], numbers: &mut Numbers) -> Vec<u8> {
 }
 
 fn compare(trees: &[(String, Tree)], directory: &Path) -> usize {
-    let theirs = python(directory);
-    let accepted = trees.len();
-    let differing: Vec<(&str, &serde_json::Value)> = trees
-        .iter()
-        .filter(|(name, ours)| theirs[name] != serde_json::json!(ours))
-        .map(|(name, _)| (&**name, &theirs[name]))
-        .collect();
+    let mut differing = Vec::new();
+    let readers = [
+        ("Python", python(directory)),
+        ("npm 11", npm("npm11", directory)),
+        ("npm 12", npm("npm12", directory)),
+    ];
+    for (name, ours) in trees {
+        for (reader, theirs) in &readers {
+            let theirs = theirs.get(name).filter(|theirs| **theirs != serde_json::json!(ours));
+            differing.extend(theirs.map(|theirs| format!("{name}: {reader} reads {theirs}")));
+        }
+        let theirs = bsdtar(&directory.join(name));
+        if theirs.as_ref() != Ok(&files(ours.clone())) {
+            differing.push(format!("{name}: bsdtar reads {theirs:?}, we {ours:?}"));
+        }
+    }
     assert!(differing.is_empty(), "{} differ: {differing:#?}", differing.len());
-    accepted
+    trees.len()
 }
 
 #[test]
@@ -196,6 +283,101 @@ fn accepted_zip_archives_are_what_python_reads() {
     }
     let accepted = compare(&trees, directory.path());
     assert!(accepted > 50, "only {accepted} mutants were compared");
+}
+
+/// Names that one reader or another takes apart in its own way.
+const NAMES: [&str; 14] = [
+    "package/index.js",
+    "package/lib/a.js",
+    "package/lib/",
+    "package/with space.txt",
+    "package/näïve.txt",
+    "package/new\nline",
+    "package/tab\tand\\back",
+    "package/star*[x]?.js",
+    "package/-rf",
+    "package//twice",
+    "./package/dot",
+    "package/A.JS",
+    "package/%41.js",
+    "package/.hidden",
+];
+
+fn some<'a, T: ?Sized>(of: &[&'a T], numbers: &mut Numbers) -> &'a T {
+    of[numbers.below(of.len())]
+}
+
+/// A tar of a few entries, some with the headers that say the same thing twice.
+fn tar_at_random(numbers: &mut Numbers) -> Vec<u8> {
+    let mut tar = Vec::new();
+    for number in 0..=numbers.below(5) {
+        let name = some(&NAMES, numbers);
+        let name = if numbers.below(2) == 0 { format!("{name}{number}") } else { name.to_owned() };
+        let body =
+            vec![b'a' + u8::try_from(number).unwrap(); [0, 1, 511, 512, 513][numbers.below(5)]];
+        let long = format!("package/{}/{}", "d".repeat(60 + numbers.below(60)), "f".repeat(90));
+        let kind = *some(&[&b'0', &b'0', &b'0', &b'\0', &b'7', &b'5', &b'1', &b'S'], numbers);
+        let size = body.len().to_string();
+        tar.extend(match numbers.below(8) {
+            0 => build::pax(&[("path", &long)]),
+            1 => build::pax(&[("size", &size), ("mtime", "1.5")]),
+            2 => build::pax(&[("path", &name), ("uname", "x"), ("comment", "y")]),
+            3 => build::pax(&[("SCHILY.xattr.user.x", "1"), ("size", "1")]),
+            4 => build::entry("././@LongLink", b'L', &[long.as_bytes(), b"\0"].concat()),
+            _ => Vec::new(),
+        });
+        tar.extend(build::entry(&name, kind, if kind == b'5' { b"" } else { &body }));
+    }
+    tar.extend(vec![0; [1024, 1024, 1024, 512, 10_240, 0][numbers.below(6)]]);
+    tar
+}
+
+/// A ZIP of a few entries, some with fields that readers judge by.
+fn zip_at_random(numbers: &mut Numbers) -> Vec<u8> {
+    let files: Vec<build::Zipped> = (0..=numbers.below(4))
+        .map(|number| {
+            let name = format!("{}{number}", some(&NAMES, numbers));
+            let body = vec![b'a'; [0, 1, 4096][numbers.below(3)]];
+            let stored = numbers.below(2) == 0;
+            let mut file =
+                if stored { build::stored(&name, &body) } else { build::deflated(&name, &body) };
+            match numbers.below(12) {
+                0 => file.flags = 0x800,
+                1 => file.attributes = 0o040_755 << 16,
+                2 => file.attributes = 0x10,
+                3 => file.extra = b"UT\x05\0\x01\0\0\0\0".to_vec(),
+                4 => file.extra = b"\x01\0\0\0".to_vec(),
+                5 => file.comment = b"note".to_vec(),
+                6 => file.flags = 8,
+                _ => {}
+            }
+            file
+        })
+        .collect();
+    build::zip(&files)
+}
+
+/// Two thousand archives that no tool made; most are refused, and nobody reads the others
+/// differently.
+#[test]
+fn archives_put_together_at_random_are_read_alike_or_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut numbers = Numbers(3);
+    let (mut tars, mut zips) = (Vec::new(), Vec::new());
+    for number in 0..1000 {
+        let (tar, zip) = (gz(&tar_at_random(&mut numbers)), zip_at_random(&mut numbers));
+        if let Ok(tree) = tar_tree(&tar) {
+            tars.push((format!("{number}.gz"), tree));
+            fs::write(directory.path().join(format!("{number}.gz")), tar).unwrap();
+        }
+        if let Ok(tree) = zip_tree(&zip) {
+            zips.push((format!("{number}.whl"), tree));
+            fs::write(directory.path().join(format!("{number}.whl")), zip).unwrap();
+        }
+    }
+    let accepted = (tars.len(), zips.len());
+    assert!(accepted.0 > 50 && accepted.1 > 50, "only {accepted:?} were compared");
+    compare(&[tars, zips].concat(), directory.path());
 }
 
 proptest! {

@@ -49,7 +49,8 @@ fn hooks() -> Vec<Case> {
     use Severity::{Block, Look};
     let pth: &[u8] = b"import os\n";
     let script = json!({ "scripts": { "install": "node setup.js" } });
-    let hooked = |body| npm_survey(&npm(&manifest("1.0.0", script.clone()), &[INDEX, ("setup.js", body)]));
+    let hooked =
+        |body| npm_survey(&npm(&manifest("1.0.0", script.clone()), &[INDEX, ("setup.js", body)]));
     let gyp: &[u8] = b"{ 'targets': [] }";
     let console: &[u8] = b"[console_scripts]\ngreet = hello_wire:x\n";
     let points = "hello_wire-1.0.0.dist-info/entry_points.txt";
@@ -99,7 +100,8 @@ fn content() -> Vec<Case> {
     let large = format!("const a = 1\n{}", "// padding\n".repeat(30_000));
     let moved = json!({ "repository": "https://git.example/other/place" });
     let at = |url: &str| json!({ "repository": url });
-    let lived = npm_survey(&npm(&manifest("1.0.0", at("https://git.example/some/place")), &[INDEX]));
+    let lived =
+        npm_survey(&npm(&manifest("1.0.0", at("https://git.example/some/place")), &[INDEX]));
     let lives = npm_survey(&npm(&manifest("1.0.1", moved), &[INDEX]));
     vec![
         ("CT-01", Look, after(json!({}), &[("a.node", elf)])),
@@ -160,7 +162,8 @@ fn versions() -> Vec<Case> {
 
 fn releases() -> Vec<Case> {
     use Severity::{Block, Look, Note};
-    let names = |all: &[&str]| all.iter().map(|name| Filename::parse(name).unwrap()).collect::<Vec<_>>();
+    let names =
+        |all: &[&str]| all.iter().map(|name| Filename::parse(name).unwrap()).collect::<Vec<_>>();
     let sdist = "hello_wire-1.0.0.tar.gz";
     let linux = "hello_wire-1.0.0-cp312-cp312-manylinux_2_28_x86_64.whl";
     let next = "hello_wire-1.1.0-cp313-cp313-manylinux_2_28_x86_64.whl";
@@ -169,12 +172,15 @@ fn releases() -> Vec<Case> {
     let source: (&str, &[u8]) = ("src/hello_wire/__init__.py", b"x = 1\n");
     let other: (&str, &[u8]) = ("src/hello_wire/__init__.py", b"x = 2\n");
     let wheel = wheel_survey(&[]);
+    let against = |files: &[(&str, &[u8])]| {
+        let pair = checks::Pair { sdist: &sdist_survey(files), wheel: &wheel };
+        checks::sdist_against_wheel(pair, None)
+    };
     vec![
-        ("SRC-09", Block, checks::sdist_against_wheel(&sdist_survey(&[other]), &wheel)),
-        ("SRC-09", Look, checks::sdist_against_wheel(&sdist_survey(&[]), &wheel)),
+        ("SRC-09", Block, against(&[other])),
         ("SRC-10", Look, checks::files_of_release(&before, &names(&[odd]))),
         ("SRC-10", Note, checks::files_of_release(&before, &names(&[next]))),
-        ("", Note, checks::sdist_against_wheel(&sdist_survey(&[source]), &wheel)),
+        ("", Note, against(&[source])),
         ("", Note, checks::files_of_release(&before, &before)),
     ]
 }
@@ -220,7 +226,14 @@ fn every_idea_has_a_state_and_what_is_checked_exists() {
         .filter_map(|(id, rest)| Some((id, rest.split(" | ").nth(1)?.trim_end_matches(" |"))))
         .collect();
     let families = [
-        ("ID", 8), ("SRC", 11), ("CI", 9), ("AR", 8), ("HK", 11), ("DP", 8), ("CT", 13), ("CP", 11),
+        ("ID", 8),
+        ("SRC", 11),
+        ("CI", 9),
+        ("AR", 8),
+        ("HK", 11),
+        ("DP", 8),
+        ("CT", 13),
+        ("CP", 11),
         ("VR", 6),
     ];
     let expected: Vec<String> = families
@@ -240,7 +253,8 @@ fn every_idea_has_a_state_and_what_is_checked_exists() {
 #[test]
 fn without_a_readable_baseline_everything_is_new_and_loud() {
     let body = "module.exports = () => fetch('https://hook.example.invalid/x')\n";
-    let candidate = npm_survey(&npm(&manifest("1.0.1", json!({})), &[("index.js", body.as_bytes())]));
+    let candidate =
+        npm_survey(&npm(&manifest("1.0.1", json!({})), &[("index.js", body.as_bytes())]));
     assert!(findings(None, &candidate).is_empty(), "a first release is told as a whole");
     let found = findings(Some(&Survey::nothing(&candidate)), &candidate);
     let told: BTreeSet<&str> = found.iter().map(|finding| finding.check.id).collect();
@@ -253,7 +267,10 @@ fn one_line_says_what_was_not_found() {
     let survey = benign();
     let comparison = Comparison { baseline: Some(&survey), candidate: &survey };
     let line = checks::assurance(&comparison, &[]);
-    assert!(line.contains("2 file(s), 1 of them parsed as code; none of: code that runs"), "{line}");
+    assert!(
+        line.contains("2 file(s), 1 of them parsed as code; none of: code that runs"),
+        "{line}"
+    );
     let found = after(json!({ "scripts": { "install": "x" } }), &[]);
     let line = checks::assurance(&comparison, &found);
     assert!(!line.contains("code that runs without being called"), "{line}");

@@ -50,12 +50,8 @@ fn what_runs_while_loading_is_told_from_what_runs_later() {
         ;(function () { eval(x) }).call(this)\n\
         class A { field = run('d'); static now = run('e') }\n";
     let file = javascript("index.js", text);
-    let expected = [
-        (Sort::Programs, 2),
-        (Sort::Programs, 4),
-        (Sort::DynamicCode, 5),
-        (Sort::Programs, 6),
-    ];
+    let expected =
+        [(Sort::Programs, 2), (Sort::Programs, 4), (Sort::DynamicCode, 5), (Sort::Programs, 6)];
     assert_eq!(on_load(&file), expected);
     let text = "from subprocess import run as go\n\
         go('a')\n\

@@ -3,6 +3,7 @@
 mod capability;
 mod content;
 mod dependencies;
+mod distributions;
 mod hooks;
 mod identity;
 mod loading;
@@ -15,6 +16,7 @@ use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
 
+pub use distributions::{Pair, sdist_against_wheel};
 pub use release::files_of_release;
 pub use version::Position;
 
@@ -28,7 +30,13 @@ pub const ALL: &[&[Check]] = &[
     capability::CHECKS,
     version::CHECKS,
     release::CHECKS,
+    distributions::CHECKS,
 ];
+
+/// The check of an id.
+pub fn by_id(id: &str) -> Option<&'static Check> {
+    ALL.iter().copied().flatten().find(|check| check.id == id)
+}
 
 /// Everything that is to be looked at, the gravest first.
 pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding> {
