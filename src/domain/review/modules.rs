@@ -92,7 +92,7 @@ pub fn npm_package(module: &str) -> Option<&str> {
 pub fn python_module(module: &str) -> Option<&str> {
     let top = module.split('.').next().filter(|top| !top.is_empty())?;
     let builtin = PYTHON.split_ascii_whitespace().any(|builtin| builtin == top);
-    (!builtin && !top.starts_with("_")).then_some(top)
+    (!builtin && !top.starts_with('_')).then_some(top)
 }
 
 /// Whether a Python project of this name, normalised, may well bring this module.

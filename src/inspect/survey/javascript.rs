@@ -376,7 +376,7 @@ fn literal<'a>(expression: &'a Expression<'_>) -> Option<&'a str> {
     match expression.get_inner_expression() {
         Expression::StringLiteral(text) => Some(text.value.as_str()),
         Expression::TemplateLiteral(text) if text.quasis.len() == 1 => {
-            text.quasis.first()?.value.cooked.as_ref().map(|text| text.as_str())
+            text.quasis.first()?.value.cooked.as_ref().map(oxc_ast::ast::Str::as_str)
         }
         _ => None,
     }

@@ -102,7 +102,7 @@ fn phantom(candidate: &Survey, name: &str, found: &mut Vec<Finding>) {
             let explains = |module: &&str| {
                 may_bring(name, module) || !declared.iter().any(|known| may_bring(known, module))
             };
-            if others.any(|module| explains(module)) {
+            if others.any(explains) {
                 return;
             }
             Severity::Look
@@ -160,7 +160,7 @@ fn declared_npm<'a>(package_json: &'a Map<String, Value>, own: &'a str) -> BTree
 
 type Imports<'a> = BTreeMap<&'a str, (&'a SurveyedFile, &'a Import)>;
 
-fn imports<'a>(survey: &'a Survey, of: fn(&str) -> Option<&str>) -> Imports<'a> {
+fn imports(survey: &Survey, of: fn(&str) -> Option<&str>) -> Imports<'_> {
     let mut all = BTreeMap::new();
     for file in survey.files.iter().filter(|file| !is_aside(&file.place)) {
         for import in file.code.iter().flat_map(|code| &code.imports) {

@@ -201,7 +201,8 @@ fn loaded(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             continue;
         }
         let since = if member.before.is_some() { Since::Changed } else { Since::New };
-        let path = |text: &str| text.starts_with("./") || text.ends_with(".js");
+        let extension = |text: &str| std::path::Path::new(text).extension().map(|it| it == "js");
+        let path = |text: &str| text.starts_with("./") || extension(text) == Some(true);
         let missing =
             path(&value) && !value.contains('*') && file_at(comparison.candidate, &value).is_none();
         let (severity, remark) = match member.key.strip_prefix("bin.") {

@@ -44,8 +44,11 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     for member in comparison.members() {
         match origin(&member) {
             Some((key, Severity::Look)) => {
-                let evidence =
-                    format!("{key}: {} → {}", shown(&member.before), shown(&member.after));
+                let evidence = format!(
+                    "{key}: {} → {}",
+                    shown(member.before.as_deref()),
+                    shown(member.after.as_deref())
+                );
                 found.push(finding(&ORIGIN, Severity::Look, Since::Changed, &evidence));
             }
             Some((key, _)) if !also.contains(&key) => also.push(key),
@@ -78,15 +81,15 @@ fn name(facts: &Facts) -> String {
 /// Which member that says where the package comes from is another one now, and how grave that is.
 fn origin(member: &Member) -> Option<(String, Severity)> {
     let key = member.key.split(':').next().filter(|key| ORIGINS.contains(key))?;
-    if plain(&shown(&member.before)) == plain(&shown(&member.after)) {
+    if plain(&shown(member.before.as_deref())) == plain(&shown(member.after.as_deref())) {
         return None;
     }
     let elsewhere = key == "repository" && member.before.is_some() && member.after.is_some();
     Some((key.to_owned(), if elsewhere { Severity::Look } else { Severity::Note }))
 }
 
-fn shown(value: &Option<String>) -> String {
-    value.clone().unwrap_or_else(|| "none".to_owned())
+fn shown(value: Option<&str>) -> String {
+    value.map_or_else(|| "none".to_owned(), str::to_owned)
 }
 
 /// An address without what may differ in spelling only.
