@@ -81,12 +81,15 @@ fixtures() {
     say "fetching real packages for the review: $list"
     mkdir -p "$tools/$list"
     while read -r ecosystem spec sha256 file; do
+        printf '%s  %s\n' "$sha256" "$tools/$list/$file" | sha256sum --check --status 2>/dev/null && continue
         case $ecosystem in
+        sdist) retry "$tools/python/bin/python" "$wanted/sdist.py" "$spec" "$tools/$list" ;;
         npm) (cd "$tools/$list" && retry npm pack --silent --ignore-scripts "$spec" >/dev/null) ;;
         pypi)
             retry "$tools/python/bin/python" -m pip download -q --disable-pip-version-check --no-deps \
                 --only-binary :all: --implementation cp --python-version 3.11 --platform any \
-                --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 -d "$tools/$list" "$spec"
+                --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 \
+                --platform manylinux_2_28_x86_64 -d "$tools/$list" "$spec"
             ;;
         esac
         printf '%s  %s\n' "$sha256" "$tools/$list/$file" | sha256sum --check --quiet

@@ -173,7 +173,7 @@ impl Inspector {
         let wall = self.settings.wall;
         let answer = tokio::time::timeout(wall, self.run(&task))
             .await
-            .unwrap_or_else(|_| Err(InspectionFailed::TimeOver { limit_secs: wall.as_secs() }))?;
+            .unwrap_or(Err(InspectionFailed::TimeOver { limit_secs: wall.as_secs() }))?;
         // Some megabytes of text are not read on a thread that serves requests.
         let read = tokio::task::spawn_blocking(move || serde_json::from_slice(&answer));
         let answer: Answer<T> = read

@@ -350,7 +350,7 @@ pub fn standing(
     let package = governed.package(sealed.manifest.manifest().package_id)?;
     let policy = governed.policy(package.policy)?;
     let started_by = roster.whose(&sealed.started_by);
-    let Votes { votes, discounted, decided } = replay.votes(sealed, roster);
+    let Votes { counted: votes, discounted, decided } = replay.votes(sealed, roster);
     let inspection = replay.inspection.as_ref();
     let findings = has_findings(&sealed.manifest, inspection);
     let count = |policy: &Policy| {
@@ -483,7 +483,7 @@ struct Cast<'a> {
 
 /// The decisions that count, and those that do not.
 struct Votes {
-    votes: Vec<Vote>,
+    counted: Vec<Vote>,
     discounted: Vec<Discounted>,
     decided: BTreeSet<PersonId>,
 }
@@ -599,7 +599,7 @@ impl<'a> Replay<'a> {
 
     fn votes(&self, sealed: &Sealed, roster: &Roster) -> Votes {
         let mut judged =
-            Votes { votes: Vec::new(), discounted: Vec::new(), decided: BTreeSet::new() };
+            Votes { counted: Vec::new(), discounted: Vec::new(), decided: BTreeSet::new() };
         for cast in &self.decisions {
             let Decision { id, person, .. } = *cast.decision;
             let verdict = cast.judge(self, sealed, roster);
@@ -608,7 +608,7 @@ impl<'a> Replay<'a> {
                 judged.decided.insert(person);
             }
             match verdict {
-                Ok(vote) => judged.votes.push(vote),
+                Ok(vote) => judged.counted.push(vote),
                 Err(why) => judged.discounted.push(Discounted { decision: id, person, why }),
             }
         }

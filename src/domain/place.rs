@@ -51,7 +51,7 @@ impl Place {
 
 /// The first part has a fixed length, so that no two inputs are the same bytes.
 fn hash(parts: &[&[u8]]) -> Sha256 {
-    let hash = parts.iter().fold(sha2::Sha256::new(), |hash, part| hash.chain_update(part));
+    let hash = parts.iter().fold(sha2::Sha256::new(), sha2::Digest::chain_update);
     Sha256::from_bytes(hash.finalize().into())
 }
 

@@ -251,8 +251,8 @@ impl Look<'_> {
         }
         match mirror.tree(self.origin.commit).await {
             Ok(tree) => {
-                self.summary.repository = self.origin.repository.to_owned();
-                self.summary.commit = self.origin.commit.to_owned();
+                self.origin.repository.clone_into(&mut self.summary.repository);
+                self.origin.commit.clone_into(&mut self.summary.commit);
                 self.files(mirror, &tree).await;
                 self.pipeline(mirror, &tree).await;
             }

@@ -2,13 +2,12 @@
 //!
 //! What is found out is evidence for people (SRC-11). Nothing of it is sent on (Q2).
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::claims::Claims;
-use crate::domain::digest::Sha256;
 use crate::domain::package::Ecosystem;
 use crate::domain::review::finding::Finding;
-use crate::domain::review::provenance::{Before, Chain, judge, missing};
+use crate::domain::review::provenance::{
+    Before, Chain, FileProvenance, Provenance, judge, missing,
+};
 use crate::pipeline::{Fault, Result};
 use crate::provenance::{Expected, Form, TrustRoot};
 use crate::store::Tx;
@@ -19,24 +18,13 @@ pub const NPM_BUNDLE: &str = "npm-provenance";
 /// How the store names the list of attestations that came with a Python file.
 pub const PEP740_LIST: &str = "pep740-attestations";
 
-/// What is known of one file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileProvenance {
-    /// The file name.
-    pub file: String,
-    /// One chain per attestation; empty when CI sent none.
-    pub chains: Vec<Chain>,
-}
-
 /// What looking at the provenance of a release came to.
 #[derive(Debug, Clone, Default)]
 pub struct Examined {
-    /// What to look at.
+    /// What to look at; the file of each is one of the release.
     pub findings: Vec<Finding>,
-    /// Every file of the release, in the manifest's order.
-    pub files: Vec<FileProvenance>,
-    /// Which trust root it was verified with, so that anybody can do it again.
-    pub trust_root: Option<Sha256>,
+    /// What is known of each file, for the page and for evidence.
+    pub provenance: Provenance,
     /// Sentences about what nobody looked at.
     pub not_checked: Vec<String>,
 }
@@ -50,17 +38,18 @@ pub async fn examine(
 ) -> Result<Examined> {
     let claims: Claims = serde_json::from_str(&release.claims)
         .map_err(|error| Fault::new("reading stored claims", error))?;
-    let mut examined = Examined { trust_root: root.map(TrustRoot::sha256), ..Examined::default() };
+    let mut examined = Examined::default();
+    examined.provenance.trust_root = root.map(TrustRoot::sha256);
     for artifact in tx.artifacts(release.id).await? {
         let attachments = tx.attachments(artifact.id).await?;
         let (chains, findings) = examine_file(release, &artifact, &attachments, (root, &claims));
         examined.findings.extend(findings);
-        examined.files.push(FileProvenance { file: artifact.filename, chains });
+        let known = FileProvenance { name: artifact.filename, chains };
+        examined.provenance.files.push(known);
     }
-    let files: Vec<(&str, bool)> =
-        examined.files.iter().map(|file| (file.file.as_str(), !file.chains.is_empty())).collect();
-    examined.findings.extend(missing(&files, before, release.ecosystem));
-    if files.iter().any(|(_, attested)| *attested) {
+    let files = &examined.provenance.files;
+    examined.findings.extend(missing(files, before, release.ecosystem));
+    if files.iter().any(|file| !file.chains.is_empty()) {
         if root.is_none() {
             examined.not_checked.push(NO_ROOT.to_owned());
         }
@@ -70,9 +59,9 @@ pub async fn examine(
     Ok(examined)
 }
 
-const NO_ROOT: &str = "Provenance was not verified: no trust root is configured";
+const NO_ROOT: &str = "Provenance was not verified: no trust root is configured.";
 const NO_BASELINE: &str =
-    "Whether the version people run today has provenance is not known; this one has none";
+    "Whether the version people run today has provenance is not known; this one has none.";
 
 fn examine_file(
     release: &ReleaseRecord,
@@ -86,7 +75,7 @@ fn examine_file(
     for (kind, body) in attachments {
         let Some(form) = form(kind) else { continue };
         let Some(root) = root else {
-            chains.push(Chain::not_checked(NO_ROOT));
+            chains.push(Chain::not_checked("No trust root is configured"));
             continue;
         };
         for attestation in root.verify(form, body, expected) {

@@ -11,8 +11,8 @@ use crate::domain::review::provenance::{Broken, Link};
 
 /// Longest attachment in bytes; what intake accepts (Q9).
 pub const BYTES_MAX: usize = 1 << 20;
-/// Most attestations of one file. A registry takes two.
-pub const ATTESTATIONS_MAX: usize = 8;
+/// Most attestations of one file: twice what a registry takes.
+pub const ATTESTATIONS_MAX: usize = 4;
 /// Deepest nesting of JSON. SLSA predicates have eight levels.
 const DEPTH_MAX: usize = 32;
 /// Most RFC 3161 timestamps of one attestation. One is usual, each costs signature checks.

@@ -51,8 +51,8 @@ impl Settings {
         Self {
             program: PathBuf::from("git"),
             cache,
-            fetch_within: Duration::from_secs(300),
-            read_within: Duration::from_secs(60),
+            fetch_within: Duration::from_mins(5),
+            read_within: Duration::from_mins(1),
             fetched_max_bytes: 4 << 30,
         }
     }

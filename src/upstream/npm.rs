@@ -143,8 +143,7 @@ struct Dist {
 fn observe(body: &[u8], version: &Version) -> Result<Observation, ReadFault> {
     let malformed = |error: serde_json::Error| ReadFault::Malformed(error.to_string());
     let packument: Packument<'_> = serde_json::from_slice(body).map_err(malformed)?;
-    let mut observation = Observation::default();
-    observation.dist_tags = packument.tags()?;
+    let mut observation = Observation { dist_tags: packument.tags()?, ..Observation::default() };
     let Some(versions) = packument.versions else {
         return Ok(observation);
     };

@@ -14,7 +14,7 @@ use countersign::domain::ids::ReleaseId;
 use countersign::domain::package::Ecosystem;
 use countersign::domain::review::finding::{Finding, Severity};
 use countersign::domain::review::provenance::{
-    Attested, Before, Broken, Chain, Link, Standing, judge, missing,
+    Attested, Before, Broken, Chain, FileProvenance, Link, Standing, judge, missing,
 };
 use countersign::pipeline::provenance::{Examined, examine};
 use countersign::provenance::{ATTESTATIONS_MAX, BYTES_MAX, Expected, Form, TrustRoot};
@@ -50,7 +50,7 @@ impl Bench {
     }
 
     fn statement(&self) -> Value {
-        statement(SUBJECT, json!({ "sha512": self.digests.sha512.unwrap().to_string() }))
+        statement(SUBJECT, &json!({ "sha512": self.digests.sha512.unwrap().to_string() }))
     }
 
     fn bundle(&self) -> Value {
@@ -102,10 +102,10 @@ fn github_claims() -> Value {
 }
 
 fn claims(github: &Value) -> Claims {
-    claims_of(json!({ "github": github }))
+    claims_of(&json!({ "github": github }))
 }
 
-fn claims_of(provider: Value) -> Claims {
+fn claims_of(provider: &Value) -> Claims {
     serde_json::from_value(json!({
         "audience": "a", "expires_at": SIGNED_AT, "issued_at": SIGNED_AT,
         "verified_at": SIGNED_AT, "jti": "j", "issuer": "0193a7c2-5b1e-7d70-9a51-4e1f0e8f2d11",
@@ -153,16 +153,16 @@ fn an_attestation_is_about_this_file_by_name_and_by_every_digest() {
     let other_sha512 = other.sha512.unwrap().to_string();
 
     let wrong = [
-        attest(&statement(SUBJECT, json!({ "sha512": other_sha512 }))),
-        attest(&statement(SUBJECT, json!({ "sha256": other.sha256.to_string() }))),
-        attest(&statement("pkg:npm/%40octo/hello-wire@1.0.1", json!({ "sha512": sha512 }))),
-        attest(&statement("pkg:npm/hello-wire@1.0.0", json!({ "sha512": sha512 }))),
+        attest(&statement(SUBJECT, &json!({ "sha512": other_sha512 }))),
+        attest(&statement(SUBJECT, &json!({ "sha256": other.sha256.to_string() }))),
+        attest(&statement("pkg:npm/%40octo/hello-wire@1.0.1", &json!({ "sha512": sha512 }))),
+        attest(&statement("pkg:npm/hello-wire@1.0.0", &json!({ "sha512": sha512 }))),
         // Right by the strongest digest and wrong by the other.
         attest(&statement(
             SUBJECT,
-            json!({ "sha512": sha512, "sha256": other.sha256.to_string() }),
+            &json!({ "sha512": sha512, "sha256": other.sha256.to_string() }),
         )),
-        attest(&statement(SUBJECT, json!({ "md5": "0" }))),
+        attest(&statement(SUBJECT, &json!({ "md5": "0" }))),
     ];
     for bundle in &wrong {
         assert_eq!(bench.breaks(bundle), Link::Subject);
@@ -172,7 +172,7 @@ fn an_attestation_is_about_this_file_by_name_and_by_every_digest() {
     two["subject"].as_array_mut().unwrap().push(subject);
     assert_eq!(bench.breaks(&attest(&two)), Link::Subject);
 
-    let by_sha256 = statement(SUBJECT, json!({ "sha256": bench.digests.sha256.to_string() }));
+    let by_sha256 = statement(SUBJECT, &json!({ "sha256": bench.digests.sha256.to_string() }));
     assert!(bench.verify(&attest(&by_sha256)).is_ok());
 }
 
@@ -466,7 +466,7 @@ fn a_gitlab_pipeline_is_compared_by_its_own_claims() {
     run.identity = format!("https://{definition}");
     let judged = |run: &AttestedRun| {
         let attested = bench.verify(&bench.sigstore.attest(run, &bench.statement()));
-        judge("a.tgz", &attested, &claims_of(gitlab.clone()))
+        judge("a.tgz", &attested, &claims_of(&gitlab))
     };
     let (chain, found) = judged(&run);
     assert_eq!(found, []);
@@ -487,14 +487,14 @@ fn a_gitlab_pipeline_is_compared_by_its_own_claims() {
 fn claims_that_name_nothing_to_compare_are_said_to_be_not_compared() {
     let bench = Bench::new();
     let attested = bench.verify(&bench.bundle());
-    let (chain, found) = judge("a.tgz", &attested, &claims_of(json!({ "generic": {} })));
+    let (chain, found) = judge("a.tgz", &attested, &claims_of(&json!({ "generic": {} })));
     assert_eq!(found, []);
     assert_eq!(chain.steps[4].standing, Standing::NotChecked);
 
     let foreign =
         bench.sigstore.attest(&bench.run().with(8, "https://x.example"), &bench.statement());
     let (chain, found) =
-        judge("a.tgz", &bench.verify(&foreign), &claims_of(json!({ "generic": {} })));
+        judge("a.tgz", &bench.verify(&foreign), &claims_of(&json!({ "generic": {} })));
     assert_eq!(found[0].severity, Severity::Block);
     assert!(!chain.holds());
 }
@@ -514,19 +514,24 @@ fn one_broken_link_leaves_the_others_unchecked() {
 /// E20 and Q2: a loss blocks where the registry would have taken provenance.
 #[test]
 fn losing_provenance_against_the_baseline_is_found() {
-    let none = [("a", false), ("b", false)];
-    let found = missing(&none, Before::Had, Ecosystem::Npm);
-    assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Block]);
-    let found = missing(&none, Before::Had, Ecosystem::Pypi);
-    assert_eq!(found.iter().map(|f| f.severity).collect::<Vec<_>>(), [Severity::Note]);
+    let some = || vec![Chain::not_checked("a test")];
+    let file = |name: &str, chains| FileProvenance { name: name.to_owned(), chains };
+    let severities = |files: &[FileProvenance], before, ecosystem| {
+        let found = missing(files, before, ecosystem);
+        found.iter().map(|found| (found.severity, found.file.clone())).collect::<Vec<_>>()
+    };
+    let none = [file("a", vec![]), file("b", vec![])];
+    assert_eq!(severities(&none, Before::Had, Ecosystem::Npm), [(Severity::Block, None)]);
+    assert_eq!(severities(&none, Before::Had, Ecosystem::Pypi), [(Severity::Note, None)]);
     for before in [Before::FirstRelease, Before::Unknown, Before::HadNone] {
         assert_eq!(missing(&none, before, Ecosystem::Npm), []);
     }
     for before in [Before::Had, Before::HadNone] {
-        assert_eq!(missing(&[("a", true), ("b", true)], before, Ecosystem::Pypi), []);
-        let uneven = missing(&[("a", true), ("b", false)], before, Ecosystem::Pypi);
-        assert_eq!(uneven.len(), 1);
-        assert_eq!((uneven[0].severity, uneven[0].file.as_deref()), (Severity::Look, Some("b")));
+        let both = [file("a", some()), file("b", some())];
+        assert_eq!(missing(&both, before, Ecosystem::Pypi), []);
+        let one = [file("a", some()), file("b", vec![])];
+        let uneven = [(Severity::Look, Some("b".to_owned()))];
+        assert_eq!(severities(&one, before, Ecosystem::Pypi), uneven);
     }
 }
 
@@ -593,7 +598,7 @@ async fn attachments_of_a_release_are_examined() {
         let tarball = &document["_attachments"][format!("{NPM_NAME}-1.0.0.tgz")]["data"];
         let tarball = B64.decode(tarball.as_str().unwrap()).unwrap();
         let sha512 = digests(&tarball).sha512.unwrap().to_string();
-        let bundle = sigstore.attest(&certified, &statement(SUBJECT, json!({ "sha512": sha512 })));
+        let bundle = sigstore.attest(&certified, &statement(SUBJECT, &json!({ "sha512": sha512 })));
         let bundle = bundle.to_string();
         document["_attachments"][format!("{NPM_NAME}-1.0.0.sigstore")] = json!({
             "content_type": "application/vnd.dev.sigstore.bundle.v0.3+json",
@@ -602,16 +607,17 @@ async fn attachments_of_a_release_are_examined() {
         let npm = world.stage_npm(run(1), &document).await.unwrap().release;
         let all = examined(&world, npm, Some(&root)).await;
         assert_eq!((all.findings, all.not_checked), (vec![], vec![]));
-        assert!(all.files[0].chains[0].holds());
-        assert_eq!(all.files[0].chains[0].steps.len(), 5);
+        assert_eq!(all.provenance.trust_root, Some(root.sha256()));
+        assert!(all.provenance.files[0].chains[0].holds());
+        assert_eq!(all.provenance.files[0].chains[0].steps.len(), 5);
 
         let unverified = examined(&world, npm, None).await;
         assert_eq!(unverified.findings, []);
         assert_eq!(
             unverified.not_checked,
-            ["Provenance was not verified: no trust root is configured"]
+            ["Provenance was not verified: no trust root is configured."]
         );
-        let steps = &unverified.files[0].chains[0].steps;
+        let steps = &unverified.provenance.files[0].chains[0].steps;
         assert!(steps.iter().all(|step| step.standing == Standing::NotChecked));
 
         // Another run of the same bytes, and no provenance where the last version had it.
@@ -635,13 +641,13 @@ async fn python_attestations_of_a_release_are_examined() {
             let mut file = wheel(version, "py3", &[]);
             let bytes = digest_of.map_or(file.bytes.as_slice(), str::as_bytes);
             let digest = json!({ "sha256": Sha256::of(bytes).to_string() });
-            let attested = sigstore.attest(&certified, &statement(&file.name, digest));
+            let attested = sigstore.attest(&certified, &statement(&file.name, &digest));
             let list = json!([pep740(&attested), pep740(&attested)]).to_string();
             file.fields.push(("attestations".to_owned(), list));
             let release = world.stage_python(run(1), &file).await.unwrap().release;
             let all = examined(&world, release, Some(&root)).await;
-            assert_eq!(all.files[0].chains.len(), 2);
-            assert!(all.files[0].chains.iter().all(|chain| chain.holds() == holds));
+            assert_eq!(all.provenance.files[0].chains.len(), 2);
+            assert!(all.provenance.files[0].chains.iter().all(|chain| chain.holds() == holds));
             let blocks = all.findings.iter().filter(|f| f.severity == Severity::Block).count();
             assert_eq!(blocks, if holds { 0 } else { 2 });
         }

@@ -1,5 +1,6 @@
-//! The review checks, over small archives that have the shapes of incidents, and over benign
-//! upgrades that must stay quiet. Payloads do nothing and hosts do not exist.
+//! The review checks over small archives, and what they share with the files beside this one: the
+//! shapes of incidents, real upgrades, what parsers read, and one case for every check. Payloads do
+//! nothing and hosts do not exist.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,6 @@ use countersign::domain::package::{Ecosystem, Version};
 use countersign::domain::review::checks::{self, Position};
 use countersign::domain::review::delta::{Comparison, FileChange};
 use countersign::domain::review::finding::{Finding, Severity, Since};
-use countersign::domain::review::provenance;
 use countersign::domain::review::survey::{Format, Survey};
 use countersign::inspect::Limits;
 use countersign::inspect::survey::{Source, survey};
@@ -17,6 +17,11 @@ use serde_json::{Value, json};
 
 use crate::readers::build;
 use crate::support::gateway::command;
+
+mod catalogue;
+mod code;
+mod real;
+mod shapes;
 
 type Files = Vec<(String, Vec<u8>)>;
 
@@ -45,6 +50,15 @@ fn wheel_survey(more: &[(&str, &[u8])]) -> Survey {
     let bytes = build::wheel(&files, &build::record(&files));
     let name = Filename::parse("hello_wire-1.0.0-py3-none-any.whl").unwrap();
     survey(Cursor::new(bytes), Source::Python(&name), &Limits::default()).unwrap()
+}
+
+fn sdist_survey(more: &[(&str, &[u8])]) -> Survey {
+    let info = b"Metadata-Version: 2.1\nName: hello.wire\nVersion: 1.0.0\n";
+    let mut entries = vec![build::file("hello_wire-1.0.0/PKG-INFO", info)];
+    let place = |name: &str| format!("hello_wire-1.0.0/{name}");
+    entries.extend(more.iter().map(|(name, body)| build::file(&place(name), body)));
+    let name = Filename::parse("hello_wire-1.0.0.tar.gz").unwrap();
+    survey(Cursor::new(build::tgz(&entries)), Source::Python(&name), &Limits::default()).unwrap()
 }
 
 fn findings(baseline: Option<&Survey>, candidate: &Survey) -> Vec<Finding> {
@@ -297,187 +311,4 @@ async fn the_command_says_what_changed() {
 pub(crate) fn tools() -> PathBuf {
     std::env::var_os("COUNTERSIGN_TOOLS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"), PathBuf::from)
-}
-
-/// The real packages that `scripts/tools.sh` fetched.
-fn fixture(file: &str) -> Survey {
-    let path = tools().join("fixtures").join(file);
-    let bytes = std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; scripts/tools.sh fetches it", path.display()));
-    if Path::new(file).extension().is_some_and(|extension| extension == "tgz") {
-        return npm_survey(&bytes);
-    }
-    let spelled = if file.starts_with("Flask") { file.to_lowercase() } else { file.to_owned() };
-    let name = Filename::parse(&spelled).unwrap();
-    survey(Cursor::new(bytes), Source::Python(&name), &Limits::default()).unwrap()
-}
-
-/// What a pair of real versions must say: each as `check severity`, and what it is about.
-struct Golden {
-    before: &'static str,
-    after: &'static str,
-    files: usize,
-    says: &'static [(&'static str, &'static str)],
-    /// Checks that may say nothing at all.
-    quiet: &'static [&'static str],
-}
-
-const COVERAGE: [&str; 2] = [
-    "coverage-7.9.2-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
-    "coverage-7.13.0-cp311-cp311-manylinux1_x86_64.manylinux_2_28_x86_64.manylinux_2_5_x86_64.whl",
-];
-
-const GOLDEN: [Golden; 14] = [
-    Golden {
-        before: "core-js-2.6.5.tgz",
-        after: "core-js-2.6.6.tgz",
-        files: 22,
-        says: &[
-            ("HK-01 block", "postinstall: node scripts/postinstall"),
-            ("HK-02 look", "scripts/postinstall.js"),
-        ],
-        quiet: &["CT-"],
-    },
-    Golden {
-        before: "core-js-2.6.5.tgz",
-        after: "core-js-2.6.12.tgz",
-        files: 27,
-        says: &[("HK-01 block", "node -e"), ("HK-02 look", "postinstall.js")],
-        quiet: &["CT-"],
-    },
-    Golden {
-        before: "source-map-0.6.1.tgz",
-        after: "source-map-0.7.4.tgz",
-        files: 22,
-        says: &[("CT-01 look", "lib/mappings.wasm")],
-        quiet: &["HK-01", "HK-03"],
-    },
-    Golden {
-        before: "fsevents-1.2.13.tgz",
-        after: "fsevents-2.3.3.tgz",
-        files: 17,
-        says: &[("CT-01 look", "fsevents.node")],
-        quiet: &["HK-01", "HK-03", "DP-"],
-    },
-    Golden {
-        before: "express-4.21.1.tgz",
-        after: "express-4.21.2.tgz",
-        files: 2,
-        says: &[],
-        quiet: &[""],
-    },
-    Golden {
-        before: "chalk-4.1.2.tgz",
-        after: "chalk-5.0.0.tgz",
-        files: 15,
-        says: &[("HK-05 look", "exports: ./source/index.js"), ("HK-05 look", "type: module")],
-        quiet: &["CT-", "DP-"],
-    },
-    Golden {
-        before: "undici-6.21.0.tgz",
-        after: "undici-7.0.0.tgz",
-        files: 156,
-        says: &[],
-        quiet: &["CT-", "CP-01", "CP-02", "CP-03"],
-    },
-    Golden {
-        before: "Flask-2.2.5-py3-none-any.whl",
-        after: "Flask-2.3.0-py3-none-any.whl",
-        files: 23,
-        says: &[("DP-01 look", "blinker")],
-        quiet: &["HK-", "CT-01"],
-    },
-    Golden {
-        before: COVERAGE[0],
-        after: COVERAGE[1],
-        files: 56,
-        says: &[("HK-06 block", "a1_coverage.pth")],
-        quiet: &["CT-", "CP-"],
-    },
-    Golden {
-        before: "setuptools-47.3.2-py3-none-any.whl",
-        after: "setuptools-50.0.0-py3-none-any.whl",
-        files: 120,
-        says: &[
-            ("HK-06 block", "distutils-precedence.pth"),
-            ("HK-05 look", "import _distutils_hack"),
-        ],
-        quiet: &["CT-01"],
-    },
-    Golden {
-        before: "pytest_cov-6.3.0-py3-none-any.whl",
-        after: "pytest_cov-7.0.0-py3-none-any.whl",
-        files: 11,
-        says: &[],
-        quiet: &["HK-06", "CT-"],
-    },
-    Golden {
-        before: "attrs-21.2.0-py2.py3-none-any.whl",
-        after: "attrs-21.3.0-py2.py3-none-any.whl",
-        files: 32,
-        says: &[("HK-05 look", "import attrs")],
-        quiet: &["HK-06", "CT-"],
-    },
-    Golden {
-        before: "tqdm-4.45.0-py2.py3-none-any.whl",
-        after: "tqdm-4.46.0-py2.py3-none-any.whl",
-        files: 8,
-        says: &[("CP-01 look", "tqdm/contrib/telegram.py"), ("CP-05 look", "api.telegram.org")],
-        quiet: &["CP-03", "CP-06"],
-    },
-    Golden {
-        before: "pip-21.2.4-py3-none-any.whl",
-        after: "pip-21.3-py3-none-any.whl",
-        files: 147,
-        says: &[
-            ("CT-01 look", "pip/_vendor/distlib/t64-arm.exe"),
-            ("CT-01 look", "pip/_vendor/distlib/w64-arm.exe"),
-        ],
-        quiet: &["AR-", "HK-06"],
-    },
-];
-
-/// Real upgrades: what must be said is said, the rest is quiet, and nothing benign blocks but what
-/// should stop a person once.
-#[test]
-fn real_upgrades_say_what_they_must_and_nothing_loud() {
-    for golden in GOLDEN {
-        let (before, after) = (fixture(golden.before), fixture(golden.after));
-        let comparison = Comparison { baseline: Some(&before), candidate: &after };
-        let found = findings(Some(&before), &after);
-        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
-        let name = golden.after;
-        assert_eq!(comparison.files().len(), golden.files, "{name}: {told:#?}");
-        for (check, about) in golden.says {
-            let (id, severity) = check.split_once(' ').unwrap();
-            let start = format!("{severity} {id}:");
-            let said = |line: &&String| line.starts_with(&start) && line.contains(about);
-            assert!(told.iter().any(|line| said(&line)), "{name}: {check} {about}: {told:#?}");
-        }
-        for finding in &found {
-            let loud = golden.quiet.iter().any(|id| finding.check.id.starts_with(id));
-            assert!(!loud, "{name}: {finding}");
-            let expected =
-                |(check, _): &(&str, &str)| *check == format!("{} block", finding.check.id);
-            let may_block = golden.says.iter().any(expected);
-            assert!(finding.severity < Severity::Block || may_block, "{name}: {finding}");
-        }
-    }
-}
-
-/// A grammar that npm builds without a script, with the usual way to find its headers.
-#[test]
-fn an_ordinary_native_add_on_does_not_block() {
-    let found = findings(None, &fixture("tree-sitter-python-0.19.0.tgz"));
-    assert_eq!(short(&found), [("HK-03", Severity::Look, "binding.gyp")]);
-}
-
-/// Every check has a line of its own in the documentation.
-#[test]
-fn every_check_is_documented() {
-    let page = include_str!("../../docs/checks.md");
-    for check in checks::ALL.iter().copied().flatten().chain(provenance::CHECKS) {
-        let row = format!("| {} | {} | {} |", check.id, check.title, check.why);
-        assert!(page.contains(&row), "docs/checks.md lacks:\n{row}");
-    }
 }

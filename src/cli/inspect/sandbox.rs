@@ -96,7 +96,9 @@ fn seccomp() -> Result<InForce, Failed> {
         SYSTEM_CALLS.into_iter().map(|call| (call, Vec::new())).collect();
     // Memory that is not executable.
     let executable = SeccompCmpOp::MaskedEq(libc::PROT_EXEC.unsigned_abs().into());
-    rules.insert(libc::SYS_mmap, vec![argument(2, executable, 0)?]);
+    rules.insert(libc::SYS_mmap, vec![argument(2, executable.clone(), 0)?]);
+    // Parsers that descend deep take more stack, which is opened after its guard page is made.
+    rules.insert(libc::SYS_mprotect, vec![argument(2, executable, 0)?]);
     // An abort, which is a signal to itself.
     let itself = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![argument(0, SeccompCmpOp::Eq, itself)?]);

@@ -352,18 +352,26 @@ impl<'a> Matching<'a> {
 
 /// Findings of many files, said file by file while they are few.
 #[derive(Debug, Default)]
-struct Groups(BTreeMap<(&'static str, Severity), (Option<&'static Check>, Vec<(String, String)>)>);
+struct Groups(BTreeMap<(&'static str, Severity), Group>);
+
+/// The files of one check and severity.
+#[derive(Debug, Default)]
+struct Group {
+    check: Option<&'static Check>,
+    /// Path, and what is said of it.
+    files: Vec<(String, String)>,
+}
 
 impl Groups {
     fn add(&mut self, check: &'static Check, severity: Severity, path: &str, words: &str) {
-        let (known, files) = self.0.entry((check.id, severity)).or_default();
-        *known = Some(check);
-        files.push((path.to_owned(), words.to_owned()));
+        let group = self.0.entry((check.id, severity)).or_default();
+        group.check = Some(check);
+        group.files.push((path.to_owned(), words.to_owned()));
     }
 
     fn findings(self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for ((_, severity), (check, files)) in self.0 {
+        for ((_, severity), Group { check, files }) in self.0 {
             let Some(check) = check else { continue };
             if files.len() <= SINGLE_MAX {
                 findings.extend(
@@ -698,7 +706,9 @@ pub fn tag_findings(facts: &TagFacts<'_>) -> (Vec<Finding>, Option<Tag>) {
     if let Some(name) = facts.claimed {
         match at(name) {
             None => {
-                block(format!("the run was for the tag {name}, which the repository does not have"))
+                block(format!(
+                    "the run was for the tag {name}, which the repository does not have"
+                ));
             }
             Some(commit) if commit != facts.commit => {
                 block(format!("{name} leads to {commit}, and {} was built", facts.commit));

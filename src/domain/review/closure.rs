@@ -321,7 +321,7 @@ impl Walk {
         let at_home = repository == self.home.0 && reference == self.home.1;
         let pinned = workflow::is_commit(reference);
         let reference = if at_home { String::new() } else { reference.to_owned() };
-        let line = Line { pinned, reference, ..Line::new(Kind::Workflow, repository, false) };
+        let line = Line { reference, pinned, ..Line::new(Kind::Workflow, repository, false) };
         let line = Line { path: path.to_owned(), ..line };
         let place = Place { file: path.to_owned(), line: None };
         self.ask(line, vec![path.to_owned()], place, 0);
@@ -404,9 +404,7 @@ impl Walk {
                 };
                 return self.enter(at, place, depth);
             }
-            What::Beside(path) => {
-                return self.beside(&path, part.trusted, from, parent, place, depth);
-            }
+            What::Beside(path) => return self.beside(&path, (from, parent), place, depth),
             What::Image(image) => {
                 let pinned = workflow::is_digest(&image);
                 (Kind::Image, image, pinned)
@@ -437,9 +435,7 @@ impl Walk {
     fn beside(
         &mut self,
         path: &str,
-        trusted: bool,
-        from: &Origin<'_>,
-        parent: &Line,
+        (from, parent): (&Origin<'_>, &Line),
         place: Place,
         depth: usize,
     ) {
@@ -448,8 +444,10 @@ impl Walk {
             self.unread.insert(format!("{}: `{}` leaves the action", from.file, cut(path)));
             return;
         };
-        let (pinned, reference) = (parent.pinned, parent.reference.clone());
-        let line = Line { pinned, reference, ..Line::new(Kind::Bundle, from.repository, trusted) };
+        let (reference, pinned) = (parent.reference.clone(), parent.pinned);
+        // It runs where the action does.
+        let bundle = Line::new(Kind::Bundle, from.repository, parent.trusted);
+        let line = Line { reference, pinned, ..bundle };
         let line = Line { path: path.clone(), ..line };
         self.ask(line, vec![path], place, depth);
     }
@@ -611,9 +609,8 @@ fn look(line: &Line, place: &Place, before: Option<&Closure>) -> Option<Finding>
             match (standing, &line.commit) {
                 // The same commit as when it was approved: nobody moved it.
                 (true, Some(_)) => Severity::Note,
-                (true, None) => Severity::Look,
                 (false, _) if line.trusted => Severity::Block,
-                (false, _) => Severity::Look,
+                (true, None) | (false, _) => Severity::Look,
             },
         ),
         Kind::Image if !line.pinned => (&MUTABLE_IMAGE, quiet),

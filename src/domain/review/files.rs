@@ -247,6 +247,7 @@ mod tests {
             }),
             files,
             python: crate::domain::review::survey::PythonParts::default(),
+            named: BTreeSet::new(),
         }
     }
 

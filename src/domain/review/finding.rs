@@ -72,6 +72,7 @@ pub struct Finding {
     pub since: Since,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference to the member")]
 fn id_of<S: Serializer>(check: &&'static Check, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(check.id)
 }

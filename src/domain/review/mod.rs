@@ -13,6 +13,7 @@ pub mod delta;
 pub mod diff;
 pub mod files;
 pub mod finding;
+pub mod modules;
 pub mod provenance;
 pub mod report;
 pub mod survey;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::claims::{ABSENT, Claims, GitHubClaims, GitLabClaims, Provider};
+use crate::domain::digest::Sha256;
 use crate::domain::package::Ecosystem;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::EXCERPT_MAX;
@@ -160,6 +161,25 @@ impl Chain {
     }
 }
 
+/// What is known of one file of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileProvenance {
+    /// Its name at the registry.
+    pub name: String,
+    /// One chain per attestation; empty when CI sent none.
+    pub chains: Vec<Chain>,
+}
+
+/// What is known of a release, in a form to be kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Digest of the trust root it was verified with, so that anybody can do it again; none when
+    /// nothing was verified.
+    pub trust_root: Option<Sha256>,
+    /// Every file of the release.
+    pub files: Vec<FileProvenance>,
+}
+
 /// What the version people run today has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
@@ -205,12 +225,12 @@ pub fn judge(
     (Chain { predicate_type: Some(attested.predicate_type.clone()), steps }, found)
 }
 
-/// What follows from how many files of a release have attestations: `files` are names and whether
-/// they have any.
-pub fn missing(files: &[(&str, bool)], before: Before, ecosystem: Ecosystem) -> Vec<Finding> {
-    if files.iter().any(|(_, attested)| *attested) {
-        let without = files.iter().filter(|(_, attested)| !attested);
-        return without.map(|(file, _)| finding(&UNEVEN, Severity::Look, file, "")).collect();
+/// What follows from files of a release that have no attestations.
+pub fn missing(files: &[FileProvenance], before: Before, ecosystem: Ecosystem) -> Vec<Finding> {
+    let without: Vec<_> = files.iter().filter(|file| file.chains.is_empty()).collect();
+    if without.len() < files.len() {
+        let uneven = |file: &&FileProvenance| finding(&UNEVEN, Severity::Look, &file.name, "");
+        return without.iter().map(uneven).collect();
     }
     // A token upload to such a registry never carries any, so the loss says nothing about CI (Q2).
     let severity = match ecosystem {

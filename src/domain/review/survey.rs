@@ -1,14 +1,21 @@
 //! A survey: what one pass over an artifact found, without keeping its files.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-use crate::domain::artifact::Facts;
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use crate::domain::artifact::{Facts, NpmFacts, PypiFacts};
 use crate::domain::digest::{Sha1, Sha256};
 
 /// Longest excerpt kept as evidence, in characters.
 pub const EXCERPT_MAX: usize = 160;
-/// Most marks kept of one file; a file with more is marked as such a file anyway.
-pub const MARKS_MAX: usize = 64;
+/// Most marks of one sort kept of one file; the next one only says that there are more.
+pub const MARKS_MAX: usize = 32;
+/// What the mark after the last one says instead of a text of the file.
+pub const MORE_MARKS: &str = "and more";
+/// Most modules kept that one file names.
+pub const IMPORTS_MAX: usize = 512;
 
 /// One artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +26,8 @@ pub struct Survey {
     pub files: Vec<SurveyedFile>,
     /// What the parsed files of a Python distribution say.
     pub python: PythonParts,
+    /// Dependencies of its `package.json` that some other file names in quotes.
+    pub named: BTreeSet<String>,
 }
 
 /// What of a Python distribution has a structure of its own.
@@ -53,8 +62,71 @@ pub struct SurveyedFile {
     pub lines: u32,
     /// Length of the longest line in bytes; 0 for what is not text.
     pub longest_line: u64,
-    /// What stands out, in order of lines, at most [`MARKS_MAX`].
+    /// What stands out, in order of lines, at most [`MARKS_MAX`] of a sort.
     pub marks: Vec<Mark>,
+    /// What a parser read in it; `None` for what is no JavaScript, TypeScript or Python.
+    pub code: Option<Code>,
+}
+
+impl SurveyedFile {
+    /// Whether a parser read it as code.
+    pub fn is_parsed(&self) -> bool {
+        self.code.as_ref().is_some_and(|code| code.parsed == Parsed::Whole)
+    }
+
+    /// The marks of a sort.
+    pub fn of_sort(&self, sort: Sort) -> impl Iterator<Item = &Mark> {
+        self.marks.iter().filter(move |mark| mark.sort == sort)
+    }
+
+    /// The first mark by which it reaches out where this earlier file did not at all.
+    pub fn newly_reaches_out(&self, before: Option<&Self>) -> Option<&Mark> {
+        const SORTS: [Sort; 6] = [
+            Sort::Network,
+            Sort::Programs,
+            Sort::DynamicCode,
+            Sort::CredentialPlace,
+            Sort::Environment,
+            Sort::Obfuscated,
+        ];
+        let did = |sort| before.is_some_and(|before| before.of_sort(sort).next().is_some());
+        self.marks.iter().find(|mark| SORTS.contains(&mark.sort) && !did(mark.sort))
+    }
+}
+
+/// What a parser read in a file of code.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    /// How far the file was understood.
+    pub parsed: Parsed,
+    /// Modules it names, as written and each once, in order of lines; at most [`IMPORTS_MAX`].
+    pub imports: Vec<Import>,
+    /// Calls of interest that are made while the file is loaded, in order of lines.
+    pub on_load: Vec<Mark>,
+}
+
+/// How far a file of code was understood.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parsed {
+    /// A parser read it.
+    #[default]
+    Whole,
+    /// It is not in the language that its name says; it was only searched for words.
+    Broken,
+    /// It is larger than what is parsed; it was only searched for words.
+    TooLarge,
+}
+
+/// A module that a file names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// As written: `./lib/a.js`, `lodash/fp`, `os.path`.
+    pub module: String,
+    /// In which line, from 1.
+    pub line: u32,
+    /// The file goes on without it.
+    pub optional: bool,
 }
 
 /// What a file is by its content.
@@ -155,6 +227,12 @@ pub enum Sort {
     Publishes,
     /// Runs text as code (CP-08).
     DynamicCode,
+    /// Turns text back into what it was made from (HK-10).
+    Decodes,
+    /// A word of letters of two alphabets that look alike (CT-12).
+    Confusable,
+    /// A command in the settings of an editor or agent (HK-11).
+    SettingsCommand,
     /// A key or token in clear (AR-08).
     Secret,
     /// A line of a `.pth` file that Python runs at every start (HK-06).
@@ -164,6 +242,30 @@ pub enum Sort {
 }
 
 impl Survey {
+    /// A survey of nothing under the name of another: what a candidate is compared with when its
+    /// baseline exists and could not be read, so that everything is new and nothing is quiet.
+    pub fn nothing(beside: &Self) -> Self {
+        let facts = match &beside.facts {
+            Facts::Npm(facts) => Facts::Npm(NpmFacts {
+                package_json: Map::new(),
+                version: String::new(),
+                has_binding_gyp: false,
+                has_shrinkwrap: false,
+                file_count: 0,
+                unpacked_bytes: 0,
+                ..facts.clone()
+            }),
+            Facts::Pypi(facts) => Facts::Pypi(PypiFacts {
+                fields: Vec::new(),
+                version: String::new(),
+                file_count: 0,
+                unpacked_bytes: 0,
+                ..facts.clone()
+            }),
+        };
+        Self { facts, files: Vec::new(), python: PythonParts::default(), named: BTreeSet::new() }
+    }
+
     /// The file at a place.
     pub fn at(&self, place: &str) -> Option<&SurveyedFile> {
         let found = self.files.binary_search_by(|file| file.place.as_str().cmp(place));
@@ -172,9 +274,7 @@ impl Survey {
 
     /// Every mark of a sort, with its file.
     pub fn marks(&self, sort: Sort) -> impl Iterator<Item = (&SurveyedFile, &Mark)> {
-        self.files.iter().flat_map(move |file| {
-            file.marks.iter().filter(move |mark| mark.sort == sort).map(move |mark| (file, mark))
-        })
+        self.files.iter().flat_map(move |file| file.of_sort(sort).map(move |mark| (file, mark)))
     }
 
     /// Sum of the files' sizes, in bytes.

@@ -2,11 +2,15 @@
 //!
 //! The artifact is read twice: the facts come from the same strict readers that let an upload in;
 //! the second pass hashes every file, tells formats apart, and searches texts. Nothing is extracted,
-//! and no more of a file is held than one line, except what says how Python builds and installs it
-//! (`pyproject.toml`, `entry_points.txt`), which is parsed whole and bounded.
+//! and no more of a file is held than one line, except what is parsed whole and bounded: JavaScript,
+//! TypeScript and Python, and what says how Python builds and installs it (`pyproject.toml`,
+//! `entry_points.txt`).
 
+mod code;
 mod content;
+mod javascript;
 pub(super) mod magic;
+mod python;
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
@@ -14,13 +18,16 @@ use sha2::Digest as _;
 
 use crate::domain::artifact::{ArtifactKind, Facts, Filename};
 use crate::domain::digest::{Sha1, Sha256};
-use crate::domain::review::survey::{Format, PythonParts, Survey, SurveyedFile, place};
+use crate::domain::review::survey::{
+    Code, Format, Parsed, PythonParts, Survey, SurveyedFile, place,
+};
 use crate::inspect::failure::Failure;
 use crate::inspect::limits::Limits;
 use crate::inspect::pypi::entry_points;
 use crate::inspect::{gzip, npm, pypi, tar, zip};
 
-use content::{Language, Scanner};
+use code::PARSE_BYTES;
+use content::{Language, Names, Scanner};
 
 /// Longest part of a line that is held, in bytes. A longer line is searched in parts.
 const LINE_BYTES: usize = 64 * 1024;
@@ -50,7 +57,7 @@ pub fn survey(
         }),
     };
     file.seek(SeekFrom::Start(0))?;
-    let mut reading = Reading::default();
+    let mut reading = Reading { names: dependencies(&facts), ..Reading::default() };
     match source {
         Source::Python(name) if name.kind() == ArtifactKind::Wheel => {
             wheel(file, limits, &mut reading)?;
@@ -58,13 +65,23 @@ pub fn survey(
         Source::Python(_) | Source::Npm => tarball(file, limits, &mut reading)?,
     }
     reading.files.sort_by(|a, b| a.place.cmp(&b.place));
-    Ok(Survey { facts, files: reading.files, python: reading.python })
+    let Reading { files, python, names } = reading;
+    Ok(Survey { facts, files, python, named: names.named })
+}
+
+/// The names of everything a `package.json` says it needs.
+fn dependencies(facts: &Facts) -> Names {
+    let Facts::Npm(facts) = facts else { return Names::default() };
+    let tables = ["dependencies", "optionalDependencies", "peerDependencies"];
+    let entries = tables.iter().filter_map(|table| facts.package_json.get(*table)?.as_object());
+    Names::of(entries.flat_map(|table| table.keys().map(String::as_str)))
 }
 
 #[derive(Debug, Default)]
 struct Reading {
     files: Vec<SurveyedFile>,
     python: PythonParts,
+    names: Names,
 }
 
 fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading) -> Result<(), Failure> {
@@ -77,9 +94,9 @@ fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading) -> Result<()
         if path == "pyproject.toml" {
             let bytes = archive.content(pypi::text_limit(limits))?;
             build_system(&bytes, &mut reading.python);
-            reading.files.push(one(path, size, &bytes[..])?);
+            reading.files.push(one(path, size, &bytes[..], &mut reading.names)?);
         } else {
-            reading.files.push(one(path, size, &mut archive)?);
+            reading.files.push(one(path, size, &mut archive, &mut reading.names)?);
         }
     }
     Ok(())
@@ -96,9 +113,9 @@ fn wheel(file: impl Read + Seek, limits: &Limits, reading: &mut Reading) -> Resu
             let bytes = archive.content(&entry, pypi::text_limit(limits))?;
             reading.python.entry_points = names(&bytes);
         }
-        let mut pass = Pass::new(&path, entry.size());
+        let mut pass = Pass::new(&path, entry.size(), &mut reading.names);
         archive.copy(&entry, |piece| {
-            pass.piece(piece);
+            pass.piece(&path, piece);
             Ok(())
         })?;
         reading.files.push(pass.finish(path));
@@ -137,8 +154,13 @@ fn build_system(bytes: &[u8], parts: &mut PythonParts) {
     parts.build_requires.sort();
 }
 
-fn one(path: String, size: u64, content: impl Read) -> Result<SurveyedFile, Failure> {
-    let mut pass = Pass::new(&path, size);
+fn one(
+    path: String,
+    size: u64,
+    content: impl Read,
+    names: &mut Names,
+) -> Result<SurveyedFile, Failure> {
+    let mut pass = Pass::new(&path, size, names);
     let mut content = BufReader::with_capacity(LINE_BYTES, content);
     loop {
         let piece = content.fill_buf()?;
@@ -146,13 +168,13 @@ fn one(path: String, size: u64, content: impl Read) -> Result<SurveyedFile, Fail
             return Ok(pass.finish(path));
         }
         let length = piece.len();
-        pass.piece(piece);
+        pass.piece(&path, piece);
         content.consume(length);
     }
 }
 
 /// One file on its way past.
-struct Pass {
+struct Pass<'n> {
     sha256: sha2::Sha256,
     git_blob: sha1::Sha1,
     size_bytes: u64,
@@ -164,12 +186,16 @@ struct Pass {
     longest_line: u64,
     lines: u32,
     scanner: Scanner,
+    /// All of a file that a parser is to read; nothing once it is larger than that.
+    held: Vec<u8>,
+    too_large: bool,
+    names: &'n mut Names,
 }
 
-impl Pass {
+impl<'n> Pass<'n> {
     /// The size comes first in what git hashes, so it is known beforehand: readers refuse an entry
     /// that holds more or less than it says.
-    fn new(path: &str, size: u64) -> Self {
+    fn new(path: &str, size: u64, names: &'n mut Names) -> Self {
         Self {
             sha256: sha2::Sha256::new(),
             git_blob: sha1::Sha1::new_with_prefix(format!("blob {size}\0")),
@@ -180,19 +206,44 @@ impl Pass {
             line_bytes: 0,
             longest_line: 0,
             lines: 0,
-            scanner: Scanner::new(Language::of(path)),
+            scanner: Scanner::new(path, Language::of(path)),
+            held: Vec::new(),
+            too_large: false,
+            names,
         }
     }
 
-    fn piece(&mut self, piece: &[u8]) {
+    fn piece(&mut self, path: &str, piece: &[u8]) {
+        if self.size_bytes == 0
+            && let Some(language) = Language::of_program(piece)
+            && self.scanner.language() == Language::Other
+        {
+            self.scanner = Scanner::new(path, language);
+        }
         self.sha256.update(piece);
         self.git_blob.update(piece);
         self.size_bytes += piece.len() as u64;
         let missing = magic::HEAD_BYTES - self.head.len();
         self.head.extend_from_slice(&piece[..piece.len().min(missing)]);
         if self.text {
+            self.hold(piece);
             self.text_piece(piece);
         }
+    }
+
+    /// Keeps what a parser is to read. What is too large for one is searched as it comes, from its
+    /// beginning.
+    fn hold(&mut self, piece: &[u8]) {
+        if !self.scanner.waits {
+            return;
+        }
+        if self.held.len() + piece.len() <= PARSE_BYTES {
+            self.held.extend_from_slice(piece);
+            return;
+        }
+        (self.scanner.waits, self.too_large) = (false, true);
+        let held = std::mem::take(&mut self.held);
+        self.scanner.text(&String::from_utf8_lossy(&held), false, self.names);
     }
 
     fn text_piece(&mut self, piece: &[u8]) {
@@ -237,7 +288,8 @@ impl Pass {
             self.text = false;
             return;
         }
-        self.scanner.line(valid.trim_end_matches('\r'));
+        let number = self.lines.saturating_add(1);
+        self.scanner.line(number, valid.trim_end_matches('\r'), self.names);
     }
 
     fn finish(mut self, path: String) -> SurveyedFile {
@@ -252,6 +304,7 @@ impl Pass {
             None => Format::Opaque,
         };
         let is_text = format == Format::Text;
+        let code = if is_text { self.parse(&path) } else { None };
         let digest: [u8; 32] = self.sha256.finalize().into();
         let git_blob: [u8; 20] = self.git_blob.finalize().into();
         SurveyedFile {
@@ -264,6 +317,32 @@ impl Pass {
             lines: if is_text { self.lines } else { 0 },
             longest_line: if is_text { self.longest_line } else { 0 },
             marks: if is_text { self.scanner.finish() } else { Vec::new() },
+            code,
         }
+    }
+
+    /// Has a parser read what was held for it, and patterns what it leaves to them.
+    fn parse(&mut self, path: &str) -> Option<Code> {
+        let language = self.scanner.language();
+        if !language.is_parsed() {
+            return None;
+        }
+        if self.too_large {
+            return Some(Code { parsed: Parsed::TooLarge, ..Code::default() });
+        }
+        let held = std::mem::take(&mut self.held);
+        let text = std::str::from_utf8(&held).unwrap_or_default();
+        let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+        let reading = match language {
+            Language::Python => python::read(text),
+            _ => javascript::read(path, text),
+        };
+        let Some(reading) = reading else {
+            self.scanner.text(text, false, self.names);
+            return Some(Code { parsed: Parsed::Broken, ..Code::default() });
+        };
+        self.scanner.text(&reading.without_prose(), true, self.names);
+        self.scanner.add(reading.marks);
+        Some(reading.code)
     }
 }

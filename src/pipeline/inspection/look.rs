@@ -79,7 +79,7 @@ pub(super) async fn look(
     Ok(Looked::Done(Box::new(report), summary))
 }
 
-impl<'a> Look<'a> {
+impl Look<'_> {
     /// Every artifact, beside its baseline.
     async fn read(&mut self, gave_up: bool) {
         if let Baseline::Unreadable { why, .. } = &self.baseline {

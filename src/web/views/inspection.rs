@@ -1,6 +1,6 @@
 //! What the gateway found inside a release, and how whoever approves answers it.
 
-use super::shell::Badge;
+use super::shell::{Badge, Tone};
 
 /// The card about what was found inside.
 #[derive(Clone, Debug)]
@@ -23,6 +23,23 @@ pub struct Inspection {
     pub not_checked: Vec<String>,
     /// Where another inspection is asked for; `None` when that would change nothing.
     pub again: Option<String>,
+}
+
+impl Inspection {
+    /// Nobody looked inside yet; the address says when that is over.
+    pub fn being_checked(live: String) -> Self {
+        Self {
+            summary: Badge::new(Tone::Note, "loader", "Being checked"),
+            live: Some(live),
+            blocks: Vec::new(),
+            looks: Vec::new(),
+            notes: Vec::new(),
+            asides: Vec::new(),
+            compared: Vec::new(),
+            not_checked: Vec::new(),
+            again: None,
+        }
+    }
 }
 
 /// One finding.

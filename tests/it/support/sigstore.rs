@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
+use countersign::domain::digest;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
@@ -71,7 +72,7 @@ impl AttestedRun {
 }
 
 /// A statement about one file.
-pub(crate) fn statement(subject: &str, digest: Value) -> Value {
+pub(crate) fn statement(subject: &str, digest: &Value) -> Value {
     json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{ "name": subject, "digest": digest }],
@@ -354,8 +355,9 @@ fn pem(certificate: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
+/// A SHA-256 digest as logs write it.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest::Sha256::from_slice(bytes).unwrap().to_string()
 }
 
 /// Bytes behind their length in two bytes, as in TLS.

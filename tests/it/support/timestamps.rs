@@ -55,7 +55,7 @@ impl TimestampAuthority {
         .concat();
         // What is signed is the set; what is written is the same under another tag.
         let signature = self.key.sign(&tagged(0x31, &attributes)).unwrap();
-        let signer = sequence(&[
+        let signed_by = sequence(&[
             ONE,
             &self.issuer_and_serial(),
             &sha256,
@@ -64,9 +64,10 @@ impl TimestampAuthority {
             &tagged(0x04, &signature),
         ]);
         let inside = sequence(&[TIMESTAMP, &tagged(0xa0, &tagged(0x04, &stamp))]);
-        let signed = sequence(&[THREE, &tagged(0x31, &sha256), &inside, &tagged(0x31, &signer)]);
+        let envelope =
+            sequence(&[THREE, &tagged(0x31, &sha256), &inside, &tagged(0x31, &signed_by)]);
         let granted = sequence(&[b"\x02\x01\x00"]);
-        sequence(&[&granted, &sequence(&[SIGNED_DATA, &tagged(0xa0, &signed)])])
+        sequence(&[&granted, &sequence(&[SIGNED_DATA, &tagged(0xa0, &envelope)])])
     }
 
     fn issuer_and_serial(&self) -> Vec<u8> {

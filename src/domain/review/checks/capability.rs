@@ -69,7 +69,13 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             continue;
         }
         if let Some((file, mark)) = comparison.candidate.marks(sort).next() {
-            let severity = if comparison.baseline.is_none() { Severity::Look } else { severity };
+            // Everything it knows about the machine, and a way to send it.
+            let sends = sort == Sort::Environment && file.of_sort(Sort::Network).next().is_some();
+            let severity = match (comparison.baseline, sends) {
+                (None, _) => Severity::Look,
+                (Some(_), true) => Severity::Block,
+                (Some(_), false) => severity,
+            };
             let said = finding(check, severity, comparison.since_new(), &mark.excerpt);
             found.push(said.at(file, Some(mark.line)));
         }

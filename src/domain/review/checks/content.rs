@@ -1,21 +1,30 @@
 //! CT and AR: what files are made of.
 
+use std::collections::BTreeMap;
+
 use super::finding;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{Format, Mark, Sort, SurveyedFile};
 
-pub(super) const CHECKS: &[Check] =
-    &[BINARY, DISGUISE, SIZE, MINIFIED, OFF_SCREEN, OBFUSCATED, BIDI, INVISIBLE, SECRET];
+pub(super) const CHECKS: &[Check] = &[
+    BINARY, REBUILT, DISGUISE, SIZE, MINIFIED, OFF_SCREEN, OBFUSCATED, OPAQUE, BIDI, INVISIBLE,
+    CONFUSABLE, SECRET,
+];
 
 const BINARY: Check = Check {
     id: "CT-01",
     title: "A binary that was not there before",
     why: "Nobody can read what it does, and no source in the package explains it.",
 };
+const REBUILT: Check = Check {
+    id: "CT-02",
+    title: "A binary that changed",
+    why: "It was built again; where no code changed, nobody can say from what.",
+};
 const DISGUISE: Check = Check {
     id: "CT-03",
-    title: "A file that is not what its name says",
+    title: "A file that is not what its name says, or holds other files",
     why: "Programs hide where nobody looks for them.",
 };
 const SIZE: Check = Check {
@@ -38,6 +47,11 @@ const OBFUSCATED: Check = Check {
     title: "Code that hides what it does",
     why: "Honest code rarely decodes text and runs it.",
 };
+const OPAQUE: Check = Check {
+    id: "CT-09",
+    title: "A file of unknown format",
+    why: "Nobody can read it, and code can turn it into anything.",
+};
 const BIDI: Check = Check {
     id: "CT-10",
     title: "Characters that reorder what is shown",
@@ -48,18 +62,24 @@ const INVISIBLE: Check = Check {
     title: "Characters that are not shown",
     why: "A program can read them, and nobody else can.",
 };
+const CONFUSABLE: Check = Check {
+    id: "CT-12",
+    title: "A word of letters of two alphabets that look alike",
+    why: "It reads like another name and is not that name.",
+};
 const SECRET: Check = Check {
     id: "AR-08",
-    title: "A secret in clear",
+    title: "A secret in clear, or a file that usually has one",
     why: "Everybody who downloads the package has it.",
 };
 
 /// Marks that are findings by themselves, and how grave they are when they are new.
-const MARKED: [(Sort, &Check, Severity); 5] = [
+const MARKED: [(Sort, &Check, Severity); 6] = [
     (Sort::OffScreen, &OFF_SCREEN, Severity::Block),
     (Sort::Obfuscated, &OBFUSCATED, Severity::Block),
     (Sort::Bidi, &BIDI, Severity::Block),
     (Sort::Invisible, &INVISIBLE, Severity::Block),
+    (Sort::Confusable, &CONFUSABLE, Severity::Look),
     (Sort::Secret, &SECRET, Severity::Block),
 ];
 
@@ -67,18 +87,119 @@ const MARKED: [(Sort, &Check, Severity); 5] = [
 const UNREADABLE_LINE_BYTES: u64 = 5_000;
 /// Growth below this many bytes is nothing to speak of, whatever part of the whole it is.
 const GROWTH_MIN_BYTES: u64 = 256 * 1024;
+/// A text file of code of this size is a bundle, or a payload.
+const BUNDLE_MIN_BYTES: u64 = 256 * 1024;
 /// Growth by less than this part of the whole is not, either: three in ten.
 const GROWTH_TENTHS: u64 = 13;
 
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     for (before, file, since) in comparison.arrivals() {
         binary(before, file, since, found);
-        minified(before, file, since, found);
+        private(before, file, since, found);
+        bundle(before, file, since, found);
+        minified(comparison, (before, file), since, found);
         for (sort, check, severity) in MARKED {
             marked((before, file), sort, (check, severity, since), found);
         }
     }
+    opaque(comparison, found);
+    rebuilt(comparison, found);
     size(comparison, found);
+}
+
+/// Whether the baseline has a file of this format and ending anywhere.
+fn is_usual(comparison: &Comparison<'_>, file: &SurveyedFile) -> bool {
+    let ending = |file: &SurveyedFile| extension(file).map(str::to_ascii_lowercase);
+    let files = comparison.baseline.into_iter().flat_map(|survey| &survey.files);
+    files.into_iter().any(|old| old.format == file.format && ending(old) == ending(file))
+}
+
+fn extension(file: &SurveyedFile) -> Option<&str> {
+    file.place.rsplit('/').next()?.rsplit_once('.').map(|(_, extension)| extension)
+}
+
+/// New data that nobody can read, of no known format or packed: once for every ending. A package
+/// that always came with such files goes on doing so.
+fn opaque(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let mut sorts: BTreeMap<_, Vec<&SurveyedFile>> = BTreeMap::new();
+    for (before, file, _) in comparison.arrivals() {
+        let unread = matches!(file.format, Format::Opaque | Format::Archive);
+        if unread && before.is_none() && !is_disguised(file) && !is_usual(comparison, file) {
+            let ending = extension(file).map(str::to_ascii_lowercase);
+            sorts.entry((file.format, ending)).or_default().push(file);
+        }
+    }
+    let first_release = comparison.baseline.is_none();
+    for ((format, _), files) in sorts {
+        let Some(first) = files.first() else { continue };
+        let (check, words) = match format {
+            Format::Archive => (&DISGUISE, "archives inside the package"),
+            _ => (&OPAQUE, "of no known format"),
+        };
+        let bytes: u64 = files.iter().map(|file| file.size_bytes).sum();
+        let evidence = format!("{} file(s) {words}, {bytes} bytes", files.len());
+        let severity = if first_release { Severity::Note } else { Severity::Look };
+        found.push(finding(check, severity, comparison.since_new(), &evidence).at(first, None));
+    }
+}
+
+/// Files of somebody's own machine that seldom belong into a package.
+fn private(
+    before: Option<&SurveyedFile>,
+    file: &SurveyedFile,
+    since: Since,
+    found: &mut Vec<Finding>,
+) {
+    const NAMES: [&str; 9] = [
+        ".npmrc",
+        ".pypirc",
+        ".netrc",
+        ".env",
+        ".envrc",
+        ".git-credentials",
+        "id_rsa",
+        "id_ed25519",
+        "credentials.json",
+    ];
+    let name = file.place.rsplit('/').next().unwrap_or_default();
+    let repository = file.place.starts_with(".git/") || file.place.contains("/.git/");
+    let is_private = NAMES.contains(&name) || name.starts_with(".env.") || repository;
+    if is_private && before.is_none() {
+        let said = finding(&SECRET, Severity::Look, since, "a file of somebody's own machine");
+        found.push(said.at(file, None));
+    }
+}
+
+/// A new file of code that is larger than people write.
+fn bundle(
+    before: Option<&SurveyedFile>,
+    file: &SurveyedFile,
+    since: Since,
+    found: &mut Vec<Finding>,
+) {
+    if before.is_none() && file.code.is_some() && file.size_bytes >= BUNDLE_MIN_BYTES {
+        let evidence = format!("a new file of {} bytes", file.size_bytes);
+        // In a first release everything is new.
+        let first = since == Since::FirstRelease;
+        let severity = if first { Severity::Note } else { Severity::Look };
+        found.push(finding(&SIZE, severity, since, &evidence).at(file, None));
+    }
+}
+
+/// Binaries with other bytes than before, in one line; more when nothing they are made of changed.
+fn rebuilt(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let again: Vec<&SurveyedFile> = comparison
+        .arrivals()
+        .filter(|(before, file, _)| {
+            file.format.is_executable() && before.is_some_and(|b| b.format == file.format)
+        })
+        .map(|(_, file, _)| file)
+        .collect();
+    let Some(first) = again.first() else { return };
+    let code_changed = comparison.arrivals().any(|(_, file, _)| file.code.is_some());
+    let severity = if code_changed { Severity::Note } else { Severity::Look };
+    let evidence = format!("{} binaries with other bytes", again.len());
+    found.push(finding(&REBUILT, severity, Since::Changed, &evidence).at(first, None));
 }
 
 fn binary(
@@ -105,24 +226,42 @@ fn is_disguised(file: &SurveyedFile) -> bool {
         "gif", "ico", "map",
     ];
     let runs = file.format.is_executable() || file.format == Format::Archive;
-    let extension = file.place.rsplit_once('.').map(|(_, ext)| ext.to_ascii_lowercase());
+    let extension = extension(file).map(str::to_ascii_lowercase);
     runs && extension.is_some_and(|extension| HARMLESS.contains(&extension.as_str()))
 }
 
 fn minified(
-    before: Option<&SurveyedFile>,
-    file: &SurveyedFile,
+    comparison: &Comparison<'_>,
+    (before, file): (Option<&SurveyedFile>, &SurveyedFile),
     since: Since,
     found: &mut Vec<Finding>,
 ) {
-    let is_code = ["js", "mjs", "cjs", "py", "ts"]
-        .iter()
-        .any(|code| file.place.rsplit_once('.').is_some_and(|(_, ext)| ext == *code));
-    let long = |file: &SurveyedFile| file.longest_line >= UNREADABLE_LINE_BYTES;
-    if is_code && long(file) && !before.is_some_and(long) {
-        let evidence = format!("a line of {} bytes", file.longest_line);
-        found.push(finding(&MINIFIED, Severity::Look, since, &evidence).at(file, None));
+    if !is_minified(file) || before.is_some_and(is_minified) {
+        return;
     }
+    let usual = before.is_none() && is_among_minified(comparison, file);
+    let severity = if usual { Severity::Note } else { Severity::Look };
+    let evidence = format!("a line of {} bytes", file.longest_line);
+    found.push(finding(&MINIFIED, severity, since, &evidence).at(file, None));
+}
+
+fn is_minified(file: &SurveyedFile) -> bool {
+    file.code.is_some() && file.longest_line >= UNREADABLE_LINE_BYTES
+}
+
+/// Whether a file is put where the baseline has several such files: beside it, or beside its folder.
+fn is_among_minified(comparison: &Comparison<'_>, file: &SurveyedFile) -> bool {
+    const SEVERAL: usize = 3;
+    let above = |place: &str| -> Option<String> { Some(place.rsplit_once('/')?.0.to_owned()) };
+    let folder = above(&file.place);
+    let outer = folder.as_deref().and_then(above);
+    [folder, outer].into_iter().flatten().any(|folder| {
+        let files = comparison.baseline.into_iter().flat_map(|survey| &survey.files);
+        let inside = files.filter(|old| {
+            old.place.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        });
+        inside.filter(|old| is_minified(old)).nth(SEVERAL - 1).is_some()
+    })
 }
 
 /// The first mark of a sort that the file did not have before.

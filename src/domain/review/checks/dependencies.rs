@@ -1,14 +1,17 @@
 //! DP: what an installation brings along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
 
 use super::finding;
 use crate::domain::artifact::Facts;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::survey::Survey;
+use crate::domain::review::modules::{is_aside, may_bring, npm_package, python_module};
+use crate::domain::review::survey::{Import, Survey, SurveyedFile};
 
-pub(super) const CHECKS: &[Check] = &[ADDED, UNUSUAL, BUNDLED];
+pub(super) const CHECKS: &[Check] = &[ADDED, UNUSUAL, PHANTOM, UNDECLARED, BUNDLED];
 
 const ADDED: Check = Check {
     id: "DP-01",
@@ -19,6 +22,16 @@ const UNUSUAL: Check = Check {
     id: "DP-02",
     title: "A dependency that comes from elsewhere than the registry",
     why: "What it installs can change without any release.",
+};
+const PHANTOM: Check = Check {
+    id: "DP-03",
+    title: "A new dependency that no file uses",
+    why: "What nobody calls is there for what it does at installation.",
+};
+const UNDECLARED: Check = Check {
+    id: "DP-04",
+    title: "A module that comes from no dependency",
+    why: "Whoever takes that name decides what the package loads.",
 };
 const BUNDLED: Check = Check {
     id: "DP-07",
@@ -31,6 +44,7 @@ const TABLES: [&str; 3] = ["dependencies", "optionalDependencies", "peerDependen
 
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let before = comparison.baseline.map(dependencies);
+    let mut for_extras = Vec::new();
     for (name, range) in dependencies(comparison.candidate) {
         let known = before.as_ref().map(|before| before.get(&name));
         let since = match known {
@@ -40,18 +54,139 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             Some(Some(_)) => Since::Changed,
         };
         let evidence = format!("{name} {range}");
-        if since == Since::New {
-            // What only an extra brings along is installed by those who ask for it.
-            let only_extra = range.split(" | ").all(|range| range.contains("extra =="));
-            let severity = if only_extra { Severity::Note } else { Severity::Look };
-            found.push(finding(&ADDED, severity, since, evidence.trim()));
+        // What only an extra brings along is installed by those who ask for it.
+        let only_extra = range.split(" | ").all(|range| range.contains("extra =="));
+        if since == Since::New && only_extra {
+            for_extras.push(name.clone());
+        } else if since == Since::New {
+            found.push(finding(&ADDED, Severity::Look, since, evidence.trim()));
+            phantom(comparison.candidate, &name, found);
         }
         if is_unusual(&comparison.candidate.facts, &range) {
             let severity = if since == Since::Unchanged { Severity::Look } else { Severity::Block };
             found.push(finding(&UNUSUAL, severity, since, evidence.trim()));
         }
     }
+    if !for_extras.is_empty() {
+        let evidence = format!("for extras only: {}", for_extras.join(", "));
+        found.push(finding(&ADDED, Severity::Note, Since::New, &evidence));
+    }
+    undeclared(comparison, found);
     bundled(comparison, found);
+}
+
+/// Says that a new dependency is used by no file, where files can be read at all.
+fn phantom(candidate: &Survey, name: &str, found: &mut Vec<Finding>) {
+    if !candidate.files.iter().any(SurveyedFile::is_parsed) {
+        return;
+    }
+    let severity = match &candidate.facts {
+        Facts::Npm(facts) => {
+            let of_others = !TABLES[..2].iter().any(|table| {
+                let table = facts.package_json.get(*table).and_then(Value::as_object);
+                table.is_some_and(|table| table.contains_key(name))
+            });
+            let types = name.starts_with("@types/");
+            if of_others || types || is_used(candidate, &facts.package_json, name) {
+                return;
+            }
+            // These are named by what is left of their name, and loaded by others.
+            let loaded_by_others =
+                ["plugin", "preset", "config", "loader"].iter().any(|part| name.contains(part));
+            if loaded_by_others { Severity::Look } else { Severity::Block }
+        }
+        Facts::Pypi(_) => {
+            let declared: Vec<String> = dependencies(candidate).into_keys().collect();
+            let modules = python_imports(candidate);
+            let mut others = modules.keys();
+            let explains = |module: &&str| {
+                may_bring(name, module) || !declared.iter().any(|known| may_bring(known, module))
+            };
+            if others.any(explains) {
+                return;
+            }
+            Severity::Look
+        }
+    };
+    found.push(finding(&PHANTOM, severity, Since::New, name));
+}
+
+/// Whether a file, or a script of the manifest, names an npm package.
+fn is_used(candidate: &Survey, package_json: &Map<String, Value>, name: &str) -> bool {
+    let scripts = package_json.get("scripts").and_then(Value::as_object);
+    let mut commands = scripts.into_iter().flatten().filter_map(|(_, command)| command.as_str());
+    let bare = name.rsplit('/').next().unwrap_or(name);
+    let separator = |c: char| c.is_whitespace() || "'\"`();&|=".contains(c);
+    candidate.named.contains(name)
+        || commands.any(|command| command.split(separator).any(|word| word == bare || word == name))
+}
+
+/// Modules of others that files name for the first time and that no dependency brings.
+fn undeclared(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let Some(baseline) = comparison.baseline else { return };
+    let (known, named) = match &comparison.candidate.facts {
+        Facts::Npm(facts) => {
+            let known = declared_npm(&facts.package_json, &facts.name);
+            (known, npm_imports(comparison.candidate))
+        }
+        Facts::Pypi(_) => (BTreeSet::new(), python_imports(comparison.candidate)),
+    };
+    let before = match &baseline.facts {
+        Facts::Npm(_) => npm_imports(baseline),
+        Facts::Pypi(_) => python_imports(baseline),
+    };
+    let declared = dependencies(comparison.candidate);
+    let is_python = matches!(comparison.candidate.facts, Facts::Pypi(_));
+    for (module, (file, import)) in named {
+        let brought = known.contains(module)
+            || (is_python && declared.keys().any(|project| may_bring(project, module)));
+        if brought || before.contains_key(module) {
+            continue;
+        }
+        let severity = if import.optional { Severity::Note } else { Severity::Look };
+        let said = finding(&UNDECLARED, severity, Since::New, module);
+        found.push(said.at(file, Some(import.line)));
+    }
+}
+
+/// Every package that a `package.json` names, and its own.
+fn declared_npm<'a>(package_json: &'a Map<String, Value>, own: &'a str) -> BTreeSet<&'a str> {
+    let tables = TABLES.into_iter().chain(["devDependencies"]);
+    let entries = tables.filter_map(|table| package_json.get(table)?.as_object());
+    let mut names: BTreeSet<&str> = entries.flat_map(Map::keys).map(String::as_str).collect();
+    names.insert(own);
+    names
+}
+
+type Imports<'a> = BTreeMap<&'a str, (&'a SurveyedFile, &'a Import)>;
+
+fn imports(survey: &Survey, of: fn(&str) -> Option<&str>) -> Imports<'_> {
+    let mut all = BTreeMap::new();
+    for file in survey.files.iter().filter(|file| !is_aside(&file.place)) {
+        for import in file.code.iter().flat_map(|code| &code.imports) {
+            if let Some(name) = of(&import.module) {
+                all.entry(name).or_insert((file, import));
+            }
+        }
+    }
+    all
+}
+
+fn npm_imports(survey: &Survey) -> Imports<'_> {
+    imports(survey, npm_package)
+}
+
+/// Without modules that the distribution itself has, wherever they are.
+fn python_imports(survey: &Survey) -> Imports<'_> {
+    let own: BTreeSet<&str> = survey
+        .files
+        .iter()
+        .flat_map(|file| file.place.split('/'))
+        .map(|part| part.split('.').next().unwrap_or(part))
+        .collect();
+    let mut all = imports(survey, python_module);
+    all.retain(|module, _| !own.contains(module));
+    all
 }
 
 /// Name and range of everything that is installed with the package.
@@ -92,8 +227,17 @@ fn dependencies(survey: &Survey) -> BTreeMap<String, String> {
 fn is_unusual(facts: &Facts, range: &str) -> bool {
     match facts {
         Facts::Npm(_) => {
-            let prefix =
-                ["git", "http:", "https:", "file:", "link:", "workspace:", "npm:", "github:"];
+            let prefix = [
+                "git",
+                "http:",
+                "https:",
+                "file:",
+                "link:",
+                "workspace:",
+                "npm:",
+                "github:",
+                "portal:",
+            ];
             prefix.iter().any(|prefix| range.starts_with(prefix))
                 // `owner/repository` is short for a git address.
                 || (range.contains('/') && !range.contains(' '))
@@ -111,9 +255,11 @@ fn bundled(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         if now == 0 {
             continue;
         }
+        let changed = || comparison.arrivals().any(|(_, file, _)| file.place.starts_with(name));
         let (since, severity) = match comparison.baseline.map(inside) {
             None => (Since::FirstRelease, Severity::Look),
             Some(0) => (Since::New, Severity::Look),
+            Some(_) if changed() => (Since::Changed, Severity::Look),
             Some(_) => (Since::Unchanged, Severity::Note),
         };
         let evidence = format!("{name}, {now} file(s)");

@@ -51,7 +51,7 @@ struct Difference<'a> {
     severity: Severity,
 }
 
-fn differences<'a>(pair: Pair<'a>) -> Vec<Difference<'a>> {
+fn differences(pair: Pair<'_>) -> Vec<Difference<'_>> {
     // A wheel's paths begin at what Python imports; an sdist may keep that below `src` or `lib`.
     let mut sources: BTreeMap<&str, Vec<&SurveyedFile>> = BTreeMap::new();
     for file in &pair.sdist.files {

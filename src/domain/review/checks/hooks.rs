@@ -1,6 +1,6 @@
 //! HK: code that runs without being called.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,8 @@ use super::finding;
 use crate::domain::artifact::Facts;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::survey::{Format, Sort, Survey};
+use crate::domain::review::modules::{file_at, in_site_packages, loaded_by};
+use crate::domain::review::survey::{Format, Sort, Survey, SurveyedFile};
 
 pub(super) const CHECKS: &[Check] =
     &[NPM_HOOK, HOOK_TARGET, GYP, BIN, ENTRY, STARTUP, BUILD, ENTRY_POINT, OUTSIDE, AGENT];
@@ -90,14 +91,14 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     agents(comparison, found);
 }
 
-/// Folders and modules that a wheel adds to what can be imported.
+/// Folders and modules that a wheel adds to what can be imported, by whatever way.
 fn importable(survey: &Survey) -> BTreeSet<&str> {
-    let tops = survey.files.iter().filter_map(|file| {
-        let (top, rest) = file.place.split_once('/').unwrap_or((&file.place, ""));
-        let module = top.strip_suffix(".py").filter(|_| rest.is_empty());
-        let package = (rest.contains(".py") && !top.starts_with("*.")).then_some(top);
-        module.or(package)
-    });
+    let tops =
+        survey.files.iter().filter_map(|file| in_site_packages(&file.place)).filter_map(|place| {
+            let (top, rest) = place.split_once('/').unwrap_or((place, ""));
+            let module = top.strip_suffix(".py").filter(|_| rest.is_empty());
+            module.or_else(|| rest.contains(".py").then_some(top))
+        });
     tops.collect()
 }
 
@@ -148,28 +149,35 @@ fn scripts(
     }
 }
 
-/// The files that a command names, when they are new or not what they were.
+/// The files that a command names, and all they load, when they are new or not what they were.
 fn targets(comparison: &Comparison<'_>, command: &str, since: Since, found: &mut Vec<Finding>) {
     let separators = |c: char| c.is_whitespace() || "'\"`();&|".contains(c);
-    for word in command.split(separators) {
-        let path = word.trim_start_matches("./");
-        let candidates = [path.to_owned(), format!("{path}.js"), format!("{path}/index.js")];
-        let file = candidates.iter().find_map(|path| comparison.candidate.at(path));
-        let Some(file) = file.filter(|file| comparison.touched(file)) else { continue };
-        let severity = if since == Since::Unchanged { Severity::Block } else { Severity::Look };
-        let said = finding(&HOOK_TARGET, severity, comparison.since(file), command);
-        found.push(said.at(file, None));
+    let named = command.split(separators).filter(|word| !word.is_empty());
+    let starts = named.filter_map(|word| file_at(comparison.candidate, word));
+    let run = loaded_by(comparison.candidate, starts);
+    for (before, file, change) in comparison.arrivals() {
+        if !run.contains(file.place.as_str()) {
+            continue;
+        }
+        // New hooks block by themselves.
+        let hidden = since == Since::Unchanged || file.newly_reaches_out(before).is_some();
+        let severity = if hidden { Severity::Block } else { Severity::Look };
+        found.push(finding(&HOOK_TARGET, severity, change, command).at(file, None));
     }
 }
 
 fn gyp(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let Some(file) = comparison.candidate.at("binding.gyp") else { return };
     let since = comparison.since(file);
-    let command = file.marks.iter().find(|mark| mark.sort == Sort::GypCommand);
+    let command = file.of_sort(Sort::GypCommand).next();
+    // The package may say that it is not to be built.
+    let left_alone = npm(comparison.candidate)
+        .is_some_and(|json| json.get("gypfile") == Some(&Value::Bool(false)));
     let severity = match (since, command) {
+        _ if left_alone => Severity::Note,
         (Since::Unchanged, _) => Severity::Note,
-        (Since::New | Since::Changed, _) | (Since::FirstRelease, Some(_)) => Severity::Block,
-        (Since::FirstRelease, None) => Severity::Look,
+        (Since::New, _) | (Since::Changed | Since::FirstRelease, Some(_)) => Severity::Block,
+        (Since::Changed | Since::FirstRelease, None) => Severity::Look,
     };
     let evidence = command.map_or("", |mark| mark.excerpt.as_str());
     let line = command.map(|mark| mark.line);
@@ -189,23 +197,59 @@ fn loaded(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             _ => continue,
         };
         let Some(value) = member.after else { continue };
+        if member.before.as_deref().is_some_and(|before| same_files(before, &value)) {
+            continue;
+        }
         let since = if member.before.is_some() { Since::Changed } else { Since::New };
-        let evidence = format!("{}: {value}", member.key);
-        found.push(finding(check, Severity::Look, since, &evidence));
+        let extension = |text: &str| std::path::Path::new(text).extension().map(|it| it == "js");
+        let path = |text: &str| text.starts_with("./") || extension(text) == Some(true);
+        let missing =
+            path(&value) && !value.contains('*') && file_at(comparison.candidate, &value).is_none();
+        let (severity, remark) = match member.key.strip_prefix("bin.") {
+            Some(name) if shadows(comparison, name) => {
+                (Severity::Block, ", like a command of the system")
+            }
+            _ if missing => (Severity::Look, ", which the package does not have"),
+            _ => (Severity::Look, ""),
+        };
+        let evidence = format!("{}: {value}{remark}", member.key);
+        found.push(finding(check, severity, since, &evidence));
     }
+}
+
+/// Whether two values name the same files, whatever their order and spelling.
+fn same_files(before: &str, after: &str) -> bool {
+    let paths = |text: &str| -> BTreeSet<String> {
+        let quoted = text.split('"').filter(|part| part.contains('/'));
+        let paths = if text.starts_with(['{', '[']) { quoted.collect() } else { vec![text] };
+        paths.into_iter().map(|path| path.trim_start_matches("./").to_owned()).collect()
+    };
+    paths(before) == paths(after)
+}
+
+/// Whether a command is called like one that people have already, in a package of another name.
+fn shadows(comparison: &Comparison<'_>, command: &str) -> bool {
+    const COMMANDS: [&str; 48] = [
+        "apt", "awk", "bash", "bun", "cargo", "cat", "cd", "chmod", "cp", "curl", "deno", "docker",
+        "echo", "env", "find", "gcc", "gh", "git", "go", "gpg", "grep", "java", "kubectl", "ls",
+        "make", "mv", "node", "npm", "npx", "op", "openssl", "pip", "pip3", "pnpm", "python",
+        "python3", "rm", "ruby", "scp", "sed", "sh", "ssh", "sudo", "tar", "uv", "wget", "yarn",
+        "zsh",
+    ];
+    let own = match &comparison.candidate.facts {
+        Facts::Npm(facts) => facts.name.rsplit('/').next().unwrap_or_default(),
+        Facts::Pypi(facts) => &facts.name,
+    };
+    COMMANDS.contains(&command) && !own.eq_ignore_ascii_case(command)
 }
 
 /// `.pth` and `.start` files, and the modules that Python imports by name at its start.
 fn startup(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     for file in &comparison.candidate.files {
         // At the top of what is installed into site-packages.
-        let place = file.place.strip_prefix("*.data/purelib/");
-        let place = place.or_else(|| file.place.strip_prefix("*.data/platlib/"));
-        let place = place.unwrap_or(&file.place);
-        if place.contains('/') {
-            continue;
-        }
-        let line = file.marks.iter().find(|mark| mark.sort == Sort::StartupLine);
+        let place = in_site_packages(&file.place).filter(|place| !place.contains('/'));
+        let Some(place) = place else { continue };
+        let line = file.of_sort(Sort::StartupLine).next();
         let extension = |wanted: &str| {
             place.rsplit_once('.').is_some_and(|(_, found)| found.eq_ignore_ascii_case(wanted))
         };
@@ -242,34 +286,70 @@ fn build(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     );
     for name in ["setup.py", "setup.cfg", "MANIFEST.in"] {
         let Some(file) = comparison.candidate.at(name) else { continue };
-        if comparison.touched(file) {
-            let said = finding(&BUILD, Severity::Look, comparison.since(file), name);
-            found.push(said.at(file, None));
+        let since = comparison.since(file);
+        if since == Since::Unchanged {
+            continue;
         }
+        let (severity, evidence, line) = match file.newly_reaches_out(comparison.before(file)) {
+            Some(mark) => (Severity::Block, mark.excerpt.as_str(), Some(mark.line)),
+            // Only this one is a program.
+            None if name == "setup.py" => (Severity::Look, name, None),
+            None => (Severity::Note, name, None),
+        };
+        found.push(finding(&BUILD, severity, since, evidence).at(file, line));
     }
 }
 
 fn entry_points(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let Some(baseline) = comparison.baseline else { return };
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (group, name) in &comparison.candidate.python.entry_points {
-        if !baseline.python.entry_points.contains(&(group.clone(), name.clone())) {
-            let evidence = format!("{group}: {name}");
-            found.push(finding(&ENTRY_POINT, Severity::Look, Since::New, &evidence));
+        if baseline.python.entry_points.contains(&(group.clone(), name.clone())) {
+            continue;
         }
+        if group.ends_with("_scripts") && shadows(comparison, name) {
+            let evidence = format!("{group}: {name}, like a command of the system");
+            found.push(finding(&ENTRY_POINT, Severity::Block, Since::New, &evidence));
+        } else {
+            groups.entry(group).or_default().push(name);
+        }
+    }
+    for (group, names) in groups {
+        let evidence = format!("{group}: {}", names.join(", "));
+        found.push(finding(&ENTRY_POINT, Severity::Look, Since::New, &evidence));
     }
 }
 
+/// Programs and commands one by one, other files once for each place they go to.
 fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
-    for file in &comparison.candidate.files {
-        let lands = ["scripts", "data", "headers"]
-            .into_iter()
-            .any(|scheme| file.place.starts_with(&format!("*.data/{scheme}/")));
-        if !lands || !comparison.touched(file) {
+    let mut data: BTreeMap<&str, Vec<&SurveyedFile>> = BTreeMap::new();
+    for (_, file, since) in comparison.arrivals() {
+        let Some((scheme, path)) =
+            file.place.strip_prefix("*.data/").and_then(|rest| rest.split_once('/'))
+        else {
             continue;
-        }
-        let evidence = if file.format == Format::Text { "" } else { file.format.words() };
-        let said = finding(&OUTSIDE, Severity::Look, comparison.since(file), evidence);
-        found.push(said.at(file, None));
+        };
+        let (severity, evidence) = match scheme {
+            "scripts" if shadows(comparison, path) => {
+                (Severity::Block, "like a command of the system")
+            }
+            "scripts" if file.format == Format::Text => (Severity::Look, ""),
+            "scripts" | "data" | "headers" if file.format.is_executable() => {
+                (Severity::Look, file.format.words())
+            }
+            "scripts" | "data" | "headers" => {
+                data.entry(scheme).or_default().push(file);
+                continue;
+            }
+            _ => continue,
+        };
+        found.push(finding(&OUTSIDE, severity, since, evidence).at(file, None));
+    }
+    for files in data.into_values() {
+        let Some(first) = files.first() else { continue };
+        let evidence = format!("{} file(s) of data", files.len());
+        let said = finding(&OUTSIDE, Severity::Look, comparison.since(first), &evidence);
+        found.push(said.at(first, None));
     }
 }
 
@@ -282,8 +362,18 @@ fn agents(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         let name = file.place.rsplit('/').next().unwrap_or_default();
         let in_folder = file.place.split('/').any(|part| FOLDERS.contains(&part));
         let workflow = file.place.contains(".github/workflows/");
-        if in_folder || workflow || FILES.contains(&name) {
-            found.push(finding(&AGENT, Severity::Look, since, "").at(file, None));
+        if !(in_folder || workflow || FILES.contains(&name)) {
+            continue;
         }
+        let mark = file.of_sort(Sort::SettingsCommand).next();
+        let severity = match (since, mark) {
+            (Since::New, Some(_)) => Severity::Block,
+            // Workflows do nothing where the package is installed.
+            (Since::Changed, None) if workflow => Severity::Note,
+            _ => Severity::Look,
+        };
+        let evidence = mark.map_or("", |mark| mark.excerpt.as_str());
+        let line = mark.map(|mark| mark.line);
+        found.push(finding(&AGENT, severity, since, evidence).at(file, line));
     }
 }

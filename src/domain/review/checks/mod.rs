@@ -5,7 +5,10 @@ mod content;
 mod dependencies;
 mod distributions;
 mod hooks;
+mod identity;
 pub mod inspection;
+mod loading;
+mod release;
 mod version;
 
 use std::collections::BTreeSet;
@@ -16,16 +19,20 @@ use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
 use crate::domain::review::{binding, closure};
 
 pub use distributions::{Pair, sdist_against_wheel};
+pub use release::files_of_release;
 pub use version::Position;
 
 /// Every check there is, for documentation and for the line that says what was looked for.
 pub const ALL: &[&[Check]] = &[
+    identity::CHECKS,
     hooks::CHECKS,
+    loading::CHECKS,
     dependencies::CHECKS,
     content::CHECKS,
     capability::CHECKS,
     version::CHECKS,
     inspection::CHECKS,
+    release::CHECKS,
     distributions::CHECKS,
     binding::CHECKS,
     closure::CHECKS,
@@ -39,7 +46,9 @@ pub fn by_id(id: &str) -> Option<&'static Check> {
 /// Everything that is to be looked at, the gravest first.
 pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding> {
     let mut found = Vec::new();
+    identity::look(comparison, &mut found);
     hooks::look(comparison, &mut found);
+    loading::look(comparison, &mut found);
     dependencies::look(comparison, &mut found);
     content::look(comparison, &mut found);
     capability::look(comparison, &mut found);
@@ -52,23 +61,53 @@ pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding
     found
 }
 
-/// Two findings that say more together than each alone.
+/// Two findings that say more together than each alone: what runs by itself and reaches out, in one
+/// file, blocks. Severities are never added up.
 fn correlate(found: &mut [Finding]) {
-    let ids = |prefixes: &[&str]| -> BTreeSet<String> {
-        found
-            .iter()
-            .filter(|f| prefixes.iter().any(|prefix| f.check.id.starts_with(prefix)))
-            .filter_map(|f| f.file.clone())
-            .collect()
-    };
-    // What runs by itself and reaches out, in one file.
-    let by_itself = ids(&["HK-02", "HK-06"]);
+    let by_itself: BTreeSet<String> = found
+        .iter()
+        .filter(|finding| ["HK-02", "HK-06", "HK-07"].contains(&finding.check.id))
+        .filter_map(|finding| finding.file.clone())
+        .collect();
     let reaches_out = ["CP-01", "CP-02", "CP-03", "CP-04", "CT-08"];
     for finding in found {
         let same_file = finding.file.as_ref().is_some_and(|file| by_itself.contains(file));
         if same_file && reaches_out.contains(&finding.check.id) && finding.since != Since::Unchanged
         {
             finding.severity = Severity::Block;
+        }
+    }
+}
+
+/// What was looked for and not found, in one line. Says nothing about what was not looked for.
+pub fn assurance(comparison: &Comparison<'_>, found: &[Finding]) -> String {
+    const FAMILIES: [(&[&str], &str); 6] = [
+        (&["HK-"], "code that runs without being called"),
+        (&["DP-"], "dependencies that are new or unusual"),
+        (&["CT-01", "CT-02", "CT-03", "CT-09"], "binaries and disguises"),
+        (&["CT-06", "CT-07", "CT-08", "CT-10", "CT-11", "CT-12"], "hidden or unreadable code"),
+        (&["AR-08"], "secrets in clear"),
+        (&["CP-"], "abilities and hosts that are new"),
+    ];
+    let said = |ids: &[&str]| {
+        found.iter().any(|finding| {
+            finding.severity > Severity::Note
+                && ids.iter().any(|id| finding.check.id.starts_with(id))
+        })
+    };
+    let absent: Vec<&str> =
+        FAMILIES.iter().filter(|(ids, _)| !said(ids)).map(|(_, words)| *words).collect();
+    let files = comparison.candidate.files.len();
+    let parsed = comparison.candidate.files.iter().filter(|file| file.is_parsed()).count();
+    let kinds: usize = ALL.iter().map(|family| family.len()).sum();
+    let looked = format!("{files} file(s), {parsed} of them parsed as code");
+    match absent.as_slice() {
+        [] => format!("Looked for {kinds} kinds of things in {looked}."),
+        absent => {
+            format!(
+                "Looked for {kinds} kinds of things in {looked}; none of: {}.",
+                absent.join(", ")
+            )
         }
     }
 }

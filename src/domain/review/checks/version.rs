@@ -1,18 +1,24 @@
-//! VR and SRC-10: the version, the channel, and which files a release consists of.
+//! VR: the version and the channel.
 
 use std::cmp::Ordering;
 
 use super::finding;
+use crate::domain::artifact::Facts;
 use crate::domain::package::{Ecosystem, Version};
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 
-pub(super) const CHECKS: &[Check] = &[BELOW, CHANNEL];
+pub(super) const CHECKS: &[Check] = &[BELOW, GAP, CHANNEL];
 
 const BELOW: Check = Check {
     id: "VR-01",
     title: "The version is lower than what people run today",
     why: "A release of an old line is right only when it does not become the newest.",
+};
+const GAP: Check = Check {
+    id: "VR-02",
+    title: "The version skips others",
+    why: "A high number wins over every honest release to come.",
 };
 const CHANNEL: Check = Check {
     id: "VR-03",
@@ -33,7 +39,11 @@ pub struct Position {
     pub ecosystem: Option<Ecosystem>,
 }
 
-pub(super) fn look(_: &Comparison<'_>, position: &Position, found: &mut Vec<Finding>) {
+/// From here on a first number is a year.
+const YEAR_MIN: u64 = 1_900;
+
+pub(super) fn look(comparison: &Comparison<'_>, position: &Position, found: &mut Vec<Finding>) {
+    gap(comparison, found);
     let Some(version) = &position.version else { return };
     let latest = position.dist_tag.as_deref().is_none_or(|tag| tag == "latest");
     if let Some(newest) = &position.newest
@@ -47,5 +57,24 @@ pub(super) fn look(_: &Comparison<'_>, position: &Position, found: &mut Vec<Find
     if position.ecosystem == Some(Ecosystem::Npm) && version.is_prerelease() && latest {
         let evidence = format!("{} as latest", version.as_str());
         found.push(finding(&CHANNEL, Severity::Block, Since::New, &evidence));
+    }
+}
+
+/// A first number that leaves out another one.
+fn gap(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
+    let Some(baseline) = comparison.baseline else { return };
+    let version = |facts: &Facts| match facts {
+        Facts::Npm(facts) => facts.version.clone(),
+        Facts::Pypi(facts) => facts.version.clone(),
+    };
+    let (before, after) = (version(&baseline.facts), version(&comparison.candidate.facts));
+    let first = |version: &str| {
+        let release = version.split_once('!').map_or(version, |(_, release)| release);
+        release.split('.').next()?.parse::<u64>().ok()
+    };
+    let (Some(old), Some(new)) = (first(&before), first(&after)) else { return };
+    if new > old.saturating_add(1) && old < YEAR_MIN {
+        let evidence = format!("{before} → {after}");
+        found.push(finding(&GAP, Severity::Look, Since::Changed, &evidence));
     }
 }

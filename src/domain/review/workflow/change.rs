@@ -59,11 +59,14 @@ const PUBLISHES: [&str; 10] = [
     "countersign submit",
 ];
 
+/// Everything a workflow says about one matter, as texts to compare.
+type Aspect = fn(&Yaml) -> Vec<String>;
+
 /// Which of the parts of a workflow that decide who can publish what are not the same: when it
 /// runs, what it may do, in which environment, and the steps that publish.
 pub fn gravest_changes(before: &str, after: &str) -> Result<Vec<&'static str>, YamlError> {
     let (before, after) = (yaml::read(before)?, yaml::read(after)?);
-    let aspects: [(&str, fn(&Yaml) -> Vec<String>); 4] = [
+    let aspects: [(&str, Aspect); 4] = [
         ("when it runs", |tree| tree.get("on").map(Yaml::canonical).into_iter().collect()),
         ("what it may do", |tree| everywhere(tree, "permissions")),
         ("its environment", |tree| everywhere(tree, "environment")),

@@ -159,10 +159,11 @@ pub fn dockerfile(text: &str, trusted: bool) -> Result<Vec<Part>, WorkflowError>
                 let named = image.filter(|image| image.parse::<u32>().is_err());
                 named.map(|image| found(What::Image(image.to_owned()))).unwrap_or_default();
             }
-            [add, rest @ ..] if add.eq_ignore_ascii_case("ADD") => {
-                if rest.iter().any(|word| word.contains("://")) {
-                    found(What::Download(text.trim().to_owned()));
-                }
+            [add, rest @ ..]
+                if add.eq_ignore_ascii_case("ADD")
+                    && rest.iter().any(|word| word.contains("://")) =>
+            {
+                found(What::Download(text.trim().to_owned()));
             }
             _ => {}
         }

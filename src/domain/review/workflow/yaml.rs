@@ -261,13 +261,12 @@ mod tests {
             bomb.push_str(&line);
         }
         assert_eq!(read(&bomb), Err(YamlError::Large));
-        let stairs: String = (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+        let stairs: Vec<String> = (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+        let stairs = stairs.concat();
         assert_eq!(read(&stairs), Err(YamlError::Large));
         assert!(read(&"[".repeat(BYTES_MAX)).is_err());
-        let mut ladder = "a0: &a0 [x]\n".to_owned();
-        for n in 1..100 {
-            ladder.push_str(&format!("a{n}: &a{n} [*a{}]\n", n - 1));
-        }
+        let rungs: Vec<String> = (1..100).map(|n| format!("a{n}: &a{n} [*a{}]\n", n - 1)).collect();
+        let ladder = format!("a0: &a0 [x]\n{}", rungs.concat());
         assert_eq!(read(&ladder), Err(YamlError::Large));
         assert_eq!(read(&" ".repeat(BYTES_MAX + 1)), Err(YamlError::Long));
     }

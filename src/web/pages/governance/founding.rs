@@ -371,13 +371,12 @@ fn packages(view: &FoundingView, founding: &Founding) -> Vec<FoundingThing> {
 
 fn issuers(view: &FoundingView, founding: &Founding) -> Vec<FoundingThing> {
     let thing = |record: &crate::domain::event::IssuerRecord| {
-        let (name, facts) = match view.issuers.get(&record.id) {
-            Some(issuer) => (visible(issuer.name()), issuer_facts(issuer.config())),
+        let (name, facts) = if let Some(issuer) = view.issuers.get(&record.id) {
+            (visible(issuer.name()), issuer_facts(issuer.config()))
+        } else {
             // What is signed is the digest; words that do not hash to it are not shown.
-            None => {
-                let digest = format!("sha256 {}", record.config_sha256);
-                (record.id.to_string(), vec![Fact::code("Issuer", digest)])
-            }
+            let digest = format!("sha256 {}", record.config_sha256);
+            (record.id.to_string(), vec![Fact::code("Issuer", digest)])
         };
         FoundingThing { name, code: false, facts }
     };

@@ -13,17 +13,7 @@ use crate::web::views::shell::{Badge, Tone};
 pub(super) fn card(release: &ReleaseView) -> Option<Inspection> {
     let live = release.looking.then(|| format!("/releases/{}/live", release.record.id));
     let Some(report) = &release.report else {
-        return release.looking.then(|| Inspection {
-            summary: Badge::new(Tone::Note, "loader", "Being checked"),
-            live,
-            blocks: Vec::new(),
-            looks: Vec::new(),
-            notes: Vec::new(),
-            asides: Vec::new(),
-            compared: Vec::new(),
-            not_checked: Vec::new(),
-            again: None,
-        });
+        return live.map(Inspection::being_checked);
     };
     let rows =
         |severity| report.of(severity).map(|it| row(release.record.id, it)).collect::<Vec<_>>();

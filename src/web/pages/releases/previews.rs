@@ -84,7 +84,9 @@ fn commands(release: &ReleaseView, address: &Url) -> Vec<Command> {
                 None => format!("--registry={address}"),
             };
             let mut all = vec![command("By name", format!("npm install {name}@{version} {place}"))];
-            all.extend(file.map(|file| command("By file", format!("npm install {file}"))));
+            // npm 12 takes a file from an address only when it is told to.
+            let by_file = |file| format!("npm install --allow-remote=root {file}");
+            all.extend(file.map(|file| command("By file", by_file(file))));
             all
         }
         Ecosystem::Pypi => {

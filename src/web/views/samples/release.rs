@@ -364,17 +364,8 @@ pub(super) fn checking(words: Words) -> ReleasePage {
     let mut page = needs_approvals(words);
     page.status = Status::Checking;
     page.action = Action::Checking(Some("/releases/0193a7c2/reject".to_owned()));
-    page.inspection = Some(Inspection {
-        summary: Badge::new(Tone::Note, "loader", "Being checked"),
-        live: Some("/releases/0193a7c2/live".to_owned()),
-        blocks: Vec::new(),
-        looks: Vec::new(),
-        notes: Vec::new(),
-        asides: Vec::new(),
-        compared: Vec::new(),
-        not_checked: Vec::new(),
-        again: None,
-    });
+    let live = "/releases/0193a7c2/live".to_owned();
+    page.inspection = Some(Inspection::being_checked(live));
     page
 }
 
