@@ -85,9 +85,9 @@ fn a_new_dependency_is_looked_at() {
     let dependencies = json!({ "dependencies": { "left": "^1", "plain-right": "^4.2.1" } });
     let next = npm_survey(&npm(&manifest("1.0.1", dependencies), &[INDEX]));
     let found = findings(Some(&benign()), &next);
-    assert_eq!(short(&found), [("DP-01", Severity::Look, "")]);
-    assert_eq!(found[0].evidence, "plain-right ^4.2.1");
-    assert_eq!(found[0].since, Since::New);
+    assert_eq!(short(&found), [("DP-03", Severity::Block, ""), ("DP-01", Severity::Look, "")]);
+    assert_eq!(found[1].evidence, "plain-right ^4.2.1");
+    assert_eq!(found[1].since, Since::New);
     assert!(findings(Some(&next), &next).is_empty(), "the same again is quiet");
 }
 

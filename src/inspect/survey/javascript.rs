@@ -358,6 +358,16 @@ impl<'t> Walk<'t> {
         self.functions -= usize::from(!now);
     }
 
+    /// Visits a call, and knows inside whether it runs text as code.
+    fn within(&mut self, callee: &Expression<'_>, visit: impl FnOnce(&mut Self)) {
+        let runs_text = self
+            .path(callee, PATH_MAX)
+            .is_some_and(|path| sort_of(CALLS, &path) == Some(Sort::DynamicCode));
+        self.dynamic += usize::from(runs_text);
+        visit(self);
+        self.dynamic -= usize::from(runs_text);
+    }
+
     /// A function that is called where it stands: `(() => {})()`, `(function () {}).call(this)`.
     fn note_immediate(&mut self, callee: &Expression<'_>) {
         let callee = callee.get_inner_expression();
@@ -496,17 +506,12 @@ impl<'a> Visit<'a> for Walk<'_> {
     fn visit_call_expression(&mut self, it: &CallExpression<'a>) {
         self.called(&it.callee, &it.arguments, it.span.start);
         self.note_immediate(&it.callee);
-        let runs_text = self
-            .path(&it.callee, PATH_MAX)
-            .is_some_and(|path| sort_of(CALLS, &path) == Some(Sort::DynamicCode));
-        self.dynamic += usize::from(runs_text);
-        walk::walk_call_expression(self, it);
-        self.dynamic -= usize::from(runs_text);
+        self.within(&it.callee, |walk| walk::walk_call_expression(walk, it));
     }
 
     fn visit_new_expression(&mut self, it: &NewExpression<'a>) {
         self.called(&it.callee, &it.arguments, it.span.start);
-        walk::walk_new_expression(self, it);
+        self.within(&it.callee, |walk| walk::walk_new_expression(walk, it));
     }
 
     fn visit_spread_element(&mut self, it: &SpreadElement<'a>) {

@@ -35,7 +35,7 @@ fn after(rest: Value, files: &[(&str, &[u8])]) -> Vec<Finding> {
     let files: Vec<_> = if files.iter().any(|(name, _)| *name == INDEX.0) {
         files.to_vec()
     } else {
-        [&[INDEX], files].concat()
+        [&[INDEX][..], files].concat()
     };
     let mut manifest = manifest("1.0.1", json!({ "dependencies": { "left": "^1" } }));
     let (Value::Object(all), Value::Object(rest)) = (&mut manifest, rest) else { unreachable!() };

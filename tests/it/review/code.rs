@@ -114,7 +114,8 @@ fn what_cannot_be_parsed_is_searched_and_said() {
     assert_eq!(deep.code.as_ref().unwrap().parsed, Parsed::Broken);
     let long = javascript("index.js", &format!("x = {}1\n", "1 + ".repeat(50_000)));
     assert_eq!(long.code.as_ref().unwrap().parsed, Parsed::Whole);
-    let large = format!("{}\nrequire('child_process')\n", "//\n".repeat(5 << 20));
+    let large = format!("// {}\n", "x".repeat(1_000)).repeat(13_000);
+    let large = format!("{large}require('child_process')\n");
     let large = javascript("index.js", &large);
     assert_eq!(large.code.as_ref().unwrap().parsed, Parsed::TooLarge);
     assert_eq!(sorts(&large), [Sort::Programs]);

@@ -13,7 +13,7 @@ use super::{INDEX, benign, findings, manifest, npm, npm_survey, short, wheel_sur
 use crate::readers::build;
 
 fn after(rest: Value, files: &[(&str, &[u8])]) -> Vec<Finding> {
-    let files = [&[INDEX], files].concat();
+    let files = [&[INDEX][..], files].concat();
     findings(Some(&benign()), &npm_survey(&npm(&manifest("1.0.1", rest), &files)))
 }
 
