@@ -12,13 +12,14 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::blobs::Blobs;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::domain::assertion::RelyingParty;
 use crate::domain::authorise::Trust;
 use crate::domain::digest::Sha256;
 use crate::domain::log::note::{Signer, Signs};
 use crate::domain::place::PlaceKey;
 use crate::inspect;
+use crate::inspect::request::Bounds;
 use crate::inspector::{self, Inspector};
 use crate::keyfile;
 use crate::oidc::Verifier;
@@ -156,9 +157,9 @@ impl App {
             genesis,
             founding: founding.map_or_else(OnceLock::new, OnceLock::from),
             git: Git::new(source::Settings::new(config.data_dir.join("sources"))),
-            inspector: Inspector::new(inspector::Settings::default()),
+            inspector: Inspector::new(inspecting(&config.limits)),
             trust_root: trust_root(&config)?,
-            files: FileReader::default(),
+            files: FileReader::new(inspecting(&config.limits)),
             notary,
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(
@@ -296,6 +297,12 @@ fn extra_roots(config: &Config) -> pipeline::Result<Vec<Vec<u8>>> {
                 .map_err(|error| Fault::new("reading a file of `extra_roots`", error).into())
         })
         .collect()
+}
+
+fn inspecting(limits: &Limits) -> inspector::Settings {
+    let bounds = Bounds { memory_bytes: limits.inspection_bytes, ..Bounds::default() };
+    let at_once = usize::try_from(limits.inspections_at_once).unwrap_or(1);
+    inspector::Settings { at_once, bounds, ..inspector::Settings::default() }
 }
 
 fn trust_root(config: &Config) -> pipeline::Result<Option<TrustRoot>> {

@@ -66,7 +66,7 @@ pub fn run(arguments: &Inspect) -> Result<(), Failed> {
     let baseline = baseline.as_ref().map(Opened::survey).transpose()?;
     let comparison = Comparison { baseline: baseline.as_ref(), candidate: &candidate };
     let newest = baseline.as_ref().map(|survey| identity(&survey.facts).2.to_owned());
-    let position = position(&candidate, &Standing { newest, dist_tag: None });
+    let position = position(&candidate, &Standing { newest, ..Standing::default() });
     let findings = checks::findings(&comparison, &position);
     print(&mut std::io::stdout().lock(), &comparison, &findings, arguments.list)?;
     Ok(())

@@ -72,6 +72,8 @@ pub struct Standing {
     pub newest: Option<String>,
     /// The dist-tag it would get; npm only.
     pub dist_tag: Option<String>,
+    /// People run a version that could not be read: everything counts as new, and nothing is quiet.
+    pub baseline_unreadable: bool,
 }
 
 /// What a child can be asked.

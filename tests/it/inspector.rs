@@ -65,7 +65,11 @@ async fn a_child_finds_what_is_found_without_one() {
         .compare(
             folder.artifact("hello-wire-1.0.1.tgz", &new),
             Some(folder.artifact("hello-wire-1.0.0-old.tgz", &old)),
-            Standing { newest: Some("1.1.0".to_owned()), dist_tag: Some("latest".to_owned()) },
+            Standing {
+                newest: Some("1.1.0".to_owned()),
+                dist_tag: Some("latest".to_owned()),
+                ..Standing::default()
+            },
         )
         .await
         .unwrap();
@@ -86,6 +90,23 @@ async fn a_child_finds_what_is_found_without_one() {
 }
 
 const GIT_HASH_OF_INDEX: &str = "4e62402fb733a3262fb3fe5681d0958634358071";
+
+/// A1, composition rule 3: when what people run today cannot be read, findings get louder.
+#[tokio::test]
+async fn without_a_readable_baseline_nothing_is_quiet() {
+    let folder = Folder::new();
+    let index: (&str, &[u8]) =
+        ("index.js", b"module.exports = () => fetch('https://hook.example.invalid/x')\n");
+    let new = npm(&manifest("1.0.1", json!({})), &[index]);
+    let candidate = folder.artifact("hello-wire-1.0.1.tgz", &new);
+    let said = async |baseline_unreadable| {
+        let standing = Standing { baseline_unreadable, ..Standing::default() };
+        let compared = inspector().compare(candidate.clone(), None, standing).await.unwrap();
+        compared.findings.iter().map(|finding| finding.check.id).collect::<Vec<_>>()
+    };
+    assert!(said(false).await.is_empty(), "a first release is told as a whole");
+    assert!(said(true).await.contains(&"CP-01"));
+}
 
 /// X12, A01: what a strict reader refuses is refused in its words, and is nothing else.
 #[tokio::test]

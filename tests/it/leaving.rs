@@ -1,18 +1,22 @@
 //! Leaving: everything of somebody ends here, and what registries have to end is listed until
 //! somebody saw that it is gone (A4, Q20).
 
+use countersign::domain::digest::Sha256;
 use countersign::domain::event::Actor;
 use countersign::domain::ids::{PersonId, UpstreamId};
 use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::Role;
 use countersign::domain::upstream::CredentialPurpose;
+use countersign::entropy;
 use countersign::pipeline::Kind;
 use countersign::pipeline::leaving::{self, Checklist, RightKind};
 use countersign::pipeline::people::{self, Added, IdentityOwner};
 use countersign::pipeline::setup::{self, Credential, NewCredential};
 use countersign::store::proposals::ProposalRow;
+use countersign::store::signin::NewSession;
 use countersign::store::{Store, Tx};
+use jiff::SignedDuration;
 
 use crate::governance::{carry, decide, row};
 use crate::support::database::on_both;
@@ -100,6 +104,17 @@ async fn whoever_leaves_holds_nothing_here_any_more() {
         let mut tx = store.begin().await.unwrap();
         people::invite(&mut tx, now, &by, mara.id()).await.unwrap();
         tx.link_sso(("https://id.example", "mara"), mara.id(), now).await.unwrap();
+        let session = NewSession {
+            id: entropy::id(now).unwrap(),
+            hash: Sha256::of(b"mara"),
+            person: mara.id(),
+            opened_with: "a passkey".to_owned(),
+            browser: "Firefox".to_owned(),
+            reads_only: false,
+            csrf: "c".to_owned(),
+            expires_at: now + SignedDuration::from_hours(1),
+        };
+        tx.insert_session(&session, 9, now).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(held(&store, mara.id()).await, [1; 5]);
         let mut tx = store.begin().await.unwrap();

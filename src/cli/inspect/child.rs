@@ -67,7 +67,10 @@ fn compare(
     standing: &Standing,
 ) -> Result<Compared, Failed> {
     let candidate = candidate.survey()?;
-    let baseline = baseline.map(Opened::survey).transpose()?;
+    let baseline = match baseline {
+        Some(baseline) => Some(baseline.survey()?),
+        None => standing.baseline_unreadable.then(|| Survey::nothing(&candidate)),
+    };
     let comparison = Comparison { baseline: baseline.as_ref(), candidate: &candidate };
     let findings = checks::findings(&comparison, &position(&candidate, standing));
     Ok(Compared::of(&comparison, findings))

@@ -134,7 +134,11 @@ impl Look<'_> {
         whole.map_err(|fault| format!("the held file is not whole: {fault}"))?;
         let candidate = self.held(artifact);
         let before = self.before(artifact);
-        let standing = Standing { newest: None, dist_tag: self.subject.record.dist_tag.clone() };
+        let standing = Standing {
+            newest: None,
+            dist_tag: self.subject.record.dist_tag.clone(),
+            baseline_unreadable: matches!(self.baseline, Baseline::Unreadable { .. }),
+        };
         let compared = self.at.inspector.compare(candidate, before, standing).await;
         compared.map_err(|failed| failed.to_string())
     }
@@ -195,7 +199,12 @@ impl Look<'_> {
         let mut tx = self.at.shelf.registries.store.snapshot().await?;
         let (record, root) = (&self.subject.record, self.at.trust_root);
         let examined = provenance::examine(&mut tx, record, root, before).await?;
-        self.found.extend(examined.findings.into_iter().map(Found::from));
+        // The file of each is one of the release.
+        self.found.extend(examined.findings.into_iter().map(|finding| Found {
+            artifact: finding.file.clone(),
+            sha256: None,
+            finding: Finding { file: None, ..finding },
+        }));
         self.not_checked.extend(examined.not_checked);
         Ok(())
     }
