@@ -4,7 +4,7 @@ mod bad_input;
 
 use std::time::{Duration, Instant};
 
-use countersign::domain::review::checks;
+use countersign::domain::review::checks::{self, Position};
 use countersign::domain::review::compared::Compared;
 use countersign::domain::review::delta::Comparison;
 use countersign::domain::review::finding::{Finding, Severity};
@@ -82,7 +82,7 @@ async fn a_child_finds_what_is_found_without_one() {
         compared.findings.iter().map(|f| (f.check.id, f.severity)).collect();
     assert_eq!(said, [("HK-01", Severity::Block), ("VR-01", Severity::Block)]);
     assert_eq!(compared, Compared::of(&comparison, compared.findings.clone()));
-    assert_eq!(compared.findings[0], checks::findings(&comparison, &Default::default())[0]);
+    assert_eq!(compared.findings[0], checks::findings(&comparison, &Position::default())[0]);
     assert_eq!(compared.changes.len(), 2, "package.json and gone.js");
     // `printf 'module.exports = () => 1\n' | git hash-object --stdin`
     let index = compared.files.iter().find(|file| file.path == "index.js").unwrap();

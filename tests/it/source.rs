@@ -455,7 +455,9 @@ async fn a_tree_that_grows_without_end_is_refused() {
     let blob = with_input(&forge, &["hash-object", "-w", "--stdin"], "x");
     let row = |kind: &str, object: &str| {
         let mode = if kind == "blob" { "100644" } else { "040000" };
-        (0..10).map(|n| format!("{mode} {kind} {object}\tname{n}\n")).collect::<String>()
+        let rows: Vec<String> =
+            (0..10).map(|n| format!("{mode} {kind} {object}\tname{n}\n")).collect();
+        rows.concat()
     };
     let mut tree = with_input(&forge, &["mktree"], &row("blob", &blob));
     for _ in 0..9 {

@@ -49,7 +49,7 @@ json.dump(out, sys.stdout)
 "#;
 
 /// The same for the tar reader at a path.
-const NODE: &str = r#"
+const NODE: &str = r"
 const fs = require('node:fs'), path = require('node:path'), crypto = require('node:crypto')
 const [reader, folder] = process.argv.slice(1)
 const tar = require(reader)
@@ -68,7 +68,7 @@ for (const name of fs.readdirSync(folder).filter((name) => name.endsWith('gz')))
   } catch (error) { out[name] = String(error) }
 }
 console.log(JSON.stringify(out))
-"#;
+";
 
 type Read = serde_json::Map<String, serde_json::Value>;
 
@@ -122,10 +122,9 @@ fn unescaped(name: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), name.as_bytes());
     while let [first, tail @ ..] = rest {
         let octal = (*first == b'\\').then(|| std::str::from_utf8(tail.get(..3)?).ok()).flatten();
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => (bytes, rest) = ([bytes, vec![byte]].concat(), &tail[3..]),
-            None => (bytes, rest) = ([bytes, vec![*first]].concat(), tail),
-        }
+        let spelled = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(spelled.unwrap_or(*first));
+        rest = if spelled.is_some() { &tail[3..] } else { tail };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -107,9 +107,9 @@ fn content() -> Vec<Case> {
     let large = format!("const a = 1\n{}", "// padding\n".repeat(30_000));
     let moved = json!({ "repository": "https://git.example/other/place" });
     let at = |url: &str| json!({ "repository": url });
-    let lived =
+    let before =
         npm_survey(&npm(&manifest("1.0.0", at("https://git.example/some/place")), &[INDEX]));
-    let lives = npm_survey(&npm(&manifest("1.0.1", moved), &[INDEX]));
+    let elsewhere = npm_survey(&npm(&manifest("1.0.1", moved), &[INDEX]));
     vec![
         ("CT-01", Look, after(json!({}), &[("a.node", elf)])),
         ("CT-02", Look, rebuilt),
@@ -123,7 +123,7 @@ fn content() -> Vec<Case> {
         ("CT-10", Block, index("f() // \u{202E} g\n")),
         ("CT-11", Block, index("const a = '\u{E0101}\u{E0102}\u{E0103}'\n")),
         ("CT-12", Look, index("const p\u{430}ssword = 1\n")),
-        ("CT-13", Look, findings(Some(&lived), &lives)),
+        ("CT-13", Look, findings(Some(&before), &elsewhere)),
         ("CT-13", Note, after(json!({ "license": "ISC" }), &[])),
         ("AR-08", Block, index("const t = 'npm_0123456789abcdefghijABCDEFGHIJ012345'\n")),
         ("AR-08", Look, after(json!({}), &[(".env", b"A=1\n")])),

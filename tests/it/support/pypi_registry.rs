@@ -104,7 +104,7 @@ impl PypiRegistry {
 
     /// From now on the index says that files are below this address.
     pub(crate) fn name_files_at(&self, base: &str) {
-        *self.state.files_base.lock().unwrap() = base.to_owned();
+        base.clone_into(&mut self.state.files_base.lock().unwrap());
     }
 
     /// Marks the project as quarantined (PEP 792).
