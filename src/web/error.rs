@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -148,12 +148,15 @@ pub async fn render(mut request: Request, next: Next) -> Response {
     let id: Arc<str> = id.to_string().into();
     request.extensions_mut().insert(RequestId(id.clone()));
     let page = wants_page(request.headers()).then(|| theme(request.headers()));
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let method = request.method().clone();
+    // The route and not the address, which can hold a secret: an invitation's does (K4).
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if let Some(fault) = &problem.fault {
             let cause = chain(fault);
-            tracing::error!(request = %id, %method, path, cause, "a request failed");
+            let route = route.as_ref().map_or("none", MatchedPath::as_str);
+            tracing::error!(request = %id, %method, route, cause, "a request failed");
         }
         let written = page.map_or_else(|| problem.json(&id), |theme| problem.page(theme, &id));
         // What the handler set, such as a cookie that ends, stays.

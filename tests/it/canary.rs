@@ -190,9 +190,15 @@ async fn no_answer_and_no_line_of_the_log_holds_a_secret() {
     for place in ["{*package}", "files/{filename}", "simple/{project}/"] {
         house.knock(Visitor::Nobody, "GET", &format!("/preview/{{token}}/{place}")).await;
     }
+    // A request that fails is logged, and this one's address is a secret.
+    house.lose_invitations().await;
+    let broken = house.knock(Visitor::Nobody, "GET", "/invite/{token}").await;
+    assert_eq!(broken.status, 500, "{broken:?}");
+    canaries.not_in("/invite/{token}", &broken);
 
     let log = log.text();
-    for said in ["refused an unknown upload token", "refused a CI token"] {
+    let failed = r#""route":"/invite/{token}""#;
+    for said in ["refused an unknown upload token", "refused a CI token", failed] {
         assert!(log.contains(said), "{said}: {log}");
     }
     for line in log.lines() {

@@ -161,6 +161,16 @@ impl House {
         browser.send(method, &self.address(route), &headers, body).await
     }
 
+    /// Breaks the database under everything that reads an invitation.
+    pub(crate) async fn lose_invitations(&self) {
+        let Tx::Sqlite(mut tx) = self.world.store().begin().await.unwrap() else {
+            panic!("the statement is SQLite's");
+        };
+        let sql = "alter table invitations rename to lost";
+        sqlx::query(sql).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// How many rows each table has.
     pub(crate) async fn rows(&self) -> Vec<(String, i64)> {
         let Tx::Sqlite(mut tx) = self.world.store().snapshot().await.unwrap() else {
