@@ -83,6 +83,12 @@ pub struct ReleaseView {
 }
 
 impl ReleaseView {
+    /// One of its files.
+    pub fn artifact(&self, filename: &str) -> Result<&ArtifactRecord> {
+        let found = self.artifacts.iter().find(|artifact| artifact.filename == filename);
+        Ok(found.ok_or_else(no_such_file)?)
+    }
+
     /// What stops it besides missing approvals, while there is anything to stop.
     pub fn stopped(&self) -> Option<Stopped> {
         let waits = matches!(self.record.state, State::Awaiting | State::Approved);
@@ -359,13 +365,16 @@ pub async fn manifest(store: &Store, release: ReleaseId) -> Result<Vec<u8>> {
     }
 }
 
-/// One file of a release.
-pub async fn artifact(store: &Store, release: ReleaseId, filename: &str) -> Result<ArtifactRecord> {
+async fn artifact(store: &Store, release: ReleaseId, filename: &str) -> Result<ArtifactRecord> {
     let artifacts = store.snapshot().await?.artifacts(release).await?;
     artifacts
         .into_iter()
         .find(|artifact| artifact.filename == filename)
-        .ok_or_else(|| Refusal::new(Kind::NotFound, "no such file in this release").into())
+        .ok_or_else(|| no_such_file().into())
+}
+
+fn no_such_file() -> Refusal {
+    Refusal::new(Kind::NotFound, "no such file in this release")
 }
 
 /// A staged version as npm's client lists it (wire.md 3.7).
@@ -489,8 +498,6 @@ pub async fn packument(
 /// What is inside one archive.
 #[derive(Debug)]
 pub struct Contents {
-    /// The file.
-    pub artifact: ArtifactRecord,
     /// Path and size in bytes, in the archive's own order, at most [`ENTRIES_SHOWN`].
     pub entries: Vec<(String, u64)>,
     /// Entries beyond those.
@@ -502,13 +509,10 @@ pub const ENTRIES_SHOWN: usize = 5_000;
 
 /// Lists what is inside a held file, with the same strict readers that let it in.
 pub async fn contents(
-    store: &Store,
     blobs: &Blobs,
     limits: &inspect::Limits,
-    release: ReleaseId,
-    filename: &str,
+    artifact: &ArtifactRecord,
 ) -> Result<Contents> {
-    let artifact = artifact(store, release, filename).await?;
     let file = blobs
         .file(artifact.digests.sha256)
         .await
@@ -520,7 +524,7 @@ pub async fn contents(
         .map_err(|error| Fault::new("listing an archive", error))?;
     let left_off = all.len().saturating_sub(ENTRIES_SHOWN) as u64;
     let entries = all.into_iter().take(ENTRIES_SHOWN).collect();
-    Ok(Contents { artifact, entries, left_off })
+    Ok(Contents { entries, left_off })
 }
 
 fn list_entries(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::{attachment, view};
@@ -16,19 +16,15 @@ use crate::pipeline::evidence::{Evidence, Names, evidence};
 use crate::pipeline::{Error, review};
 use crate::web::display::{When, size, visible};
 use crate::web::extract::{Now, Path, SignedIn};
-use crate::web::pages::{Answer, layout, show};
+use crate::web::pages::visit::Visit;
+use crate::web::pages::{Answer, show};
 use crate::web::views::evidence::{EvidenceFile, EvidencePage};
 use crate::web::views::shell::{Fact, HistoryItem, Section};
 
 /// What the page shows is what the file shows.
-pub(super) async fn page(
-    State(app): State<Arc<App>>,
-    Now(now): Now,
-    viewer: SignedIn,
-    Path(id): Path<ReleaseId>,
-    headers: HeaderMap,
-) -> Answer {
-    let release = review::release(&app.store, id, viewer.person, now).await?;
+pub(super) async fn page(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
+    let (app, now) = (&visit.app, visit.now);
+    let release = review::release(&app.store, id, visit.viewer.person, now).await?;
     let Evidence { proven, .. } =
         evidence(&app.store, &app.notary, id, Names::Revealed, now).await?;
     let key = app.notary.verifier_key();
@@ -45,7 +41,7 @@ pub(super) async fn page(
     show(
         StatusCode::OK,
         &EvidencePage {
-            layout: layout(&app, &viewer, &headers, (Section::Releases, &title), now).await?,
+            layout: visit.layout(Section::Releases, &title).await?,
             release: name,
             facts: facts(&proven, key.name()),
             approvals: proven.approvals.iter().map(|a| approval(a, &proven, now)).collect(),

@@ -4,23 +4,21 @@
 mod list;
 mod one;
 
-use std::sync::Arc;
-
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Redirect};
+use axum::extract::Query;
+use axum::http::StatusCode;
 use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::view;
-use crate::app::App;
 use crate::domain::ids::ReleaseId;
 use crate::domain::review::diff::{At, Wanted};
 use crate::domain::review::survey::place;
 use crate::pipeline::files::Base;
 use crate::pipeline::review::{self, ReleaseView};
-use crate::web::extract::{Now, Path, SignedIn};
-use crate::web::pages::{Answer, layout, show};
+use crate::web::display::visible;
+use crate::web::extract::Path;
+use crate::web::pages::visit::{Visit, see};
+use crate::web::pages::{Answer, show};
 use crate::web::views::files::FilesPage;
 use crate::web::views::shell::Section;
 
@@ -92,7 +90,6 @@ pub(super) fn line_address(
 
 /// Folder with its final slash, and name.
 fn parted(path: &str) -> (String, String) {
-    use crate::web::display::visible;
     match path.rsplit_once('/') {
         Some((folder, name)) => (format!("{}/", visible(folder)), visible(name)),
         None => (String::new(), visible(path)),
@@ -100,14 +97,9 @@ fn parted(path: &str) -> (String, String) {
 }
 
 /// All files of a release.
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    Now(now): Now,
-    viewer: SignedIn,
-    Path(id): Path<ReleaseId>,
-    headers: HeaderMap,
-) -> Answer {
-    let release = review::release(&app.store, id, viewer.person, now).await?;
+pub(super) async fn list(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
+    let app = &visit.app;
+    let release = review::release(&app.store, id, visit.viewer.person, visit.now).await?;
     let mut artifacts = Vec::new();
     for artifact in &release.artifacts {
         let base = Base::of(release.report.as_ref(), &artifact.filename);
@@ -116,62 +108,54 @@ pub(super) async fn list(
     }
     let name = view::name(&release.record, &release.upstream);
     let title = format!("Files of {} {}", name.package, name.version);
-    let layout = layout(&app, &viewer, &headers, (Section::Releases, &title), now).await?;
+    let layout = visit.layout(Section::Releases, &title).await?;
     show(StatusCode::OK, &FilesPage { layout, release: name, artifacts })
 }
 
 /// What changed in a file.
 pub(super) async fn diff(
-    state: State<Arc<App>>,
-    now: Now,
-    viewer: SignedIn,
+    visit: Visit,
     Path(subject): Path<(ReleaseId, String)>,
     Query(asked): Query<Asked>,
-    headers: HeaderMap,
 ) -> Answer {
-    file(state, now, viewer, subject, (Way::Difference, asked), headers).await
+    file(visit, subject, (Way::Difference, asked)).await
 }
 
 /// All of a file, or of what it was before.
 pub(super) async fn whole(
-    state: State<Arc<App>>,
-    now: Now,
-    viewer: SignedIn,
+    visit: Visit,
     Path(subject): Path<(ReleaseId, String)>,
     Query(asked): Query<Asked>,
-    headers: HeaderMap,
 ) -> Answer {
     let way = if asked.before { Way::Before } else { Way::Whole };
-    file(state, now, viewer, subject, (way, asked), headers).await
+    file(visit, subject, (way, asked)).await
 }
 
 async fn file(
-    State(app): State<Arc<App>>,
-    Now(now): Now,
-    viewer: SignedIn,
+    visit: Visit,
     (id, filename): (ReleaseId, String),
     (way, asked): (Way, Asked),
-    headers: HeaderMap,
 ) -> Answer {
-    let release = review::release(&app.store, id, viewer.person, now).await?;
-    let artifact = review::artifact(&app.store, id, &filename).await?;
+    let app = &visit.app;
+    let release = review::release(&app.store, id, visit.viewer.person, visit.now).await?;
+    let artifact = release.artifact(&filename)?;
     if asked.path.is_empty() {
-        return Ok(Redirect::to(&format!("/releases/{id}/files")).into_response());
+        return Ok(see(&format!("/releases/{id}/files")));
     }
     let base = Base::of(release.report.as_ref(), &filename);
     let (blobs, wanted) = (&app.intake.blobs, asked.wanted());
     let read = match way {
-        Way::Difference => app.files.diff(blobs, &artifact, &base, wanted).await?,
+        Way::Difference => app.files.diff(blobs, artifact, &base, wanted).await?,
         Way::Whole => {
             let alone = Base::Nothing(String::new());
-            app.files.diff(blobs, &artifact, &alone, wanted).await?
+            app.files.diff(blobs, artifact, &alone, wanted).await?
         }
         Way::Before => app.files.before(blobs, &base, wanted).await?,
     };
     let subject =
         one::Subject { release: &release, artifact: &filename, base: &base, asked: &asked };
     let (_, name) = parted(&asked.path);
-    let layout = layout(&app, &viewer, &headers, (Section::Releases, &name), now).await?;
+    let layout = visit.layout(Section::Releases, &name).await?;
     show(StatusCode::OK, &one::page(layout, &subject, way, read)?)
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::stream;
@@ -44,8 +44,8 @@ use crate::pipeline::{
 use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::error::WebError;
 use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
-use crate::web::pages::visit::BySigner;
-use crate::web::pages::{Answer, layout, show};
+use crate::web::pages::visit::{BySigner, Visit};
+use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
 use crate::web::security::{self, may_sign};
 use crate::web::views;
@@ -89,22 +89,16 @@ pub fn routes() -> Routes<Arc<App>> {
         .get("/releases/{id}/artifacts/{filename}/contents", contents)
 }
 
-async fn release(
-    State(app): State<Arc<App>>,
-    Now(now): Now,
-    viewer: SignedIn,
-    Path(id): Path<ReleaseId>,
-    headers: HeaderMap,
-) -> Answer {
-    let release = review::release(&app.store, id, viewer.person, now).await?;
+async fn release(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
+    let Visit { app, viewer, now, .. } = &visit;
+    let release = review::release(&app.store, id, viewer.person, *now).await?;
     let title = format!("{} {}", release.record.package_name, release.record.version);
     // What waits for the reader was opened from the inbox, and belongs there.
     let section =
         if matches!(release.mine, Some(Ok(_))) { Section::Inbox } else { Section::Releases };
-    let layout = layout(&app, &viewer, &headers, (section, &title), now).await?;
-    let signs = viewer.role.may_sign() && !viewer.session.reads_only;
-    let preview = previews::part(&app, &release, signs, now).await?;
-    let page = ReleasePage { preview, ..view::page(&app, layout, &viewer, &release, now) };
+    let layout = visit.layout(section, &title).await?;
+    let preview = previews::part(&visit, &release).await?;
+    let page = ReleasePage { preview, ..view::page(app, layout, viewer, &release, *now) };
     let shown = show(StatusCode::OK, &page)?;
     Ok(if page.signable() { may_sign(shown) } else { shown })
 }
@@ -232,20 +226,15 @@ async fn resume(
     Ok(Redirect::to(&format!("/releases/{id}")).into_response())
 }
 
-async fn reject_page(
-    State(app): State<Arc<App>>,
-    Now(now): Now,
-    viewer: SignedIn,
-    Path(id): Path<ReleaseId>,
-    headers: HeaderMap,
-) -> Answer {
-    let release = review::release(&app.store, id, viewer.person, now).await?;
+async fn reject_page(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
+    let person = visit.viewer.person;
+    let release = review::release(&visit.app.store, id, person, visit.now).await?;
     let Some(standing) = release.standing.as_ref().filter(|_| release.may_reject) else {
         return Err(Refusal::new(Kind::Gone, "you cannot reject this release now").into());
     };
     let title = format!("Reject {} {}", release.record.package_name, release.record.version);
-    let layout = layout(&app, &viewer, &headers, (Section::Releases, &title), now).await?;
-    let statement = standing.statement(viewer.person, Verdict::Reject, None);
+    let layout = visit.layout(Section::Releases, &title).await?;
+    let statement = standing.statement(person, Verdict::Reject, None);
     let preset = |text: &str| Choice {
         value: text.to_owned(),
         text: text.to_owned(),
@@ -443,18 +432,12 @@ fn attachment(body: impl IntoResponse, filename: &str, kind: &'static str) -> An
     Ok(response.map_err(|error| Error::from(Fault::new("naming a download", error)))?)
 }
 
-async fn contents(
-    State(app): State<Arc<App>>,
-    Now(now): Now,
-    viewer: SignedIn,
-    Path((id, filename)): Path<(ReleaseId, String)>,
-    headers: HeaderMap,
-) -> Answer {
-    let release = review::release(&app.store, id, viewer.person, now).await?;
-    let intake = &app.intake;
-    let contents =
-        review::contents(&app.store, &intake.blobs, &intake.limits, id, &filename).await?;
-    let layout = layout(&app, &viewer, &headers, (Section::Releases, &filename), now).await?;
+async fn contents(visit: Visit, Path((id, filename)): Path<(ReleaseId, String)>) -> Answer {
+    let (store, intake) = (&visit.app.store, &visit.app.intake);
+    let release = review::release(store, id, visit.viewer.person, visit.now).await?;
+    let artifact = release.artifact(&filename)?;
+    let contents = review::contents(&intake.blobs, &intake.limits, artifact).await?;
+    let layout = visit.layout(Section::Releases, &filename).await?;
     let files = contents.entries.len() as u64 + contents.left_off;
     let bytes: u64 = contents.entries.iter().map(|(_, size)| size).sum();
     let row = |(path, size): &(String, u64)| {
@@ -471,7 +454,7 @@ async fn contents(
         &ContentsPage {
             layout,
             release: view::name(&release.record, &release.upstream),
-            sha256: contents.artifact.digests.sha256.to_string(),
+            sha256: artifact.digests.sha256.to_string(),
             download: format!("/releases/{id}/artifacts/{filename}"),
             entries: contents.entries.iter().map(row).collect(),
             summary: format!(

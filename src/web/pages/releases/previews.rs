@@ -1,19 +1,17 @@
 //! Previews of a release: making one, what to type to try it, ending one.
 
 use axum::http::StatusCode;
-use jiff::Timestamp;
 use url::Url;
 
 use super::view;
-use crate::app::App;
 use crate::domain::ids::{PreviewId, ReleaseId};
 use crate::domain::package::{Ecosystem, PackageName};
-use crate::pipeline::review::{ArtifactRecord, ReleaseView};
+use crate::pipeline::review::ReleaseView;
 use crate::pipeline::{preview, review};
 use crate::web::display::{When, visible};
 use crate::web::error::WebError;
 use crate::web::extract::{Path, ProtectedForm};
-use crate::web::pages::visit::{BySigner, Fields, see};
+use crate::web::pages::visit::{BySigner, Fields, Visit, see};
 use crate::web::pages::{Answer, show};
 use crate::web::preview::base;
 use crate::web::views::preview::{Command, OpenPreview, PreviewPage, Previews};
@@ -21,16 +19,14 @@ use crate::web::views::shell::Section;
 
 /// The part of the release's page: none for those who sign nothing.
 pub(super) async fn part(
-    app: &App,
+    visit: &Visit,
     release: &ReleaseView,
-    signs: bool,
-    now: Timestamp,
 ) -> Result<Option<Previews>, WebError> {
-    let id = release.record.id;
-    if !signs || !preview::may_make(release.record.state) {
+    let (id, now) = (release.record.id, visit.now);
+    if !visit.is_signer() || !preview::may_make(release.record.state) {
         return Ok(None);
     }
-    let open = preview::open_previews(&app.store, id, now).await?;
+    let open = preview::open_previews(&visit.app.store, id, now).await?;
     let row = |it: preview::PreviewRecord| OpenPreview {
         made_by: visible(&it.made_by),
         expires: When::new(it.expires_at, now),
@@ -76,8 +72,8 @@ fn commands(release: &ReleaseView, address: &Url) -> Vec<Command> {
     let command = |label: &str, text: String| Command { label: label.to_owned(), text };
     match record.ecosystem {
         Ecosystem::Npm => {
-            let file = release.artifacts.first().map(|file: &ArtifactRecord| &file.filename);
-            let file = file.map(|file| format!("{address}files/{}", visible(file)));
+            let file = release.artifacts.first();
+            let file = file.map(|file| format!("{address}files/{}", visible(&file.filename)));
             let scope = PackageName::parse(Ecosystem::Npm, &record.package_name).ok();
             let place = match scope.as_ref().and_then(PackageName::npm_scope) {
                 Some(scope) => format!("--@{scope}:registry={address}"),

@@ -1,42 +1,33 @@
 //! Approving several releases of one CI run with one touch (W17).
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::{origin, view};
-use crate::app::App;
 use crate::domain::ids::ReleaseId;
 use crate::pipeline::batch;
 use crate::pipeline::review::ReleaseView;
 use crate::pipeline::{Kind, detached, refuse};
 use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::display::{capitalised, grouped};
-use crate::web::extract::{Now, Path, ProtectedJson, SignedIn};
+use crate::web::extract::{Path, ProtectedJson};
 use crate::web::pages::visit::{BySigner, Visit};
-use crate::web::pages::{Answer, layout, show};
+use crate::web::pages::{Answer, show};
 use crate::web::security::may_sign;
 use crate::web::views::shell::Section;
 use crate::web::views::together::{TogetherPage, TogetherRow};
 
 /// What is waiting from the run of this release.
-pub(super) async fn page(
-    State(app): State<Arc<App>>,
-    Now(now): Now,
-    viewer: SignedIn,
-    Path(id): Path<ReleaseId>,
-    headers: HeaderMap,
-) -> Answer {
-    let run = batch::of_run(&app.store, id, viewer.person, now).await?;
+pub(super) async fn page(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
+    let person = visit.viewer.person;
+    let run = batch::of_run(&visit.app.store, id, person, visit.now).await?;
     let releases: Vec<TogetherRow> = run.together.iter().filter_map(row).collect();
     let ids: Vec<String> = run.together.iter().map(|view| view.record.id.to_string()).collect();
     let alone = run.alone.iter().map(|(release, why)| {
         (view::name(&release.record, &release.upstream), capitalised(&why.to_string()))
     });
     let page = TogetherPage {
-        layout: layout(&app, &viewer, &headers, (Section::Inbox, "Approve together"), now).await?,
+        layout: visit.layout(Section::Inbox, "Approve together").await?,
         alone: alone.collect(),
         ceremony: format!("/releases/{id}/together"),
         ids: ids.join(","),

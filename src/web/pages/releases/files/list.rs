@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Way, address, findings, parted};
-use crate::domain::ids::ReleaseId;
 use crate::domain::review::files::{FileEntry, Group, Status};
 use crate::domain::review::survey::Format;
 use crate::pipeline::files::{Base, NotShown, Read};
@@ -93,7 +92,7 @@ fn row(release: &ReleaseView, artifact: &ArtifactRecord, file: &FileEntry, alone
     };
     let compared = !alone && file.status != Status::Unchanged;
     FileRow {
-        href: link(release.record.id, &artifact.filename, way, file, from),
+        href: address(release.record.id, &artifact.filename, way, &file.path, from),
         folder,
         name,
         remark: remarks.join(", "),
@@ -102,16 +101,6 @@ fn row(release: &ReleaseView, artifact: &ArtifactRecord, file: &FileEntry, alone
         size: size(file.size_bytes),
         findings: if found == 0 { String::new() } else { count(found as u64, "finding") },
     }
-}
-
-fn link(
-    release: ReleaseId,
-    artifact: &str,
-    way: Way,
-    file: &FileEntry,
-    from: Option<&str>,
-) -> String {
-    address(release, artifact, way, &file.path, from)
 }
 
 /// How a file changed: shape, word and colour.

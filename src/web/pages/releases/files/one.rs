@@ -61,7 +61,7 @@ pub(super) fn page(
         }
     };
     let compared = file.before.is_some() && file.after.is_some();
-    let mut notices: Vec<Notice> = about(subject, way).into_iter().collect();
+    let mut notices = about(subject, way);
     notices.extend(said(subject, way, &file));
     let (body, pager, counts) = body(subject, way, &file);
     Ok(FilePage {
