@@ -18,7 +18,7 @@ use crate::pipeline::{Fault, Kind, Result, preview, refuse};
 use crate::web::client_error::npm_error;
 use crate::web::extract::Now;
 use crate::web::routes::Routes;
-use crate::web::security::attachment;
+use crate::web::security::held_file;
 
 /// The media type of PEP 691.
 const SIMPLE_JSON: HeaderValue = HeaderValue::from_static("application/vnd.pypi.simple.v1+json");
@@ -59,12 +59,7 @@ async fn file(
     let answer = async {
         let previewed = preview::open(&app.store, &token, now).await?;
         let (artifact, reader) = previewed.file(&app.intake.blobs, &filename).await?;
-        let body = Body::from_stream(reader.into_stream());
-        let mut response = attachment(body, &artifact.filename, "application/octet-stream")
-            .map_err(|error| Fault::new("naming a download", error))?;
-        let length = HeaderValue::from(artifact.size_bytes);
-        response.headers_mut().insert(header::CONTENT_LENGTH, length);
-        Ok(response)
+        held_file(artifact, Body::from_stream(reader.into_stream()))
     };
     answer.await.unwrap_or_else(|error| npm_error(&error))
 }

@@ -4,11 +4,14 @@
 //! and robots lines of rule S3. A handler that sets one of them itself wins: static files are cached,
 //! downloads are sandboxed.
 
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::InvalidHeaderValue;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use crate::pipeline::review::ArtifactRecord;
+use crate::pipeline::{Fault, Result};
 
 /// Everything comes from our own origin, nothing is inline, and the only way to turn text into
 /// markup is the policy of `live.js`.
@@ -79,17 +82,22 @@ impl SecurityHeaders {
 
 /// A file that the browser may store and nothing else (S7). Its name is one that we accepted, and
 /// holds no quotes.
-pub fn attachment(
-    body: impl IntoResponse,
-    filename: &str,
-    kind: &'static str,
-) -> Result<Response, InvalidHeaderValue> {
-    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{filename}\""))?;
+pub fn attachment(body: impl IntoResponse, filename: &str, kind: &'static str) -> Result<Response> {
+    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{filename}\""))
+        .map_err(|error| Fault::new("naming a download", error))?;
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_DISPOSITION, disposition);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(DOWNLOAD_POLICY));
+    Ok(response)
+}
+
+/// The same for a held file, as long as it is.
+pub fn held_file(artifact: &ArtifactRecord, bytes: Body) -> Result<Response> {
+    let mut response = attachment(bytes, &artifact.filename, "application/octet-stream")?;
+    let length = HeaderValue::from(artifact.size_bytes);
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
     Ok(response)
 }
 

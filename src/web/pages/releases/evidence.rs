@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::{attachment, view};
+use super::view;
 use crate::app::App;
 use crate::domain::attestation;
 use crate::domain::evidence::{Approval, Proven};
@@ -18,6 +18,7 @@ use crate::web::display::{When, size, visible};
 use crate::web::extract::{Now, Path, SignedIn};
 use crate::web::pages::visit::Visit;
 use crate::web::pages::{Answer, show};
+use crate::web::security::attachment;
 use crate::web::views::evidence::{EvidenceFile, EvidencePage};
 use crate::web::views::shell::{Fact, HistoryItem, Section};
 
@@ -95,7 +96,8 @@ pub(super) async fn in_toto(
     Path(id): Path<ReleaseId>,
 ) -> Answer {
     let proven = proven(&app, id, now).await?;
-    attachment(app.notary.sign_in_toto(&proven), "evidence.intoto.jsonl", "application/json")
+    let signed = app.notary.sign_in_toto(&proven);
+    Ok(attachment(signed, "evidence.intoto.jsonl", "application/json")?)
 }
 
 /// The practices of the Secure Software Development Framework.
@@ -106,7 +108,7 @@ pub(super) async fn ssdf(
     Path(id): Path<ReleaseId>,
 ) -> Answer {
     let proven = proven(&app, id, now).await?;
-    attachment(attestation::ssdf(&proven), "evidence.ssdf.json", "application/json")
+    Ok(attachment(attestation::ssdf(&proven), "evidence.ssdf.json", "application/json")?)
 }
 
 /// What the evidence of a release proves; no one's name is needed for it.
@@ -124,5 +126,5 @@ pub(super) async fn file(
 ) -> Answer {
     let names = if wanted.names { Names::Revealed } else { Names::Withheld };
     let Evidence { bytes, .. } = evidence(&app.store, &app.notary, id, names, now).await?;
-    attachment(bytes, "evidence.json", "application/json")
+    Ok(attachment(bytes, "evidence.json", "application/json")?)
 }

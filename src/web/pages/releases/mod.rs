@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::stream;
@@ -39,7 +39,7 @@ use crate::domain::review::report::Override;
 use crate::domain::statement::Terms;
 use crate::pipeline::approval;
 use crate::pipeline::{
-    Error, Fault, Kind, Refusal, detached, hold, inspection as inspect, refuse, review, staging,
+    Error, Kind, Refusal, detached, hold, inspection as inspect, refuse, review, staging,
 };
 use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::error::WebError;
@@ -47,7 +47,7 @@ use crate::web::extract::{Now, Path, ProtectedForm, ProtectedJson, SignedIn};
 use crate::web::pages::visit::{BySigner, Visit};
 use crate::web::pages::{Answer, show};
 use crate::web::routes::Routes;
-use crate::web::security::{self, may_sign};
+use crate::web::security::{attachment, held_file, may_sign};
 use crate::web::views;
 use crate::web::views::form::{Choice, Field};
 use crate::web::views::release::{ContentsPage, EntryRow, RejectPage, ReleasePage, RunFragment};
@@ -409,12 +409,7 @@ async fn download(
     Path((id, filename)): Path<(ReleaseId, String)>,
 ) -> Answer {
     let (artifact, reader) = review::download(&app.store, &app.intake.blobs, id, &filename).await?;
-    // The name is one that intake accepted, so it holds no quote and no control character.
-    let body = Body::from_stream(reader.into_stream());
-    let mut response = attachment(body, &artifact.filename, "application/octet-stream")?;
-    let length = HeaderValue::from(artifact.size_bytes);
-    response.headers_mut().insert(header::CONTENT_LENGTH, length);
-    Ok(response)
+    Ok(held_file(&artifact, Body::from_stream(reader.into_stream()))?)
 }
 
 /// The exact bytes of the sealed manifest, for `countersign check` on another machine (W18).
@@ -423,13 +418,8 @@ async fn manifest(
     _viewer: SignedIn,
     Path(id): Path<ReleaseId>,
 ) -> Answer {
-    attachment(review::manifest(&app.store, id).await?, "manifest.json", "application/json")
-}
-
-/// A file that the browser may store and nothing else. Its name holds no quotes.
-fn attachment(body: impl IntoResponse, filename: &str, kind: &'static str) -> Answer {
-    let response = security::attachment(body, filename, kind);
-    Ok(response.map_err(|error| Error::from(Fault::new("naming a download", error)))?)
+    let bytes = review::manifest(&app.store, id).await?;
+    Ok(attachment(bytes, "manifest.json", "application/json")?)
 }
 
 async fn contents(visit: Visit, Path((id, filename)): Path<(ReleaseId, String)>) -> Answer {
