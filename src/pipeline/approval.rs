@@ -268,7 +268,7 @@ pub fn may_decide(
     let held = record.state == State::Approved && standing.hold.is_some();
     let open_to = match verdict {
         Verdict::Approve => record.state == State::Awaiting || held,
-        Verdict::Reject => matches!(record.state, State::Awaiting | State::Approved),
+        Verdict::Reject => waits(record.state),
     };
     if !open_to {
         return Err(CannotDecide::State(record.state));
@@ -281,7 +281,7 @@ pub fn may_decide(
     }
     let named = standing.policy.named().contains(&person)
         && standing.sealed_policy.named().contains(&person)
-        && standing.roster.person(person).is_some_and(|p| p.role.may_sign());
+        && signs(standing, person);
     if !named {
         return Err(CannotDecide::NotNamed);
     }
@@ -414,6 +414,17 @@ pub(super) fn standing_of(
     now: Timestamp,
 ) -> Result<Standing> {
     standing(log, release, now).map_err(|why| Refusal::new(Kind::Conflict, why.to_string()).into())
+}
+
+/// Whether a release in this state waits for people, or for its turn: it is sealed, and no bytes have
+/// left.
+pub(super) const fn waits(state: State) -> bool {
+    matches!(state, State::Awaiting | State::Approved)
+}
+
+/// Whether somebody's role signs.
+pub(super) fn signs(standing: &Standing, person: PersonId) -> bool {
+    standing.roster.person(person).is_some_and(|known| known.role.may_sign())
 }
 
 pub(super) fn existing(record: Option<ReleaseRecord>) -> Result<ReleaseRecord> {

@@ -9,8 +9,7 @@ use jiff::Timestamp;
 use crate::domain::authorise::{Standing, standing};
 use crate::domain::event::Event;
 use crate::domain::ids::{PersonId, ReleaseId};
-use crate::domain::release::State;
-use crate::pipeline::approval::{HELD_MEANWHILE, end_hold, locked, remark};
+use crate::pipeline::approval::{HELD_MEANWHILE, end_hold, locked, remark, signs, waits};
 use crate::pipeline::{Error, Kind, Refusal, Result, refuse, transaction};
 use crate::store::Store;
 use crate::store::releases::ReleaseRecord;
@@ -37,11 +36,10 @@ pub fn may_hold(
     person: PersonId,
     now: Timestamp,
 ) -> std::result::Result<(), CannotHold> {
-    let waits = matches!(record.state, State::Awaiting | State::Approved);
-    if !waits || now >= standing.expires_at {
+    if !waits(record.state) || now >= standing.expires_at {
         return Err(CannotHold::State);
     }
-    if !standing.roster.person(person).is_some_and(|known| known.role.may_sign()) {
+    if !signs(standing, person) {
         return Err(CannotHold::Role);
     }
     if standing.hold.is_some() {
@@ -52,8 +50,7 @@ pub fn may_hold(
 
 /// Whether `person` may take the hold back: whoever began it. Everybody else ends it by signing.
 pub fn may_resume(record: &ReleaseRecord, standing: &Standing, person: PersonId) -> bool {
-    matches!(record.state, State::Awaiting | State::Approved)
-        && standing.hold.as_ref().is_some_and(|hold| hold.by == person)
+    waits(record.state) && standing.hold.as_ref().is_some_and(|hold| hold.by == person)
 }
 
 /// Puts a release on hold.

@@ -16,8 +16,9 @@ use crate::domain::ids::{PersonId, PreviewId, ReleaseId};
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
 use crate::domain::release::State;
 use crate::entropy;
+use crate::pipeline::approval::{existing, waits};
 use crate::pipeline::people::token_hash;
-use crate::pipeline::{Fault, Kind, Refusal, Result, refuse, transaction};
+use crate::pipeline::{Fault, Kind, Result, refuse, transaction};
 use crate::store::Store;
 use crate::store::previews::NewPreview;
 use crate::store::releases::{ArtifactRecord, ReleaseRecord};
@@ -40,7 +41,7 @@ pub struct Made {
 
 /// Whether a release in this state gets previews: it is sealed, and nothing was decided for good.
 pub const fn may_make(state: State) -> bool {
-    matches!(state, State::Awaiting | State::Approved)
+    waits(state)
 }
 
 /// Whether a preview still shows a release in this state: not one that was refused or replaced.
@@ -61,9 +62,7 @@ pub async fn make(store: &Store, release: ReleaseId, by: PersonId, now: Timestam
     transaction(store, move |tx| {
         Box::pin(async move {
             // The lock also has two that make one at once count each other.
-            let found = tx.release_locked(release).await?;
-            let record =
-                found.ok_or_else(|| Refusal::new(Kind::NotFound, "no such release here"))?;
+            let record = existing(tx.release_locked(release).await?)?;
             if !may_make(record.state) {
                 let message = "only a release that waits for people or for its turn has previews";
                 return refuse(Kind::Conflict, message);
@@ -142,12 +141,13 @@ pub async fn open(store: &Store, token: &str, now: Timestamp) -> Result<Previewe
 }
 
 impl Previewed {
-    /// Refuses every package but the one it shows.
-    fn only(&self, ecosystem: Ecosystem, text: &str) -> Result<()> {
-        let asked = PackageName::parse(ecosystem, text).ok();
+    /// The name of the package it shows; every other one is refused.
+    fn only(&self, ecosystem: Ecosystem, text: &str) -> Result<PackageName> {
         let own = PackageName::parse(self.record.ecosystem, &self.record.package_name).ok();
-        if asked.is_some() && asked == own {
-            return Ok(());
+        if let Ok(asked) = PackageName::parse(ecosystem, text)
+            && own.as_ref() == Some(&asked)
+        {
+            return Ok(asked);
         }
         refuse(
             Kind::NotFound,
@@ -181,7 +181,7 @@ impl Previewed {
 
     /// The page of the project in a simple index (PEP 691); files are two levels up.
     pub fn simple_page(&self, project: &str) -> Result<Value> {
-        self.only(Ecosystem::Pypi, project)?;
+        let name = self.only(Ecosystem::Pypi, project)?;
         let file = |artifact: &ArtifactRecord| {
             let requires = match &artifact.facts {
                 Facts::Pypi(facts) => facts.value("Requires-Python"),
@@ -197,11 +197,9 @@ impl Previewed {
             })
         };
         let files: Vec<_> = self.artifacts.iter().map(file).collect();
-        let name = PackageName::parse(Ecosystem::Pypi, project);
-        let name = name.map(|name| name.normalized().to_owned()).unwrap_or_default();
         Ok(json!({
             "meta": { "api-version": "1.1" },
-            "name": name,
+            "name": name.normalized(),
             "versions": [self.record.version],
             "files": files,
         }))

@@ -23,7 +23,7 @@ use crate::domain::release::{Hold, State};
 use crate::domain::review::report::Report;
 use crate::domain::statement::Statement;
 use crate::inspect;
-use crate::pipeline::approval::{CannotDecide, may_decide};
+use crate::pipeline::approval::{CannotDecide, may_decide, waits};
 use crate::pipeline::ci::Caller;
 use crate::pipeline::findings::{Finding, findings};
 use crate::pipeline::registries::Registries;
@@ -91,14 +91,12 @@ impl ReleaseView {
 
     /// What stops it besides missing approvals, while there is anything to stop.
     pub fn stopped(&self) -> Option<Stopped> {
-        let waits = matches!(self.record.state, State::Awaiting | State::Approved);
-        Stopped::by(self.standing.as_ref().filter(|_| waits)?)
+        Stopped::by(self.standing.as_ref().filter(|_| waits(self.record.state))?)
     }
 
     /// The pause that is on, while there is anything to pause.
     pub fn hold(&self) -> Option<&Hold> {
-        let waits = matches!(self.record.state, State::Awaiting | State::Approved);
-        self.standing.as_ref().filter(|_| waits)?.hold.as_ref()
+        self.standing.as_ref().filter(|_| waits(self.record.state))?.hold.as_ref()
     }
 }
 
@@ -286,7 +284,7 @@ pub async fn releases(
         let (mut cannot, mut others) = (None, Vec::new());
         let (mut count, mut waits_for_viewer, mut stopped) = (None, false, None);
         let (mut waits_until, mut asked, mut missing) = (None, None, None);
-        if matches!(record.state, State::Awaiting | State::Approved) {
+        if waits(record.state) {
             let log = tx.log_for_release(record.id).await?;
             let standing = standing(&log, record.id, now)
                 .map_err(|why| Fault::new("replaying the log", why))?;

@@ -13,11 +13,10 @@ use crate::domain::digest::Sha256;
 use crate::domain::event::Event;
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::manifest::SealedManifest;
-use crate::domain::release::State;
 use crate::domain::review::binding::Summary;
 use crate::domain::review::report::{Accepted, Report};
 use crate::inspector::Inspector;
-use crate::pipeline::approval::{count_again, existing, locked};
+use crate::pipeline::approval::{count_again, existing, locked, signs, waits};
 use crate::pipeline::baseline::Shelf;
 use crate::pipeline::binding::Sources;
 use crate::pipeline::forwarding::{Progress, Running};
@@ -116,10 +115,6 @@ async fn subject(store: &Store, release: ReleaseId, now: Timestamp) -> Result<Op
     }))
 }
 
-const fn waits(state: State) -> bool {
-    matches!(state, State::Awaiting | State::Approved)
-}
-
 /// What was found in the source repository when a release was looked into last.
 async fn source(tx: &mut Tx, release: ReleaseId) -> Result<Option<Summary>> {
     let text = tx.last_source(release).await?;
@@ -189,8 +184,7 @@ pub async fn record(
 /// Whether somebody may have a release looked into again: everybody whose role signs, as long as it
 /// waits.
 pub(super) fn may_ask(record: &ReleaseRecord, standing: &Standing, person: PersonId) -> bool {
-    let signs = standing.roster.person(person).is_some_and(|known| known.role.may_sign());
-    waits(record.state) && signs
+    waits(record.state) && signs(standing, person)
 }
 
 /// Has a release looked into again whose inspection was not complete, because somebody who signs
