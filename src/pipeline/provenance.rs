@@ -8,7 +8,8 @@ use crate::domain::review::finding::Finding;
 use crate::domain::review::provenance::{
     Before, Chain, FileProvenance, Provenance, judge, missing,
 };
-use crate::pipeline::{Fault, Result};
+use crate::pipeline::Result;
+use crate::pipeline::review::claims;
 use crate::provenance::{Expected, Form, TrustRoot};
 use crate::store::Tx;
 use crate::store::releases::{ArtifactRecord, ReleaseRecord};
@@ -36,8 +37,7 @@ pub async fn examine(
     root: Option<&TrustRoot>,
     before: Before,
 ) -> Result<Examined> {
-    let claims: Claims = serde_json::from_str(&release.claims)
-        .map_err(|error| Fault::new("reading stored claims", error))?;
+    let claims = claims(release)?;
     let mut examined = Examined::default();
     examined.provenance.trust_root = root.map(TrustRoot::sha256);
     for artifact in tx.artifacts(release.id).await? {

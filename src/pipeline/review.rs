@@ -194,7 +194,8 @@ pub async fn release(
     })
 }
 
-fn claims(record: &ReleaseRecord) -> Result<Claims> {
+/// The verified claims a release was staged with.
+pub(super) fn claims(record: &ReleaseRecord) -> Result<Claims> {
     serde_json::from_str(&record.claims)
         .map_err(|error| Fault::new("reading stored claims", error).into())
 }

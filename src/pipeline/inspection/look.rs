@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use crate::domain::artifact::ArtifactKind;
-use crate::domain::claims::Claims;
 use crate::domain::digest::Sha256;
 use crate::domain::package::{PackageName, Version};
 use crate::domain::review::binding::{self, ArtifactFile, Summary};
@@ -17,6 +16,7 @@ use crate::domain::review::survey::place;
 use crate::inspect::request::{Artifact, Pair, Standing};
 use crate::pipeline::baseline::{self, Baseline, BaselineFile};
 use crate::pipeline::inspection::{Inspecting, Subject, TRIES_MAX};
+use crate::pipeline::review::claims;
 use crate::pipeline::{Fault, Result, binding as source, provenance};
 use crate::store::inspections::DueInspection;
 use crate::store::releases::ArtifactRecord;
@@ -213,8 +213,7 @@ impl Look<'_> {
     async fn source(&mut self) -> Result<Option<Summary>> {
         const CONTEXT: &str = "looking at the source of a release";
         let record = &self.subject.record;
-        let claims: Claims =
-            serde_json::from_str(&record.claims).map_err(|error| Fault::new(CONTEXT, error))?;
+        let claims = claims(record)?;
         let package = PackageName::parse(record.ecosystem, &record.package_name)
             .map_err(|error| Fault::new(CONTEXT, error))?;
         let version = Version::parse(record.ecosystem, &record.version)
