@@ -164,7 +164,7 @@ pub async fn release(
         Some(inspected) => Some(inspection::report(&mut tx, id, inspected.report_sha256).await?),
         None => None,
     };
-    let looking = tx.inspection_of(id).await?.is_some();
+    let looking = tx.is_to_be_inspected(id).await?;
     let may_inspect = !looking
         && report.as_ref().is_some_and(Report::is_incomplete)
         && standing.as_ref().is_some_and(|it| inspection::may_ask(&record, it, viewer));

@@ -4,23 +4,20 @@ use jiff::Timestamp;
 
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{PackageId, ReleaseId};
-use crate::store::{StoreError, Tx, micros, sound, timestamp};
+use crate::store::{StoreError, Tx, micros, sound};
 
 /// A release that is to be looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueInspection {
     /// Which.
     pub release: ReleaseId,
-    /// When the next try begins; while one is under way, when it counts as given up.
-    pub due_at: Timestamp,
-    /// Tries that began.
+    /// Tries that began, this one too.
     pub tries: u32,
 }
 
 row! {
     struct InspectionRow {
         release_id: Vec<u8>,
-        due_at: i64,
         tries: i64,
     }
 }
@@ -31,7 +28,6 @@ impl InspectionRow {
     fn record(self) -> Result<DueInspection, StoreError> {
         Ok(DueInspection {
             release: sound(ReleaseId::from_slice(&self.release_id), INSPECTIONS, "release_id")?,
-            due_at: timestamp(self.due_at, INSPECTIONS, "due_at")?,
             tries: sound(u32::try_from(self.tries).ok(), INSPECTIONS, "tries")?,
         })
     }
@@ -71,14 +67,14 @@ impl Tx {
             where release_id = (
               select release_id from inspections where due_at <= $2
               order by due_at, release_id limit 1)
-            returning release_id, due_at, tries",
+            returning release_id, tries",
             "-- inspections: take the next due
             update inspections set due_at = $1, tries = tries + 1
             where release_id = (
               select release_id from inspections where due_at <= $2
               order by due_at, release_id limit 1
               for update skip locked)
-            returning release_id, due_at, tries",
+            returning release_id, tries",
         );
         let row: Option<InspectionRow> = on!(self, c, {
             sqlx::query_as(sql).bind(micros(until)).bind(micros(now)).fetch_optional(c).await?
@@ -119,21 +115,18 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether and when a release is looked into.
-    pub async fn inspection_of(
-        &mut self,
-        release: ReleaseId,
-    ) -> Result<Option<DueInspection>, StoreError> {
-        let row: Option<InspectionRow> = on!(self, c, {
-            sqlx::query_as(
-                "-- inspections: of one release
-                select release_id, due_at, tries from inspections where release_id = $1",
+    /// Whether a release is looked into now, or will be.
+    pub async fn is_to_be_inspected(&mut self, release: ReleaseId) -> Result<bool, StoreError> {
+        let found: Option<i64> = on!(self, c, {
+            sqlx::query_scalar(
+                "-- inspections: whether there is one of a release
+                select tries from inspections where release_id = $1",
             )
             .bind(release.as_bytes().to_vec())
             .fetch_optional(c)
             .await?
         });
-        row.map(InspectionRow::record).transpose()
+        Ok(found.is_some())
     }
 
     /// Keeps a report. The same one again changes nothing.
