@@ -30,24 +30,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Closes a sandbox around itself, which holds one thread: there may be no other.
-    if let Command::Inspect(arguments) = command {
-        return cli::inspect::run(&arguments);
+type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+fn run(command: Command) -> Ended {
+    match command {
+        Command::Serve(arguments) => wait(cli::serve::run(arguments)),
+        Command::Apply(arguments) => wait(cli::apply::run(arguments)),
+        Command::Check(arguments) => arguments.run(&mut std::io::stdout()),
+        Command::Doctor(arguments) => wait(cli::doctor::run(arguments)),
+        Command::Recover(arguments) => wait(cli::recover::run(arguments)),
+        Command::Submit(arguments) => wait(cli::submit::run(arguments)),
+        // Closes a sandbox around itself, which holds one thread: there may be no other.
+        Command::Inspect(arguments) => cli::inspect::run(&arguments),
+        Command::Verify(arguments) => cli::verify::run(&arguments),
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match command {
-            Command::Serve(arguments) => cli::serve::run(arguments).await,
-            Command::Apply(arguments) => cli::apply::run(arguments).await,
-            Command::Check(arguments) => arguments.run(&mut std::io::stdout()),
-            Command::Doctor(arguments) => cli::doctor::run(arguments).await,
-            Command::Recover(arguments) => cli::recover::run(arguments).await,
-            Command::Submit(arguments) => cli::submit::run(arguments).await,
-            Command::Inspect(arguments) => cli::inspect::run(&arguments),
-            Command::Verify(arguments) => cli::verify::run(&arguments),
-        }
-    })
+}
+
+/// Runs a command that waits for others.
+fn wait(command: impl Future<Output = Ended>) -> Ended {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }
 
 /// Says what went wrong, with everything that caused it, and exits with 1.
