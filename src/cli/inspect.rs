@@ -95,7 +95,8 @@ impl Opened {
     /// Fails with [`Unreadable`] when the bytes are to blame.
     fn survey(&self) -> Result<Survey, Failed> {
         let name = self.python()?;
-        let surveyed = survey(&self.file, source(name.as_ref()), &Limits::default());
+        let read = self.origin(name.as_ref());
+        let surveyed = survey(read.file, read.source, &Limits::default());
         surveyed.map_err(|failure| self.failed(failure))
     }
 
@@ -106,9 +107,8 @@ impl Opened {
         comparison: &Comparison<'_>,
     ) -> Result<BTreeMap<String, Counts>, Failed> {
         let (new, old) = (self.python()?, baseline.python()?);
-        let candidate = reading::Origin { file: &self.file, source: source(new.as_ref()) };
-        let before = reading::Origin { file: &baseline.file, source: source(old.as_ref()) };
-        let counted = reading::counts(candidate, before, comparison, &Limits::default());
+        let (after, before) = (self.origin(new.as_ref()), baseline.origin(old.as_ref()));
+        let counted = reading::counts(after, before, comparison, &Limits::default());
         counted.map_err(|failure| self.failed(failure))
     }
 
@@ -120,6 +120,12 @@ impl Opened {
         }
         let parsed = Filename::parse(&spelled_anew(filename));
         Ok(Some(parsed.map_err(|error| self.unreadable(error.to_string()))?))
+    }
+
+    /// What is read, and as what.
+    fn origin<'a>(&'a self, python: Option<&'a Filename>) -> reading::Origin<'a, &'a File> {
+        let source = python.map_or(Source::Npm, Source::Python);
+        reading::Origin { file: &self.file, source }
     }
 
     fn unreadable(&self, why: String) -> Unreadable {
@@ -134,10 +140,6 @@ impl Opened {
     }
 }
 
-fn source(python: Option<&Filename>) -> Source<'_> {
-    python.map_or(Source::Npm, Source::Python)
-}
-
 /// One file of two artifacts, or all of it without a baseline; `None` when neither has it.
 fn file_diff(
     candidate: &Opened,
@@ -146,9 +148,8 @@ fn file_diff(
 ) -> Result<Option<FileDiff>, Failed> {
     let new = candidate.python()?;
     let old = baseline.map(Opened::python).transpose()?.flatten();
-    let after = reading::Origin { file: &candidate.file, source: source(new.as_ref()) };
-    let before =
-        baseline.map(|opened| reading::Origin { file: &opened.file, source: source(old.as_ref()) });
+    let after = candidate.origin(new.as_ref());
+    let before = baseline.map(|opened| opened.origin(old.as_ref()));
     let read = reading::file(after, before, wanted, &Limits::default());
     read.map_err(|failure| candidate.failed(failure))
 }

@@ -31,11 +31,8 @@ pub(super) fn run(task: &str) -> Result<(), Failed> {
 
 fn carry_out(request: &Request, opened: &[Opened], sandbox: Sandbox) -> Result<(), Failed> {
     match (request, opened) {
-        (Request::Compare { standing, .. }, [candidate]) => {
-            write(&Ok(compare(candidate, None, standing)?))
-        }
-        (Request::Compare { standing, .. }, [candidate, baseline]) => {
-            write(&Ok(compare(candidate, Some(baseline), standing)?))
+        (Request::Compare { standing, .. }, [candidate, baseline @ ..]) => {
+            write(&Ok(compare(candidate, baseline.first(), standing)?))
         }
         (Request::Files { .. }, [candidate, baseline @ ..]) => {
             write(&Ok(files(candidate, baseline.first())?))

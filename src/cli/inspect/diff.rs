@@ -27,16 +27,11 @@ pub(super) fn print(
     let mut out = BufWriter::new(stdout().lock());
     let first = read(1)?;
     heads(&mut out, &first)?;
-    let pages = match &first.content {
-        Content::Text(page) => page.pages,
-        _ => 1,
-    };
-    let mut file = first;
-    for page in 1..=pages {
-        if page > 1 {
-            file = read(page)?;
+    body(&mut out, &first.content)?;
+    if let Content::Text(shown) = &first.content {
+        for page in 2..=shown.pages {
+            body(&mut out, &read(page)?.content)?;
         }
-        body(&mut out, &file.content)?;
     }
     Ok(out.flush()?)
 }
