@@ -141,6 +141,7 @@ impl App {
             .sweep(now - SignedDuration::from_hours(1))
             .map_err(|error| Fault::new("sweeping the blob store", error))?;
         let roots = extra_roots(&config)?;
+        let inspector = Inspector::new(inspecting(&config.limits));
         let app = Self {
             passkeys: passkeys(&config)?,
             places: place_key(&config)?,
@@ -157,9 +158,9 @@ impl App {
             genesis,
             founding: founding.map_or_else(OnceLock::new, OnceLock::from),
             git: Git::new(source::Settings::new(config.data_dir.join("sources"))),
-            inspector: Inspector::new(inspecting(&config.limits)),
+            files: FileReader::new(&inspector),
+            inspector,
             trust_root: trust_root(&config)?,
-            files: FileReader::new(inspecting(&config.limits)),
             notary,
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -126,14 +127,22 @@ impl InspectionFailed {
 #[derive(Debug)]
 pub struct Inspector {
     settings: Settings,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 impl Inspector {
     /// Starts nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let room = Semaphore::new(settings.at_once);
+        let room = Arc::new(Semaphore::new(settings.at_once));
         Self { settings, room }
+    }
+
+    /// One whose children take so long at most. The two share the places for children, so that both
+    /// together start as many at once as one alone.
+    pub fn within(&self, wall: Duration) -> Self {
+        let bounds = Bounds { cpu_secs: wall.as_secs(), ..self.settings.bounds };
+        let settings = Settings { bounds, wall, ..self.settings.clone() };
+        Self { settings, room: Arc::clone(&self.room) }
     }
 
     /// What changed between two artifacts and what of it to look at.

@@ -14,8 +14,8 @@ use crate::domain::digest::Sha256;
 use crate::domain::review::diff::{FileDiff, Wanted};
 use crate::domain::review::files::FileEntry;
 use crate::domain::review::report::{Against, Report};
-use crate::inspect::request::{Artifact, Bounds, Request};
-use crate::inspector::{Inspector, Settings};
+use crate::inspect::request::{Artifact, Request};
+use crate::inspector::Inspector;
 use crate::pipeline::review::ArtifactRecord;
 use crate::pipeline::{Fault, Result};
 
@@ -35,12 +35,6 @@ pub struct FileReader {
 
 /// Digests of a candidate and of its baseline.
 type Pair = (Sha256, Option<Sha256>);
-
-impl Default for FileReader {
-    fn default() -> Self {
-        Self::new(Settings::default())
-    }
-}
 
 /// What a file of a release is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,11 +75,9 @@ pub struct NotShown(pub String);
 pub type Read<T> = std::result::Result<T, NotShown>;
 
 impl FileReader {
-    /// Children as in `settings`, but for shorter times.
-    pub fn new(settings: Settings) -> Self {
-        let bounds = Bounds { cpu_secs: LIST_WAIT.as_secs(), ..settings.bounds };
-        let inspector = Inspector::new(Settings { bounds, wall: LIST_WAIT, ..settings });
-        Self { inspector, lists: Mutex::default() }
+    /// Reads with `inspector`, but for shorter times.
+    pub fn new(inspector: &Inspector) -> Self {
+        Self { inspector: inspector.within(LIST_WAIT), lists: Mutex::default() }
     }
 
     /// Every file of an artifact beside the baseline's.

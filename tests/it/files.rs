@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::review::diff::{At, Wanted};
 use countersign::domain::review::report::{Against, Report, ReportedArtifact};
-use countersign::inspector::Settings;
+use countersign::inspector::{Inspector, Settings};
 use countersign::pipeline::files::{Base, FileReader, NotShown};
 use countersign::pipeline::inspection;
 use serde_json::json;
@@ -111,7 +111,10 @@ async fn what_cannot_be_read_in_time_is_said_and_not_shown() {
         std::fs::write(&script, format!("#!/bin/sh\n{body}\n")).unwrap();
         let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(&script, executable).unwrap();
-        let reader = FileReader::new(Settings { program: script.clone(), ..Settings::default() });
+        let reader = FileReader::new(&Inspector::new(Settings {
+            program: script.clone(),
+            ..Settings::default()
+        }));
         let wanted =
             Wanted { place: "index.js".to_owned(), from: None, at: At::Page(1), as_text: false };
         let alone = Base::Nothing(String::new());

@@ -9,7 +9,7 @@ use countersign::app::{App, Clock, Opened};
 use countersign::config::Config;
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::review::report::{Found, Report};
-use countersign::inspector;
+use countersign::inspector::{self, Inspector};
 use countersign::pipeline::files::FileReader;
 use countersign::pipeline::inspection;
 use countersign::pipeline::log::notary::Notary;
@@ -68,7 +68,7 @@ impl Site {
         // This program is a test and cannot be asked to read anything.
         let program = env!("CARGO_BIN_EXE_countersign").into();
         let settings = inspector::Settings { program, ..inspector::Settings::default() };
-        Arc::get_mut(&mut app).unwrap().files = FileReader::new(settings);
+        Arc::get_mut(&mut app).unwrap().files = FileReader::new(&Inspector::new(settings));
         // Pages carry the token in a meta element; this stands for all of them.
         let me = |signed_in: SignedIn| async move {
             Json(json!({ "csrf": signed_in.csrf, "name": signed_in.name }))
