@@ -231,6 +231,9 @@ async fn only_so_many_children_run_at_once() {
     let begun = Instant::now();
     tokio::join!(misbehave(&one, Misbehavior::Spin), misbehave(&one, Misbehavior::Spin));
     assert!(begun.elapsed() >= Duration::from_millis(1900), "one after the other");
+    let (begun, quick) = (Instant::now(), one.within(Duration::from_secs(1)));
+    tokio::join!(misbehave(&one, Misbehavior::Spin), misbehave(&quick, Misbehavior::Spin));
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "they share the one place");
 }
 
 /// SRC-09: what a wheel installs and its source distribution does not show, unless it stood there
