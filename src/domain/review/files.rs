@@ -8,6 +8,7 @@ use crate::domain::artifact::Facts;
 use crate::domain::digest::Sha256;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::diff::Counts;
+use crate::domain::review::path;
 use crate::domain::review::survey::{Format, Survey, SurveyedFile};
 
 /// One file of the candidate, of the baseline, or of both.
@@ -167,7 +168,7 @@ fn named(survey: &Survey, command: &str, places: &mut BTreeSet<String>) {
 }
 
 fn python_by_itself(place: &str) -> bool {
-    let name = place.rsplit('/').next().unwrap_or_default();
+    let name = path::name(place);
     let ends = |end: &str| name.len() > end.len() && name.to_ascii_lowercase().ends_with(end);
     matches!(place, "setup.py" | "setup.cfg" | "pyproject.toml" | "*.dist-info/entry_points.txt")
         || matches!(name, "sitecustomize.py" | "usercustomize.py")
@@ -181,7 +182,7 @@ const WRITTEN_BYTES: u64 = 1_000;
 
 fn group(file: &SurveyedFile) -> Group {
     let place = file.place.to_ascii_lowercase();
-    let name = place.rsplit('/').next().unwrap_or_default();
+    let name = path::name(&place);
     let in_folder = |folders: &[&str]| {
         place
             .rsplit_once('/')

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::Value;
 
 use crate::domain::artifact::Facts;
+use crate::domain::review::path;
 use crate::domain::review::survey::{Survey, SurveyedFile};
 
 /// Modules that Node brings along.
@@ -122,16 +123,8 @@ pub fn resolve<'a>(survey: &'a Survey, from: &str, module: &str) -> Option<&'a S
     if !module.starts_with('.') {
         return None;
     }
-    let mut parts: Vec<&str> = from.split('/').collect();
-    parts.pop();
-    for part in module.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    file_at(survey, &parts.join("/"))
+    let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
+    file_at(survey, &path::resolve(folder, module)?)
 }
 
 /// The file that Node finds under a path: itself, with an ending, or as the index of a folder.

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::code::{PARSED_SORTS, push};
+use crate::domain::review::path;
 use crate::domain::review::survey::{EXCERPT_MAX, Mark, Sort};
 
 /// Longest part of a line that patterns see, in bytes; the rest is searched in further parts.
@@ -44,7 +45,7 @@ pub(super) enum Language {
 
 impl Language {
     pub(super) fn of(path: &str) -> Self {
-        let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+        let name = path::name(path).to_ascii_lowercase();
         if is_settings(path) {
             return Self::Settings;
         }

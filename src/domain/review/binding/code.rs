@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::last;
 use super::matching::{ArtifactFile, Candidate};
 use crate::domain::artifact::Facts;
+use crate::domain::review::path;
 
 /// Extensions of what is run, or decides what is run.
 const CODE: [&str; 38] = [
@@ -25,8 +25,9 @@ pub(super) fn is_code_name(name: &str) -> bool {
 }
 
 pub(super) fn is_code(file: &ArtifactFile) -> bool {
-    let program = !last(&file.path).contains('.') && file.path.split('/').any(|part| part == "bin");
-    file.executable || program || is_code_name(last(&file.path))
+    let program =
+        !path::name(&file.path).contains('.') && file.path.split('/').any(|part| part == "bin");
+    file.executable || program || is_code_name(path::name(&file.path))
 }
 
 /// The files that an npm package's installation scripts name.

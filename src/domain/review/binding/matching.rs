@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::{hook_targets, is_code, runs_by_itself};
 use super::packing::{is_generated, is_same_but_for_packing, is_version_text, other_members};
-use super::{Counts, DIFFERS, NOT_IN_GIT, Tree, finding, join, last};
+use super::{Counts, DIFFERS, NOT_IN_GIT, Tree, finding};
 use crate::domain::artifact::Facts;
 use crate::domain::digest::{Sha1, Sha256};
 use crate::domain::review::finding::{Check, Finding, Severity};
+use crate::domain::review::path;
 
 /// Most findings of one check that name one file each; more are grouped by folder.
 const SINGLE_MAX: usize = 12;
@@ -82,17 +83,21 @@ impl<'a> Matching<'a> {
         let root = directory.map_or_else(|| vote(candidate.files, tree), str::to_owned);
         let hooks = hook_targets(&candidate);
         let find = |file: &ArtifactFile| {
-            if tree.at(&join(&root, &file.path)) == Some(file.blob) {
+            if tree.at(&path::join(&root, &file.path)) == Some(file.blob) {
                 // Below the folder the package is said to be in, or at the root of everything.
                 let same = directory.is_some() || root.is_empty();
-                return if same { Match::Exact } else { Match::Elsewhere(join(&root, &file.path)) };
+                return if same {
+                    Match::Exact
+                } else {
+                    Match::Elsewhere(path::join(&root, &file.path))
+                };
             }
             if tree.at(&file.path) == Some(file.blob) {
                 return Match::Exact;
             }
             if let Some(path) = tree.by_blob.get(&file.blob).and_then(|paths| paths.first()) {
                 // Code in the place of other code is not what the commit says, wherever it is from.
-                let own = join(&root, &file.path);
+                let own = path::join(&root, &file.path);
                 let replaces = tree.at(&own).is_some() && is_code(file);
                 let words = format!("what Git has as {path}");
                 return if replaces {
@@ -107,8 +112,8 @@ impl<'a> Matching<'a> {
             let version = candidate.texts.get(&file.path).is_some_and(|text| is_version_text(text));
             if is_generated(candidate.facts, &file.path) || version {
                 Match::Generated
-            } else if tree.at(&join(&root, &file.path)).is_some() {
-                Match::Differs(join(&root, &file.path), String::new())
+            } else if tree.at(&path::join(&root, &file.path)).is_some() {
+                Match::Differs(path::join(&root, &file.path), String::new())
             } else if accepted {
                 Match::Generated
             } else {
@@ -207,7 +212,7 @@ impl<'a> Matching<'a> {
                     }
                 }
                 // Harmless where it was, and run from where it is now.
-                Match::Elsewhere(path) if starts && last(path) != last(&file.path) => {
+                Match::Elsewhere(path) if starts && path::name(path) != path::name(&file.path) => {
                     let words = format!("it runs by itself, and in Git it is {path}");
                     findings.push(finding(&NOT_IN_GIT, Severity::Look, &file.path, &words));
                 }

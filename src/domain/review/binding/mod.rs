@@ -120,11 +120,3 @@ fn finding(check: &'static Check, severity: Severity, path: &str, words: &str) -
     // A repository is compared with, not an earlier release: what is said is true of this one.
     Finding { check, severity, file, line: None, evidence, since: Since::New }
 }
-
-fn join(folder: &str, path: &str) -> String {
-    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
-}
-
-fn last(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}

@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::code::is_code_name;
-use super::last;
 use super::matching::ArtifactFile;
 use crate::domain::artifact::{ArtifactKind, Facts};
 use crate::domain::digest::{Sha1, Sha256};
+use crate::domain::review::path;
 
 /// Whether packing makes this file for everybody. Never code.
 pub(super) fn is_generated(facts: &Facts, path: &str) -> bool {
     let Facts::Pypi(facts) = facts else { return false };
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let top = folder.rsplit('/').next().unwrap_or_default();
+    let top = path::name(folder);
     let in_kind = |kind: &str| path.split('/').any(|part| part.ends_with(kind));
     match facts.kind {
         ArtifactKind::Wheel => {
@@ -92,7 +92,7 @@ fn is_same_requirement(git: &Value, packed: Option<&Value>) -> bool {
 
 /// Whether a path is of a file that build tools write the version into. Its text is wanted.
 pub fn is_version_file(path: &str) -> bool {
-    let name = last(path);
+    let name = path::name(path);
     name.ends_with("version.py")
         || matches!(name, "__version__.py" | "__about__.py" | "_versions.py")
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::finding;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
+use crate::domain::review::path;
 use crate::domain::review::survey::{Format, Mark, Sort, SurveyedFile};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -115,7 +116,7 @@ fn is_usual(comparison: &Comparison<'_>, file: &SurveyedFile) -> bool {
 }
 
 fn extension(file: &SurveyedFile) -> Option<&str> {
-    file.place.rsplit('/').next()?.rsplit_once('.').map(|(_, extension)| extension)
+    path::name(&file.place).rsplit_once('.').map(|(_, extension)| extension)
 }
 
 /// New data that nobody can read, of no known format or packed: once for every ending. A package
@@ -161,7 +162,7 @@ fn private(
         "id_ed25519",
         "credentials.json",
     ];
-    let name = file.place.rsplit('/').next().unwrap_or_default();
+    let name = path::name(&file.place);
     let repository = file.place.starts_with(".git/") || file.place.contains("/.git/");
     let is_private = NAMES.contains(&name) || name.starts_with(".env.") || repository;
     if is_private && before.is_none() {

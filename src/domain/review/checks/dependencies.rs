@@ -9,6 +9,7 @@ use crate::domain::artifact::Facts;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::modules::{is_aside, may_bring, npm_package, python_module};
+use crate::domain::review::path;
 use crate::domain::review::survey::{Import, Survey, SurveyedFile};
 
 pub(super) const CHECKS: &[Check] = &[ADDED, UNUSUAL, PHANTOM, UNDECLARED, BUNDLED];
@@ -115,7 +116,7 @@ fn phantom(candidate: &Survey, name: &str, found: &mut Vec<Finding>) {
 fn is_used(candidate: &Survey, package_json: &Map<String, Value>, name: &str) -> bool {
     let scripts = package_json.get("scripts").and_then(Value::as_object);
     let mut commands = scripts.into_iter().flatten().filter_map(|(_, command)| command.as_str());
-    let bare = name.rsplit('/').next().unwrap_or(name);
+    let bare = path::name(name);
     let separator = |c: char| c.is_whitespace() || "'\"`();&|=".contains(c);
     candidate.named.contains(name)
         || commands.any(|command| command.split(separator).any(|word| word == bare || word == name))

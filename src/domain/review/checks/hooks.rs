@@ -9,6 +9,7 @@ use crate::domain::artifact::Facts;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::modules::{file_at, in_site_packages, loaded_by};
+use crate::domain::review::path;
 use crate::domain::review::survey::{Format, Sort, Survey, SurveyedFile};
 
 pub(super) const CHECKS: &[Check] =
@@ -237,7 +238,7 @@ fn shadows(comparison: &Comparison<'_>, command: &str) -> bool {
         "zsh",
     ];
     let own = match &comparison.candidate.facts {
-        Facts::Npm(facts) => facts.name.rsplit('/').next().unwrap_or_default(),
+        Facts::Npm(facts) => path::name(&facts.name),
         Facts::Pypi(facts) => &facts.name,
     };
     COMMANDS.contains(&command) && !own.eq_ignore_ascii_case(command)
@@ -359,7 +360,7 @@ fn agents(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     const FILES: [&str; 5] =
         [".mcp.json", "AGENTS.md", "CLAUDE.md", ".cursorrules", ".gitlab-ci.yml"];
     for (_, file, since) in comparison.arrivals() {
-        let name = file.place.rsplit('/').next().unwrap_or_default();
+        let name = path::name(&file.place);
         let in_folder = file.place.split('/').any(|part| FOLDERS.contains(&part));
         let workflow = file.place.contains(".github/workflows/");
         if !(in_folder || workflow || FILES.contains(&name)) {

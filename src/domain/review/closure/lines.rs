@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::walk::join;
 use crate::domain::digest::Sha256;
+use crate::domain::review::path;
 
 /// The first line of a closure: what it is and of which version.
 pub(super) const HEAD: &str = "countersign/closure/v1";
@@ -196,6 +196,6 @@ impl Line {
             if self.reference.is_empty() { String::new() } else { format!("@{}", self.reference) };
         let commit = self.commit.as_deref().filter(|commit| *commit != self.reference);
         let commit = commit.map(|commit| format!(" ({})", commit.get(..12).unwrap_or(commit)));
-        format!("{}{at}{}", join(&self.name, &self.path), commit.unwrap_or_default())
+        format!("{}{at}{}", path::join(&self.name, &self.path), commit.unwrap_or_default())
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::findings::{found, look, removed, since};
 use super::{Closure, Kind, Line, MUTABLE, Seen};
 use crate::domain::review::finding::Severity;
+use crate::domain::review::path;
 use crate::domain::review::survey::EXCERPT_MAX;
 use crate::domain::review::workflow::{self, Part, What, WorkflowError};
 
@@ -129,7 +130,7 @@ impl Walk {
         let found = match answer {
             Answer::Found(found) => found,
             Answer::Unread(why) => {
-                let path = join(&wanted.repository, &line.path);
+                let path = path::join(&wanted.repository, &line.path);
                 self.unread.insert(format!("{path}@{}: {why}", wanted.reference));
                 return self.note(line, place);
             }
@@ -207,7 +208,7 @@ impl Walk {
         let paths = if line.kind == Kind::Workflow {
             vec![line.path.clone()]
         } else {
-            let inside = |name: &str| join(&line.path, name);
+            let inside = |name: &str| path::join(&line.path, name);
             ["action.yml", "action.yaml", "Dockerfile"].map(inside).to_vec()
         };
         self.ask(line, paths, place, depth);
@@ -222,7 +223,7 @@ impl Walk {
         depth: usize,
     ) {
         let folder = from.found.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let Some(path) = resolve(folder, path) else {
+        let Some(path) = path::resolve(folder, path) else {
             self.unread.insert(format!("{}: `{}` leaves the action", from.file, cut(path)));
             return;
         };
@@ -243,7 +244,7 @@ impl Walk {
             self.unread.insert(format!("{}: references go deeper than {DEPTH_MAX}", place.file));
             return self.note(line, place);
         }
-        let name = line.path.rsplit('/').next().unwrap_or_default();
+        let name = path::name(&line.path);
         let text = line.kind != Kind::Bundle || name.to_lowercase().contains("dockerfile");
         let named = Some(&line.reference).filter(|reference| !reference.is_empty());
         let (repository, reference) = (line.name.clone(), named.unwrap_or(&self.home.1).clone());
@@ -300,32 +301,12 @@ const fn sort(workflow: bool) -> Kind {
     if workflow { Kind::Workflow } else { Kind::Action }
 }
 
-pub(super) fn join(folder: &str, name: &str) -> String {
-    match (folder, name) {
-        ("", only) | (only, "") => only.to_owned(),
-        (folder, name) => format!("{folder}/{name}"),
-    }
-}
-
-/// A path beside a file, without leaving the repository.
-fn resolve(folder: &str, path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
 fn cut(text: &str) -> String {
     text.chars().take(EXCERPT_MAX / 2).collect()
 }
 
 fn parts_of(line: &Line, found: &Found) -> Result<Vec<Part>, WorkflowError> {
-    let name = found.path.rsplit('/').next().unwrap_or_default();
+    let name = path::name(&found.path);
     if name.to_lowercase().contains("dockerfile") {
         workflow::dockerfile(&found.text, line.trusted)
     } else if line.kind == Kind::Workflow {

@@ -1,6 +1,7 @@
 //! What changed in the files that decide how a release is made.
 
 use super::{Yaml, YamlError, yaml};
+use crate::domain::review::path;
 
 /// How a path matters to the making of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +29,7 @@ const LOCK_FILES: [&str; 11] = [
 
 /// Whether a path of a repository matters to how a release is made.
 pub fn touched(path: &str) -> Option<Touched> {
-    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = path::name(path);
     let pipeline = path.starts_with(".github/")
         || path.starts_with(".gitlab/")
         || name.ends_with(".gitlab-ci.yml")
