@@ -36,7 +36,7 @@ pub fn branch_finding(standing: &Standing<'_>) -> Option<Finding> {
         }
         _ => format!("{commit} is on no branch"),
     };
-    Some(finding(&BRANCH, Severity::Block, "", &words))
+    Some(finding(&BRANCH, Severity::Block, &words))
 }
 
 fn few(names: &[String]) -> String {
@@ -63,7 +63,7 @@ pub struct TagFacts<'a> {
 /// SRC-02: whether the tags lead where they should; and the tag of this version.
 pub fn tag_findings(facts: &TagFacts<'_>) -> (Vec<Finding>, Option<Tag>) {
     let mut findings = Vec::new();
-    let mut block = |words: String| findings.push(finding(&TAG, Severity::Block, "", &words));
+    let mut block = |words: String| findings.push(finding(&TAG, Severity::Block, &words));
     let at = |name: &str| facts.tags.get(name);
     if let Some(name) = facts.claimed {
         match at(name) {
@@ -100,11 +100,11 @@ pub fn tag_findings(facts: &TagFacts<'_>) -> (Vec<Finding>, Option<Tag>) {
         match facts.claimed {
             Some(name) if !expected(name) => {
                 let words = format!("the run was for the tag {name}, expected {wanted}");
-                findings.push(finding(&TAG, Severity::Look, "", &words));
+                findings.push(finding(&TAG, Severity::Look, &words));
             }
             None if present.is_empty() => {
                 let words = format!("the repository has no tag {wanted}");
-                findings.push(finding(&TAG, Severity::Look, "", &words));
+                findings.push(finding(&TAG, Severity::Look, &words));
             }
             _ => {}
         }

@@ -195,7 +195,9 @@ impl<'a> Matching<'a> {
             let severity = if starts || is_code(file) { Severity::Block } else { Severity::Look };
             match found {
                 Match::Missing if starts => {
-                    findings.push(finding(&NOT_IN_GIT, severity, &file.path, "it runs by itself"));
+                    findings.push(
+                        finding(&NOT_IN_GIT, severity, "it runs by itself").at(&file.path, None),
+                    );
                 }
                 Match::Missing => grouped.add(&NOT_IN_GIT, severity, &file.path, ""),
                 Match::Differs(path, members) => {
@@ -206,7 +208,7 @@ impl<'a> Matching<'a> {
                     };
                     let words = if members.is_empty() { at } else { members.clone() };
                     if starts {
-                        findings.push(finding(&DIFFERS, severity, &file.path, &words));
+                        findings.push(finding(&DIFFERS, severity, &words).at(&file.path, None));
                     } else {
                         grouped.add(&DIFFERS, severity, &file.path, &words);
                     }
@@ -214,7 +216,8 @@ impl<'a> Matching<'a> {
                 // Harmless where it was, and run from where it is now.
                 Match::Elsewhere(path) if starts && path::name(path) != path::name(&file.path) => {
                     let words = format!("it runs by itself, and in Git it is {path}");
-                    findings.push(finding(&NOT_IN_GIT, Severity::Look, &file.path, &words));
+                    findings
+                        .push(finding(&NOT_IN_GIT, Severity::Look, &words).at(&file.path, None));
                 }
                 Match::Exact | Match::Elsewhere(_) | Match::Rewritten | Match::Generated => {}
             }
@@ -254,7 +257,9 @@ impl Groups {
             let Some(check) = check else { continue };
             if files.len() <= SINGLE_MAX {
                 findings.extend(
-                    files.iter().map(|(path, words)| finding(check, severity, path, words)),
+                    files
+                        .iter()
+                        .map(|(path, words)| finding(check, severity, words).at(path, None)),
                 );
                 continue;
             }
@@ -267,9 +272,9 @@ impl Groups {
                 let first = paths.first().copied().unwrap_or_default();
                 let words = format!("{} files, such as {first}", paths.len());
                 if paths.len() == 1 {
-                    findings.push(finding(check, severity, first, ""));
+                    findings.push(finding(check, severity, "").at(first, None));
                 } else {
-                    findings.push(finding(check, severity, &format!("{folder}/"), &words));
+                    findings.push(finding(check, severity, &words).at(&format!("{folder}/"), None));
                 }
             }
         }

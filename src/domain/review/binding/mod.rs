@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use crate::domain::digest::Sha1;
 use crate::domain::review::closure::Closure;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::survey::EXCERPT_MAX;
 
 pub use self::commit::{Standing, TagFacts, branch_finding, tag_findings};
 pub use self::matching::{ArtifactFile, CONTENTS_MAX, Candidate, Matching};
@@ -111,12 +110,10 @@ pub struct Summary {
 
 /// SRC-00: something that is configured was not read.
 pub fn unread_finding(words: &str) -> Finding {
-    finding(&UNREAD, Severity::Look, "", words)
+    finding(&UNREAD, Severity::Look, words)
 }
 
-fn finding(check: &'static Check, severity: Severity, path: &str, words: &str) -> Finding {
-    let evidence = words.chars().take(EXCERPT_MAX).collect();
-    let file = Some(path.to_owned()).filter(|path| !path.is_empty());
-    // A repository is compared with, not an earlier release: what is said is true of this one.
-    Finding { check, severity, file, line: None, evidence, since: Since::New }
+/// A repository is compared with, not an earlier release: what is said is true of this one.
+fn finding(check: &'static Check, severity: Severity, words: &str) -> Finding {
+    Finding::new(check, severity, Since::New, words)
 }

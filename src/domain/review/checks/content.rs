@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::finding;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::path;
@@ -140,7 +139,9 @@ fn opaque(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         let bytes: u64 = files.iter().map(|file| file.size_bytes).sum();
         let evidence = format!("{} file(s) {words}, {bytes} bytes", files.len());
         let severity = if first_release { Severity::Note } else { Severity::Look };
-        found.push(finding(check, severity, comparison.since_new(), &evidence).at(first, None));
+        found.push(
+            Finding::new(check, severity, comparison.since_new(), &evidence).at(&first.path, None),
+        );
     }
 }
 
@@ -166,8 +167,8 @@ fn private(
     let repository = file.place.starts_with(".git/") || file.place.contains("/.git/");
     let is_private = NAMES.contains(&name) || name.starts_with(".env.") || repository;
     if is_private && before.is_none() {
-        let said = finding(&SECRET, Severity::Look, since, "a file of somebody's own machine");
-        found.push(said.at(file, None));
+        let said = Finding::new(&SECRET, Severity::Look, since, "a file of somebody's own machine");
+        found.push(said.at(&file.path, None));
     }
 }
 
@@ -183,7 +184,7 @@ fn bundle(
         // In a first release everything is new.
         let first = since == Since::FirstRelease;
         let severity = if first { Severity::Note } else { Severity::Look };
-        found.push(finding(&SIZE, severity, since, &evidence).at(file, None));
+        found.push(Finding::new(&SIZE, severity, since, &evidence).at(&file.path, None));
     }
 }
 
@@ -200,7 +201,7 @@ fn rebuilt(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let code_changed = comparison.arrivals().any(|(_, file, _)| file.code.is_some());
     let severity = if code_changed { Severity::Note } else { Severity::Look };
     let evidence = format!("{} binaries with other bytes", again.len());
-    found.push(finding(&REBUILT, severity, Since::Changed, &evidence).at(first, None));
+    found.push(Finding::new(&REBUILT, severity, Since::Changed, &evidence).at(&first.path, None));
 }
 
 fn binary(
@@ -212,11 +213,11 @@ fn binary(
     let was = before.map(|before| before.format);
     if file.format.is_executable() && was != Some(file.format) {
         let evidence = format!("{}, {} bytes", file.format.words(), file.size_bytes);
-        found.push(finding(&BINARY, Severity::Look, since, &evidence).at(file, None));
+        found.push(Finding::new(&BINARY, Severity::Look, since, &evidence).at(&file.path, None));
     }
     if was != Some(file.format) && is_disguised(file) {
         let evidence = format!("it is a {}", file.format.words());
-        found.push(finding(&DISGUISE, Severity::Block, since, &evidence).at(file, None));
+        found.push(Finding::new(&DISGUISE, Severity::Block, since, &evidence).at(&file.path, None));
     }
 }
 
@@ -243,7 +244,7 @@ fn minified(
     let usual = before.is_none() && is_among_minified(comparison, file);
     let severity = if usual { Severity::Note } else { Severity::Look };
     let evidence = format!("a line of {} bytes", file.longest_line);
-    found.push(finding(&MINIFIED, severity, since, &evidence).at(file, None));
+    found.push(Finding::new(&MINIFIED, severity, since, &evidence).at(&file.path, None));
 }
 
 fn is_minified(file: &SurveyedFile) -> bool {
@@ -280,7 +281,9 @@ fn marked(
     let of_sort = file.marks.iter().filter(|mark| mark.sort == sort);
     let mut fresh = of_sort.filter(|mark| !had(mark));
     if let Some(mark) = fresh.next() {
-        found.push(finding(check, severity, since, &mark.excerpt).at(file, Some(mark.line)));
+        found.push(
+            Finding::new(check, severity, since, &mark.excerpt).at(&file.path, Some(mark.line)),
+        );
     }
 }
 
@@ -290,6 +293,6 @@ fn size(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let grew = after.saturating_sub(before);
     if grew >= GROWTH_MIN_BYTES && after.saturating_mul(10) > before.saturating_mul(GROWTH_TENTHS) {
         let evidence = format!("{before} → {after} bytes");
-        found.push(finding(&SIZE, Severity::Look, Since::Changed, &evidence));
+        found.push(Finding::new(&SIZE, Severity::Look, Since::Changed, &evidence));
     }
 }

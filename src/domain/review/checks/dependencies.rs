@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::finding;
 use crate::domain::artifact::Facts;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
@@ -60,17 +59,17 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         if since == Since::New && only_extra {
             for_extras.push(name.clone());
         } else if since == Since::New {
-            found.push(finding(&ADDED, Severity::Look, since, evidence.trim()));
+            found.push(Finding::new(&ADDED, Severity::Look, since, evidence.trim()));
             phantom(comparison.candidate, &name, found);
         }
         if is_unusual(&comparison.candidate.facts, &range) {
             let severity = if since == Since::Unchanged { Severity::Look } else { Severity::Block };
-            found.push(finding(&UNUSUAL, severity, since, evidence.trim()));
+            found.push(Finding::new(&UNUSUAL, severity, since, evidence.trim()));
         }
     }
     if !for_extras.is_empty() {
         let evidence = format!("for extras only: {}", for_extras.join(", "));
-        found.push(finding(&ADDED, Severity::Note, Since::New, &evidence));
+        found.push(Finding::new(&ADDED, Severity::Note, Since::New, &evidence));
     }
     undeclared(comparison, found);
     bundled(comparison, found);
@@ -109,7 +108,7 @@ fn phantom(candidate: &Survey, name: &str, found: &mut Vec<Finding>) {
             Severity::Look
         }
     };
-    found.push(finding(&PHANTOM, severity, Since::New, name));
+    found.push(Finding::new(&PHANTOM, severity, Since::New, name));
 }
 
 /// Whether a file, or a script of the manifest, names an npm package.
@@ -145,8 +144,8 @@ fn undeclared(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             continue;
         }
         let severity = if import.optional { Severity::Note } else { Severity::Look };
-        let said = finding(&UNDECLARED, severity, Since::New, module);
-        found.push(said.at(file, Some(import.line)));
+        let said = Finding::new(&UNDECLARED, severity, Since::New, module);
+        found.push(said.at(&file.path, Some(import.line)));
     }
 }
 
@@ -264,6 +263,6 @@ fn bundled(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             Some(_) => (Since::Unchanged, Severity::Note),
         };
         let evidence = format!("{name}, {now} file(s)");
-        found.push(finding(&BUNDLED, severity, since, &evidence));
+        found.push(Finding::new(&BUNDLED, severity, since, &evidence));
     }
 }

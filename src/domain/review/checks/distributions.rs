@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::finding;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::path;
 use crate::domain::review::survey::{Survey, SurveyedFile};
@@ -41,7 +40,7 @@ pub fn sdist_against_wheel(pair: Pair<'_>, before: Option<Pair<'_>>) -> Vec<Find
             (false, Some(_)) => (severity, Since::New),
             (false, None) => (severity, Since::FirstRelease),
         };
-        found.push(finding(&SDIST_WHEEL, severity, since, what).at(file, None));
+        found.push(Finding::new(&SDIST_WHEEL, severity, since, what).at(&file.path, None));
     }
     found
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::finding;
 use crate::domain::artifact::Facts;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
@@ -108,7 +107,7 @@ fn new_packages(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let before = importable(baseline);
     for top in importable(comparison.candidate).difference(&before) {
         let evidence = format!("import {top}");
-        found.push(finding(&ENTRY, Severity::Look, Since::New, &evidence));
+        found.push(Finding::new(&ENTRY, Severity::Look, Since::New, &evidence));
     }
 }
 
@@ -143,7 +142,7 @@ fn scripts(
             _ => Severity::Look,
         };
         let evidence = format!("{name}: {command}");
-        found.push(finding(&NPM_HOOK, severity, since, &evidence));
+        found.push(Finding::new(&NPM_HOOK, severity, since, &evidence));
         if AT_INSTALL.contains(&name) {
             targets(comparison, command, since, found);
         }
@@ -163,7 +162,7 @@ fn targets(comparison: &Comparison<'_>, command: &str, since: Since, found: &mut
         // New hooks block by themselves.
         let hidden = since == Since::Unchanged || file.newly_reaches_out(before).is_some();
         let severity = if hidden { Severity::Block } else { Severity::Look };
-        found.push(finding(&HOOK_TARGET, severity, change, command).at(file, None));
+        found.push(Finding::new(&HOOK_TARGET, severity, change, command).at(&file.path, None));
     }
 }
 
@@ -182,7 +181,7 @@ fn gyp(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     };
     let evidence = command.map_or("", |mark| mark.excerpt.as_str());
     let line = command.map(|mark| mark.line);
-    found.push(finding(&GYP, severity, since, evidence).at(file, line));
+    found.push(Finding::new(&GYP, severity, since, evidence).at(&file.path, line));
 }
 
 /// Commands and entry files of an npm package.
@@ -214,7 +213,7 @@ fn loaded(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             _ => (Severity::Look, ""),
         };
         let evidence = format!("{}: {value}{remark}", member.key);
-        found.push(finding(check, severity, since, &evidence));
+        found.push(Finding::new(check, severity, since, &evidence));
     }
 }
 
@@ -264,7 +263,7 @@ fn startup(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         let severity = if since == Since::Unchanged { Severity::Look } else { Severity::Block };
         let evidence = line.map_or("", |mark| mark.excerpt.as_str());
         let line = line.map(|mark| mark.line);
-        found.push(finding(&STARTUP, severity, since, evidence).at(file, line));
+        found.push(Finding::new(&STARTUP, severity, since, evidence).at(&file.path, line));
     }
 }
 
@@ -274,7 +273,7 @@ fn build(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let mut say = |what: &str, before: String, after: String| {
         if before != after {
             let evidence = format!("{what}: {before} → {after}");
-            found.push(finding(&BUILD, Severity::Look, Since::Changed, &evidence));
+            found.push(Finding::new(&BUILD, Severity::Look, Since::Changed, &evidence));
         }
     };
     let backend = |backend: &Option<String>| backend.clone().unwrap_or_else(|| "none".to_owned());
@@ -297,7 +296,7 @@ fn build(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             None if name == "setup.py" => (Severity::Look, name, None),
             None => (Severity::Note, name, None),
         };
-        found.push(finding(&BUILD, severity, since, evidence).at(file, line));
+        found.push(Finding::new(&BUILD, severity, since, evidence).at(&file.path, line));
     }
 }
 
@@ -310,14 +309,14 @@ fn entry_points(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         }
         if group.ends_with("_scripts") && shadows(comparison, name) {
             let evidence = format!("{group}: {name}, like a command of the system");
-            found.push(finding(&ENTRY_POINT, Severity::Block, Since::New, &evidence));
+            found.push(Finding::new(&ENTRY_POINT, Severity::Block, Since::New, &evidence));
         } else {
             groups.entry(group).or_default().push(name);
         }
     }
     for (group, names) in groups {
         let evidence = format!("{group}: {}", names.join(", "));
-        found.push(finding(&ENTRY_POINT, Severity::Look, Since::New, &evidence));
+        found.push(Finding::new(&ENTRY_POINT, Severity::Look, Since::New, &evidence));
     }
 }
 
@@ -344,13 +343,13 @@ fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             }
             _ => continue,
         };
-        found.push(finding(&OUTSIDE, severity, since, evidence).at(file, None));
+        found.push(Finding::new(&OUTSIDE, severity, since, evidence).at(&file.path, None));
     }
     for files in data.into_values() {
         let Some(first) = files.first() else { continue };
         let evidence = format!("{} file(s) of data", files.len());
-        let said = finding(&OUTSIDE, Severity::Look, comparison.since(first), &evidence);
-        found.push(said.at(first, None));
+        let said = Finding::new(&OUTSIDE, Severity::Look, comparison.since(first), &evidence);
+        found.push(said.at(&first.path, None));
     }
 }
 
@@ -375,6 +374,6 @@ fn agents(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         };
         let evidence = mark.map_or("", |mark| mark.excerpt.as_str());
         let line = mark.map(|mark| mark.line);
-        found.push(finding(&AGENT, severity, since, evidence).at(file, line));
+        found.push(Finding::new(&AGENT, severity, since, evidence).at(&file.path, line));
     }
 }

@@ -1,6 +1,5 @@
 //! HK-10, IN-04: what parsed code does while it is loaded, and code that no parser understood.
 
-use super::finding;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::modules::{is_aside, on_import_path};
@@ -53,8 +52,8 @@ fn on_load(
             // A first release does everything for the first time.
             (false, false) => Severity::Note,
         };
-        let said = finding(&ON_LOAD, severity, since, &mark.excerpt);
-        found.push(said.at(file, Some(mark.line)));
+        let said = Finding::new(&ON_LOAD, severity, since, &mark.excerpt);
+        found.push(said.at(&file.path, Some(mark.line)));
     }
 }
 
@@ -73,5 +72,5 @@ fn not_parsed(
     let as_before = before.is_some_and(|before| parsed(before) == parsed(file));
     let quiet = as_before || is_aside(&file.place);
     let severity = if quiet { Severity::Note } else { Severity::Look };
-    found.push(finding(&NOT_PARSED, severity, since, why).at(file, None));
+    found.push(Finding::new(&NOT_PARSED, severity, since, why).at(&file.path, None));
 }

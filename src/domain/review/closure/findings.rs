@@ -6,8 +6,7 @@ use super::walk::Place;
 use super::{
     CACHE, CHANGED, Closure, DOWNLOAD, Kind, Line, MUTABLE, MUTABLE_IMAGE, PIPELINE, WIDE_TOKEN,
 };
-use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::survey::EXCERPT_MAX;
+use crate::domain::review::finding::{Finding, Severity, Since};
 use crate::domain::review::workflow;
 
 /// How a line stands against the last approved closure.
@@ -58,7 +57,7 @@ pub(super) fn look(line: &Line, place: &Place, before: Option<&Closure>) -> Opti
         Some(was) => format!("{}, was {}", line.words(), was.words()),
         None => line.words(),
     };
-    Some(found(check, severity, since, &evidence, Some(place)))
+    Some(place.of(Finding::new(check, severity, since, &evidence)))
 }
 
 /// What no longer takes part.
@@ -66,25 +65,8 @@ pub(super) fn removed(before: &Closure, after: &Closure) -> Vec<Finding> {
     let subjects: BTreeSet<_> = after.lines.iter().map(Line::subject).collect();
     let gone = before.lines.iter().filter(|line| !subjects.contains(&line.subject()));
     let evidence = |line: &Line| format!("{} takes part no longer", line.words());
-    gone.map(|line| found(&CHANGED, Severity::Note, Since::Changed, &evidence(line), None))
+    gone.map(|line| Finding::new(&CHANGED, Severity::Note, Since::Changed, &evidence(line)))
         .collect()
-}
-
-pub(super) fn found(
-    check: &'static Check,
-    severity: Severity,
-    since: Since,
-    evidence: &str,
-    place: Option<&Place>,
-) -> Finding {
-    Finding {
-        check,
-        severity,
-        file: place.map(|place| place.file.clone()),
-        line: place.and_then(|place| place.line),
-        evidence: evidence.chars().take(EXCERPT_MAX).collect(),
-        since,
-    }
 }
 
 /// A file that makes releases and is not what it was at the last release's commit.
@@ -115,6 +97,5 @@ pub fn pipeline_change(change: &PipelineChange<'_>) -> Option<Finding> {
         Ok(aspects) => (Severity::Block, aspects.join(", ")),
         Err(error) => (Severity::Block, format!("it cannot be read: {error}")),
     };
-    let place = Place { file: change.path.to_owned(), line: None };
-    Some(found(&PIPELINE, severity, Since::Changed, &evidence, Some(&place)))
+    Some(Finding::new(&PIPELINE, severity, Since::Changed, &evidence).at(change.path, None))
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::findings::{found, look, removed, since};
+use super::findings::{look, removed, since};
 use super::{Closure, Kind, Line, MUTABLE, Seen};
-use crate::domain::review::finding::Severity;
+use crate::domain::review::finding::{Finding, Severity};
 use crate::domain::review::path;
 use crate::domain::review::survey::EXCERPT_MAX;
 use crate::domain::review::workflow::{self, Part, What, WorkflowError};
@@ -67,6 +67,13 @@ struct Visit {
 pub(super) struct Place {
     pub(super) file: String,
     pub(super) line: Option<u32>,
+}
+
+impl Place {
+    /// A finding about what is named here.
+    pub(super) fn of(&self, finding: Finding) -> Finding {
+        finding.at(&self.file, self.line)
+    }
 }
 
 /// The walk over everything that takes part.
@@ -273,13 +280,9 @@ impl Walk {
         }
         for (line, place) in &self.strangers {
             let evidence = format!("{} is in no branch or tag of {}", line.reference, line.name);
-            findings.push(found(
-                &MUTABLE,
-                Severity::Block,
-                since(line, before),
-                &evidence,
-                Some(place),
-            ));
+            let since = since(line, before);
+            let said = Finding::new(&MUTABLE, Severity::Block, since, &evidence);
+            findings.push(place.of(said));
         }
         let closure = Closure { lines: self.lines.into_keys().collect() };
         if let Some(before) = before {
