@@ -14,8 +14,8 @@ use crate::domain::review::path;
 const SINGLE_MAX: usize = 12;
 /// Most files remembered as not being in Git.
 const OUTSIDE_MAX: usize = 20_000;
-/// Most files of Git that are read for that, per artifact.
-pub const CONTENTS_MAX: usize = 200;
+/// Most files of Git that are read to undo what packing does, per artifact.
+const CONTENTS_MAX: usize = 200;
 
 /// A file of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ enum Match {
     Rewritten,
     /// Made while packing, as expected or as in earlier releases.
     Generated,
-    /// Other content than Git has at this path, and in what.
+    /// Other content than Git has at this path, and in what, where that can be said.
     Differs(String, String),
     /// Nowhere.
     Missing,
@@ -68,6 +68,8 @@ pub struct Matching<'a> {
     candidate: Candidate<'a>,
     tree: &'a Tree,
     root: String,
+    /// Paths of the files that installation scripts name.
+    hooks: BTreeSet<String>,
     matches: Vec<Match>,
 }
 
@@ -81,47 +83,49 @@ impl<'a> Matching<'a> {
         earlier: &BTreeMap<String, Sha1>,
     ) -> Self {
         let root = directory.map_or_else(|| vote(candidate.files, tree), str::to_owned);
+        // Below the folder the package is said to be in, or at the root of everything.
+        let sure = directory.is_some() || root.is_empty();
         let hooks = hook_targets(&candidate);
-        let find = |file: &ArtifactFile| {
-            if tree.at(&path::join(&root, &file.path)) == Some(file.blob) {
-                // Below the folder the package is said to be in, or at the root of everything.
-                let same = directory.is_some() || root.is_empty();
-                return if same {
-                    Match::Exact
-                } else {
-                    Match::Elsewhere(path::join(&root, &file.path))
-                };
-            }
-            if tree.at(&file.path) == Some(file.blob) {
-                return Match::Exact;
-            }
-            if let Some(path) = tree.by_blob.get(&file.blob).and_then(|paths| paths.first()) {
-                // Code in the place of other code is not what the commit says, wherever it is from.
-                let own = path::join(&root, &file.path);
-                let replaces = tree.at(&own).is_some() && is_code(file);
-                let words = format!("what Git has as {path}");
-                return if replaces {
-                    Match::Differs(own, words)
-                } else {
-                    Match::Elsewhere(path.clone())
-                };
-            }
-            let starts = runs_by_itself(&file.place, &hooks);
-            let known = earlier.get(&file.place);
-            let accepted = known.is_some_and(|blob| !starts || *blob == file.blob);
-            let version = candidate.texts.get(&file.path).is_some_and(|text| is_version_text(text));
-            if is_generated(candidate.facts, &file.path) || version {
-                Match::Generated
-            } else if tree.at(&path::join(&root, &file.path)).is_some() {
-                Match::Differs(path::join(&root, &file.path), String::new())
-            } else if accepted {
-                Match::Generated
+        let mut matching = Self { candidate, tree, root, hooks, matches: Vec::new() };
+        let find = |file| matching.find(file, sure, earlier);
+        matching.matches = candidate.files.iter().map(find).collect();
+        matching
+    }
+
+    fn find(&self, file: &ArtifactFile, sure: bool, earlier: &BTreeMap<String, Sha1>) -> Match {
+        let own = path::join(&self.root, &file.path);
+        let there = self.tree.at(&own);
+        if there == Some(file.blob) {
+            return if sure { Match::Exact } else { Match::Elsewhere(own) };
+        }
+        if self.tree.at(&file.path) == Some(file.blob) {
+            return Match::Exact;
+        }
+        if let Some(path) = self.tree.holding(file.blob).first() {
+            // Code in the place of other code is not what the commit says, wherever it is from.
+            return if there.is_some() && is_code(file) {
+                Match::Differs(own, format!("what Git has as {path}"))
             } else {
-                Match::Missing
-            }
-        };
-        let matches = candidate.files.iter().map(find).collect();
-        Self { candidate, tree, root, matches }
+                Match::Elsewhere(path.clone())
+            };
+        }
+        let text = self.candidate.texts.get(&file.path);
+        let version = text.is_some_and(|text| is_version_text(text));
+        if is_generated(self.candidate.facts, &file.path) || version {
+            return Match::Generated;
+        }
+        if there.is_some() {
+            return Match::Differs(own, String::new());
+        }
+        // What runs by itself was accepted with its content only.
+        let accepted = earlier
+            .get(&file.place)
+            .is_some_and(|blob| *blob == file.blob || !self.runs_by_itself(file));
+        if accepted { Match::Generated } else { Match::Missing }
+    }
+
+    fn runs_by_itself(&self, file: &ArtifactFile) -> bool {
+        runs_by_itself(&file.place, &self.hooks)
     }
 
     /// The blobs of Git whose contents would tell whether packing made the difference.
@@ -188,36 +192,28 @@ impl<'a> Matching<'a> {
 
     /// What of it is to be looked at.
     pub fn findings(&self) -> Vec<Finding> {
-        let hooks = hook_targets(&self.candidate);
         let (mut findings, mut grouped) = (Vec::new(), Groups::default());
         for (file, found) in self.candidate.files.iter().zip(&self.matches) {
-            let starts = runs_by_itself(&file.place, &hooks);
+            let starts = self.runs_by_itself(file);
             let severity = if starts || is_code(file) { Severity::Block } else { Severity::Look };
+            let mut say = |check, words: &str| {
+                if starts {
+                    findings.push(finding(check, severity, words).at(&file.path, None));
+                } else {
+                    grouped.add(check, severity, &file.path, words);
+                }
+            };
             match found {
-                Match::Missing if starts => {
-                    findings.push(
-                        finding(&NOT_IN_GIT, severity, "it runs by itself").at(&file.path, None),
-                    );
+                Match::Missing => say(&NOT_IN_GIT, if starts { "it runs by itself" } else { "" }),
+                Match::Differs(path, words) if words.is_empty() && *path != file.path => {
+                    say(&DIFFERS, &format!("in Git as {path}"));
                 }
-                Match::Missing => grouped.add(&NOT_IN_GIT, severity, &file.path, ""),
-                Match::Differs(path, members) => {
-                    let at = if *path == file.path {
-                        String::new()
-                    } else {
-                        format!("in Git as {path}")
-                    };
-                    let words = if members.is_empty() { at } else { members.clone() };
-                    if starts {
-                        findings.push(finding(&DIFFERS, severity, &words).at(&file.path, None));
-                    } else {
-                        grouped.add(&DIFFERS, severity, &file.path, &words);
-                    }
-                }
+                Match::Differs(_, words) => say(&DIFFERS, words),
                 // Harmless where it was, and run from where it is now.
                 Match::Elsewhere(path) if starts && path::name(path) != path::name(&file.path) => {
                     let words = format!("it runs by itself, and in Git it is {path}");
-                    findings
-                        .push(finding(&NOT_IN_GIT, Severity::Look, &words).at(&file.path, None));
+                    let said = finding(&NOT_IN_GIT, Severity::Look, &words);
+                    findings.push(said.at(&file.path, None));
                 }
                 Match::Exact | Match::Elsewhere(_) | Match::Rewritten | Match::Generated => {}
             }
@@ -232,29 +228,20 @@ impl<'a> Matching<'a> {
     }
 }
 
-/// Findings of many files, said file by file while they are few.
+/// Findings of many files, said file by file while they are few: by check and severity the paths,
+/// each with what is said of it.
 #[derive(Debug, Default)]
-struct Groups(BTreeMap<(&'static str, Severity), Group>);
-
-/// The files of one check and severity.
-#[derive(Debug, Default)]
-struct Group {
-    check: Option<&'static Check>,
-    /// Path, and what is said of it.
-    files: Vec<(String, String)>,
-}
+struct Groups(BTreeMap<(&'static Check, Severity), Vec<(String, String)>>);
 
 impl Groups {
     fn add(&mut self, check: &'static Check, severity: Severity, path: &str, words: &str) {
-        let group = self.0.entry((check.id, severity)).or_default();
-        group.check = Some(check);
-        group.files.push((path.to_owned(), words.to_owned()));
+        let files = self.0.entry((check, severity)).or_default();
+        files.push((path.to_owned(), words.to_owned()));
     }
 
     fn findings(self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for ((_, severity), Group { check, files }) in self.0 {
-            let Some(check) = check else { continue };
+        for ((check, severity), files) in self.0 {
             if files.len() <= SINGLE_MAX {
                 findings.extend(
                     files
@@ -288,7 +275,7 @@ fn vote(files: &[ArtifactFile], tree: &Tree) -> String {
     const COMMON: usize = 20;
     let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
     for file in files {
-        let paths = tree.by_blob.get(&file.blob).map_or(&[][..], Vec::as_slice);
+        let paths = tree.holding(file.blob);
         for path in paths.iter().filter(|_| paths.len() <= COMMON) {
             let folder = path.strip_suffix(file.path.as_str());
             let folder = folder.filter(|folder| folder.is_empty() || folder.ends_with('/'));

@@ -22,7 +22,7 @@ use crate::domain::review::closure::Closure;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 
 pub use self::commit::{Standing, TagFacts, branch_finding, tag_findings};
-pub use self::matching::{ArtifactFile, CONTENTS_MAX, Candidate, Matching};
+pub use self::matching::{ArtifactFile, Candidate, Matching};
 pub use self::packing::is_version_file;
 pub use self::tree::Tree;
 

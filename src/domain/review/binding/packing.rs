@@ -15,8 +15,6 @@ use crate::domain::review::path;
 pub(super) fn is_generated(facts: &Facts, path: &str) -> bool {
     let Facts::Pypi(facts) = facts else { return false };
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let top = path::name(folder);
-    let in_kind = |kind: &str| path.split('/').any(|part| part.ends_with(kind));
     match facts.kind {
         ArtifactKind::Wheel => {
             let first = path.split('/').next().unwrap_or_default();
@@ -24,7 +22,7 @@ pub(super) fn is_generated(facts: &Facts, path: &str) -> bool {
         }
         ArtifactKind::Sdist | ArtifactKind::NpmTarball => {
             (folder.is_empty() && matches!(name, "PKG-INFO" | "setup.cfg"))
-                || (in_kind(".egg-info") && top.ends_with(".egg-info") && !is_code_name(name))
+                || (folder.ends_with(".egg-info") && !is_code_name(name))
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::domain::digest::Sha1;
 /// A tree of Git: every file at a commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
-    pub(super) by_path: BTreeMap<String, Sha1>,
-    pub(super) by_blob: BTreeMap<Sha1, Vec<String>>,
+    by_path: BTreeMap<String, Sha1>,
+    by_blob: BTreeMap<Sha1, Vec<String>>,
     submodules: usize,
 }
 
@@ -32,6 +32,11 @@ impl Tree {
     /// The file at a path.
     pub fn at(&self, path: &str) -> Option<Sha1> {
         self.by_path.get(path).copied()
+    }
+
+    /// Every path with this content.
+    pub(super) fn holding(&self, blob: Sha1) -> &[String] {
+        self.by_blob.get(&blob).map_or(&[], Vec::as_slice)
     }
 
     /// Every path that is not the same in both trees.
