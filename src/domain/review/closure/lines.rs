@@ -83,19 +83,20 @@ impl fmt::Display for Line {
     }
 }
 
-/// One word for any text: what is not printable ASCII is written as `%` and hex digits.
+/// One word for any text: `-` for none, and what is not printable ASCII is written as `%` and hex digits.
 pub(super) fn escape(text: &str) -> String {
-    if text.is_empty() {
-        return "-".to_owned();
-    }
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
-    let whole = if text == "-" { "%2D" } else { "" };
-    if !whole.is_empty() {
-        return whole.to_owned();
+    match text {
+        "" => "-".to_owned(),
+        "-" => "%2D".to_owned(),
+        text => {
+            text.bytes()
+                .map(|byte| {
+                    if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+                })
+                .collect()
+        }
     }
-    text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 pub(super) fn unescape(word: &str) -> Option<String> {

@@ -111,8 +111,8 @@ impl Walk {
         let at_home = repository == self.home.0 && reference == self.home.1;
         let pinned = workflow::is_commit(reference);
         let reference = if at_home { String::new() } else { reference.to_owned() };
-        let line = Line { reference, pinned, ..Line::new(Kind::Workflow, repository, false) };
-        let line = Line { path: path.to_owned(), ..line };
+        let line = Line::new(Kind::Workflow, repository, false);
+        let line = Line { path: path.to_owned(), reference, pinned, ..line };
         let place = Place { file: path.to_owned(), line: None };
         self.ask(line, vec![path.to_owned()], place, 0);
     }
@@ -170,13 +170,8 @@ impl Walk {
         let (kind, name, pinned) = match part.what {
             What::Uses { repository, path, reference, workflow } => {
                 let pinned = workflow::is_commit(&reference);
-                let at = Line {
-                    path,
-                    reference,
-                    pinned,
-                    ..Line::new(sort(workflow), &repository, part.trusted)
-                };
-                return self.enter(at, place, depth);
+                let line = Line::new(sort(workflow), &repository, part.trusted);
+                return self.enter(Line { path, reference, pinned, ..line }, place, depth);
             }
             What::Local { path, workflow, own } => {
                 // A path in the checked-out tree, whoever names it; `$/` is the action's own.
@@ -186,13 +181,8 @@ impl Walk {
                     (self.home.0.as_str(), String::new())
                 };
                 let pinned = !own || parent.pinned;
-                let at = Line {
-                    path,
-                    reference,
-                    pinned,
-                    ..Line::new(sort(workflow), repository, part.trusted)
-                };
-                return self.enter(at, place, depth);
+                let line = Line::new(sort(workflow), repository, part.trusted);
+                return self.enter(Line { path, reference, pinned, ..line }, place, depth);
             }
             What::Beside(path) => return self.beside(&path, (from, parent), place, depth),
             What::Image(image) => {
@@ -236,9 +226,8 @@ impl Walk {
         };
         let (reference, pinned) = (parent.reference.clone(), parent.pinned);
         // It runs where the action does.
-        let bundle = Line::new(Kind::Bundle, from.repository, parent.trusted);
-        let line = Line { reference, pinned, ..bundle };
-        let line = Line { path: path.clone(), ..line };
+        let line = Line::new(Kind::Bundle, from.repository, parent.trusted);
+        let line = Line { path: path.clone(), reference, pinned, ..line };
         self.ask(line, vec![path], place, depth);
     }
 
