@@ -9,7 +9,7 @@ use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::modules::{is_aside, may_bring, npm_package, python_module};
 use crate::domain::review::path;
-use crate::domain::review::survey::{Import, Survey, SurveyedFile};
+use crate::domain::review::survey::{Import, NPM_DEPENDENCIES, Survey, SurveyedFile};
 
 pub(super) const CHECKS: &[Check] = &[ADDED, UNUSUAL, PHANTOM, UNDECLARED, BUNDLED];
 
@@ -38,9 +38,6 @@ const BUNDLED: Check = Check {
     title: "Dependencies inside the package itself",
     why: "They are installed as they are, and no resolver or advisory sees them.",
 };
-
-/// npm's tables of what is installed with the package.
-const TABLES: [&str; 3] = ["dependencies", "optionalDependencies", "peerDependencies"];
 
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let before = comparison.baseline.map(dependencies);
@@ -82,7 +79,7 @@ fn phantom(candidate: &Survey, name: &str, found: &mut Vec<Finding>) {
     }
     let severity = match &candidate.facts {
         Facts::Npm(facts) => {
-            let of_others = !TABLES[..2].iter().any(|table| {
+            let of_others = !NPM_DEPENDENCIES[..2].iter().any(|table| {
                 let table = facts.package_json.get(*table).and_then(Value::as_object);
                 table.is_some_and(|table| table.contains_key(name))
             });
@@ -151,7 +148,7 @@ fn undeclared(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
 
 /// Every package that a `package.json` names, and its own.
 fn declared_npm<'a>(package_json: &'a Map<String, Value>, own: &'a str) -> BTreeSet<&'a str> {
-    let tables = TABLES.into_iter().chain(["devDependencies"]);
+    let tables = NPM_DEPENDENCIES.into_iter().chain(["devDependencies"]);
     let entries = tables.filter_map(|table| package_json.get(table)?.as_object());
     let mut names: BTreeSet<&str> = entries.flat_map(Map::keys).map(String::as_str).collect();
     names.insert(own);
@@ -194,7 +191,7 @@ fn dependencies(survey: &Survey) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     match &survey.facts {
         Facts::Npm(facts) => {
-            for table in TABLES {
+            for table in NPM_DEPENDENCIES {
                 let Some(entries) = facts.package_json.get(table).and_then(|t| t.as_object())
                 else {
                     continue;
