@@ -8,6 +8,7 @@ use crate::domain::artifact::Facts;
 use crate::domain::digest::Sha256;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::diff::Counts;
+use crate::domain::review::modules::{AT_INSTALL, words};
 use crate::domain::review::path;
 use crate::domain::review::survey::{Format, Survey, SurveyedFile};
 
@@ -123,9 +124,6 @@ fn gone<'a>(comparison: &Comparison<'a>) -> BTreeMap<Sha256, &'a SurveyedFile> {
     gone_files(comparison).map(|file| (file.sha256, file)).collect()
 }
 
-/// Scripts of npm that run where a package is installed.
-const AT_INSTALL: [&str; 3] = ["preinstall", "install", "postinstall"];
-
 /// Places of what runs, or says what runs, without being called, in either of the two.
 fn by_itself(comparison: &Comparison<'_>) -> BTreeSet<String> {
     let mut places = BTreeSet::new();
@@ -160,7 +158,7 @@ fn by_itself(comparison: &Comparison<'_>) -> BTreeSet<String> {
 
 /// The files that a command or a path of `package.json` names.
 fn named(survey: &Survey, command: &str, places: &mut BTreeSet<String>) {
-    for word in command.split(|c: char| c.is_whitespace() || "'\"`();&|".contains(c)) {
+    for word in words(command) {
         let path = word.trim_start_matches("./");
         let candidates = [path.to_owned(), format!("{path}.js"), format!("{path}/index.js")];
         places.extend(candidates.into_iter().find(|path| survey.at(path).is_some()));

@@ -57,6 +57,9 @@ const OTHERWISE_NAMED: [(&str, &str); 12] = [
     ("mpl_toolkits", "matplotlib"),
 ];
 
+/// Scripts that npm runs where a package is installed.
+pub const AT_INSTALL: [&str; 3] = ["preinstall", "install", "postinstall"];
+
 /// Folders whose files are not loaded by those who install the package.
 const ASIDE: [&str; 14] = [
     "test",
@@ -107,6 +110,12 @@ pub fn may_bring(project: &str, module: &str) -> bool {
         || OTHERWISE_NAMED
             .iter()
             .any(|(known, named)| module.starts_with(known) && project.contains(named))
+}
+
+/// The words of a command line, without the signs between commands.
+pub fn words(command: &str) -> impl Iterator<Item = &str> {
+    let separator = |c: char| c.is_whitespace() || "'\"`();&|".contains(c);
+    command.split(separator).filter(|word| !word.is_empty())
 }
 
 /// Whether a file lies where tests, examples and documentation lie.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::matching::{ArtifactFile, Candidate};
 use crate::domain::artifact::Facts;
+use crate::domain::review::modules::words;
 use crate::domain::review::path;
 
 /// Extensions of what is run, or decides what is run.
@@ -37,9 +38,8 @@ pub(super) fn hook_targets(candidate: &Candidate<'_>) -> BTreeSet<String> {
     let scripts = facts.package_json.get("scripts").and_then(Value::as_object);
     let commands = HOOKS.iter().filter_map(|hook| scripts?.get(*hook)?.as_str());
     let paths: BTreeSet<&str> = candidate.files.iter().map(|file| file.path.as_str()).collect();
-    let separators = |c: char| c.is_whitespace() || "'\"`();&|".contains(c);
     commands
-        .flat_map(|command| command.split(separators))
+        .flat_map(words)
         .map(|word| word.trim_start_matches("./").to_owned())
         .flat_map(|path| [path.clone(), format!("{path}.js"), format!("{path}/index.js")])
         .filter(|path| paths.contains(path.as_str()))

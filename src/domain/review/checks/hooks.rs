@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::domain::artifact::Facts;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::modules::{file_at, in_site_packages, loaded_by};
+use crate::domain::review::modules::{AT_INSTALL, file_at, in_site_packages, loaded_by, words};
 use crate::domain::review::path;
 use crate::domain::review::survey::{Format, Sort, Survey, SurveyedFile};
 
@@ -65,8 +65,6 @@ const AGENT: Check = Check {
     why: "Tools that find them may run commands in them without asking.",
 };
 
-/// Scripts that run where the package is installed; the others run where it is built or published.
-const AT_INSTALL: [&str; 3] = ["preinstall", "install", "postinstall"];
 /// Scripts that run when it is installed from git or packed.
 const AT_PREPARE: [&str; 4] = ["prepare", "preprepare", "postprepare", "prepublish"];
 
@@ -151,9 +149,7 @@ fn scripts(
 
 /// The files that a command names, and all they load, when they are new or not what they were.
 fn targets(comparison: &Comparison<'_>, command: &str, since: Since, found: &mut Vec<Finding>) {
-    let separators = |c: char| c.is_whitespace() || "'\"`();&|".contains(c);
-    let named = command.split(separators).filter(|word| !word.is_empty());
-    let starts = named.filter_map(|word| file_at(comparison.candidate, word));
+    let starts = words(command).filter_map(|word| file_at(comparison.candidate, word));
     let run = loaded_by(comparison.candidate, starts);
     for (before, file, change) in comparison.arrivals() {
         if !run.contains(file.place.as_str()) {
