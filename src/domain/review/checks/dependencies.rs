@@ -252,7 +252,7 @@ fn bundled(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         if now == 0 {
             continue;
         }
-        let changed = || comparison.arrivals().any(|(_, file, _)| file.place.starts_with(name));
+        let changed = || comparison.arrivals().any(|arrival| arrival.file.place.starts_with(name));
         let (since, severity) = match comparison.baseline.map(inside) {
             None => (Since::FirstRelease, Severity::Look),
             Some(0) => (Since::New, Severity::Look),

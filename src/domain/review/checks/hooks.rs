@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::domain::artifact::Facts;
-use crate::domain::review::delta::Comparison;
+use crate::domain::review::delta::{Arrival, Comparison};
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::modules::{AT_INSTALL, file_at, in_site_packages, loaded_by, words};
 use crate::domain::review::path;
@@ -151,7 +151,7 @@ fn scripts(
 fn targets(comparison: &Comparison<'_>, command: &str, since: Since, found: &mut Vec<Finding>) {
     let starts = words(command).filter_map(|word| file_at(comparison.candidate, word));
     let run = loaded_by(comparison.candidate, starts);
-    for (before, file, change) in comparison.arrivals() {
+    for Arrival { before, file, since: change } in comparison.arrivals() {
         if !run.contains(file.place.as_str()) {
             continue;
         }
@@ -319,7 +319,7 @@ fn entry_points(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
 /// Programs and commands one by one, other files once for each place they go to.
 fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let mut data: BTreeMap<&str, Vec<&SurveyedFile>> = BTreeMap::new();
-    for (_, file, since) in comparison.arrivals() {
+    for Arrival { file, since, .. } in comparison.arrivals() {
         let Some((scheme, path)) =
             file.place.strip_prefix("*.data/").and_then(|rest| rest.split_once('/'))
         else {
@@ -354,7 +354,7 @@ fn agents(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     const FOLDERS: [&str; 5] = [".vscode", ".cursor", ".claude", ".idea", ".devcontainer"];
     const FILES: [&str; 5] =
         [".mcp.json", "AGENTS.md", "CLAUDE.md", ".cursorrules", ".gitlab-ci.yml"];
-    for (_, file, since) in comparison.arrivals() {
+    for Arrival { file, since, .. } in comparison.arrivals() {
         let name = path::name(&file.place);
         let in_folder = file.place.split('/').any(|part| FOLDERS.contains(&part));
         let workflow = file.place.contains(".github/workflows/");
