@@ -16,7 +16,7 @@ pub enum Severity {
     Note,
     /// To be looked at, one by one, before signing.
     Look,
-    /// Stops approval until a second person overrides it in words.
+    /// Stops approval until it is overridden in words, by two people where the policy names two.
     Block,
 }
 

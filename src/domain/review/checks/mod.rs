@@ -21,7 +21,8 @@ pub use distributions::{Pair, sdist_against_wheel};
 pub use release::files_of_release;
 pub use version::Position;
 
-/// Every check there is, for documentation and for the line that says what was looked for.
+/// Every check of files, source and build, for documentation and for the line that says what was
+/// looked for. Those of provenance share one number and are in `review::provenance`.
 pub const ALL: &[&[Check]] = &[
     identity::CHECKS,
     hooks::CHECKS,
