@@ -1,8 +1,8 @@
 //! A release's life, and the invariants of the whole service.
 //!
 //! - I1 A sealed release's manifest and bytes never change.
-//! - I2 An approval names one manifest digest, one policy and one roster revision, and counts for
-//!   nothing else.
+//! - I2 An approval names one manifest digest, one report on it, one policy and one roster revision,
+//!   and counts for nothing else.
 //! - I3 One person counts once, whatever number of keys; excluded people never count.
 //! - I4 Nothing is sent upstream without an `Authorised` value, and only `domain::authorise` makes
 //!   one, from the log alone.

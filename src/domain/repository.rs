@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::package::{Ecosystem, PackageName, Version};
-use super::publisher::ref_pattern::RefPattern;
-use super::publisher::rule::RuleError;
+use crate::domain::package::{Ecosystem, PackageName, Version};
+use crate::domain::publisher::ref_pattern::RefPattern;
+use crate::domain::publisher::rule::RuleError;
 
 /// A repository, under the name that CI tokens and workflows know it by.
 #[derive(Debug, Clone, PartialEq, Eq)]

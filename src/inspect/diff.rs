@@ -50,26 +50,16 @@ pub fn difference(before: &[u8], after: &[u8], at: At) -> Content {
     let counts = count(&hunks);
     let all_steps = steps(&hunks, new.len());
     let sides = Sides { old: &old, new: &new, crlf: all_crlf(before) && all_crlf(after) };
-    let lengths = all_steps.iter().map(|step| sides.bytes(*step));
-    let (starts, wanted) = match at {
-        At::Page(page) => (page_starts(lengths), page.saturating_sub(1) as usize),
-        At::Line(line) => {
-            let starts = page_starts(lengths);
-            let row = all_steps.iter().position(|step| sides.reaches(*step, line));
-            let row = row.unwrap_or(all_steps.len());
-            let page = starts.partition_point(|start| *start <= row) - 1;
-            (starts, page)
-        }
-    };
-    let page = wanted.min(starts.len() - 1);
-    let range = starts[page]..starts.get(page + 1).copied().unwrap_or(all_steps.len());
+    let pages = Pages::of(all_steps.iter().map(|step| sides.bytes(*step)));
+    let row_of = |line| all_steps.iter().position(|step| sides.reaches(*step, line));
+    let (page, shown) = pages.at(at, row_of);
     let mut marks = words::Marks::new(&old, &new, &hunks);
-    let rows = all_steps[range].iter().map(|step| sides.row(*step, &mut marks)).collect();
+    let rows = all_steps[shown].iter().map(|step| sides.row(*step, &mut marks)).collect();
     Content::Text(TextPage {
         rows,
         page: small(page) + 1,
-        pages: small(starts.len()),
-        rows_total: all_steps.len() as u64,
+        pages: small(pages.starts.len()),
+        rows_total: pages.rows as u64,
         added: counts.added,
         removed: counts.removed,
         folded: [&old, &new].iter().any(|side| side.iter().any(|part| part.from_byte > 0)),
@@ -87,25 +77,16 @@ pub fn counts(before: &[u8], after: &[u8]) -> Option<Counts> {
 pub fn whole(bytes: &[u8], at: At) -> Content {
     let crlf = all_crlf(bytes);
     let parts = || Parts::new(bytes);
-    let starts = page_starts(parts().map(|part| part.bytes.len()));
-    let total = parts().count();
-    let wanted = match at {
-        At::Page(page) => page.saturating_sub(1) as usize,
-        At::Line(line) => {
-            let row = parts().position(|part| part.line >= line).unwrap_or(total);
-            starts.partition_point(|start| *start <= row) - 1
-        }
-    };
-    let page = wanted.min(starts.len() - 1);
-    let end = starts.get(page + 1).copied().unwrap_or(total);
-    let rows = parts().skip(starts[page]).take(end - starts[page]);
+    let pages = Pages::of(parts().map(|part| part.bytes.len()));
+    let (page, shown) = pages.at(at, |line| parts().position(|part| part.line >= line));
+    let rows = parts().skip(shown.start).take(shown.len());
     Content::Text(TextPage {
         rows: rows
             .map(|part| Row::Line(line(&part, Kind::Same, (None, Some(part.line)), &[], crlf)))
             .collect(),
         page: small(page) + 1,
-        pages: small(starts.len()),
-        rows_total: total as u64,
+        pages: small(pages.starts.len()),
+        rows_total: pages.rows as u64,
         added: 0,
         removed: 0,
         folded: parts().any(|part| part.from_byte > 0),
@@ -216,7 +197,7 @@ fn same(steps: &mut Vec<Step>, (before, after): (u32, u32), end: u32, shown: (u3
     let rows = end - after;
     let row = |offset: u32| Step::Same(before + offset, after + offset);
     // A gap takes a row itself.
-    if rows <= shown.0 + shown.1 + 1 && !(rows > 0 && shown.0 + shown.1 == 0) {
+    if rows <= shown.0 + shown.1 + 1 {
         steps.extend((0..rows).map(row));
         return;
     }
@@ -302,19 +283,44 @@ fn line(
     }
 }
 
-/// The first row of every page.
-fn page_starts(lengths: impl Iterator<Item = usize>) -> Vec<usize> {
-    let mut starts = vec![0];
-    let (mut rows, mut bytes) = (0, 0);
-    for (row, length) in lengths.enumerate() {
-        if rows == PAGE_ROWS || (rows > 0 && bytes + length > PAGE_BYTES) {
-            starts.push(row);
-            (rows, bytes) = (0, 0);
+/// Rows cut into pages.
+struct Pages {
+    /// The first row of every page; there is at least one page.
+    starts: Vec<usize>,
+    /// Rows of all pages.
+    rows: usize,
+}
+
+impl Pages {
+    /// Cuts rows of these lengths, in bytes.
+    fn of(lengths: impl Iterator<Item = usize>) -> Self {
+        let (mut starts, mut rows, mut bytes) = (vec![0], 0, 0);
+        for length in lengths {
+            let on_page = rows - starts[starts.len() - 1];
+            if on_page == PAGE_ROWS || (on_page > 0 && bytes + length > PAGE_BYTES) {
+                starts.push(rows);
+                bytes = 0;
+            }
+            rows += 1;
+            bytes += length;
         }
-        rows += 1;
-        bytes += length;
+        Self { starts, rows }
     }
-    starts
+
+    /// The page that is wanted and its rows, the last one when there are fewer. `row_of` finds the
+    /// row that shows a line.
+    fn at(&self, at: At, row_of: impl FnOnce(u32) -> Option<usize>) -> (usize, Range<usize>) {
+        let wanted = match at {
+            At::Page(page) => page.saturating_sub(1) as usize,
+            At::Line(line) => {
+                let row = row_of(line).unwrap_or(self.rows);
+                self.starts.partition_point(|start| *start <= row) - 1
+            }
+        };
+        let page = wanted.min(self.starts.len() - 1);
+        let end = self.starts.get(page + 1).copied().unwrap_or(self.rows);
+        (page, self.starts[page]..end)
+    }
 }
 
 /// Whether every line ends in CR LF.

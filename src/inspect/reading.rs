@@ -64,38 +64,38 @@ pub fn counts<F: Read + Seek>(
             held.insert(after.place.as_str(), Vec::new());
         }
     }
-    each(baseline, limits, |place, read| {
-        if let Some(bytes) = held.get_mut(place) {
+    each(baseline, limits, |path, _, read| {
+        if let Some(bytes) = held.get_mut(place(path).as_str()) {
             *bytes = read(COUNTED_BYTES)?;
         }
         Ok(Going::On)
     })?;
     let mut counts = BTreeMap::new();
-    each(candidate, limits, |place, read| {
-        if let Some(before) = held.get(place) {
+    each(candidate, limits, |path, _, read| {
+        let place = place(path);
+        if let Some(before) = held.get(place.as_str()) {
             let counted = diff::counts(before, &read(COUNTED_BYTES)?);
-            counts.extend(counted.map(|counted| (place.to_owned(), counted)));
+            counts.extend(counted.map(|counted| (place, counted)));
         }
         Ok(Going::On)
     })?;
     Ok(counts)
 }
 
-fn content(before: Option<&Found>, after: Option<&Found>, wanted: &Wanted) -> Content {
+fn content<'a>(before: Option<&'a Found>, after: Option<&'a Found>, wanted: &Wanted) -> Content {
     let both = [before, after].into_iter().flatten();
     if both.clone().any(|found| found.bytes.is_none()) {
         return Content::TooLarge { limit: FILE_BYTES };
     }
-    let bytes =
-        |found: Option<&Found>| found.and_then(|found| found.bytes.clone()).unwrap_or_default();
     let text = wanted.as_text || both.clone().all(|found| found.format == Format::Text);
-    let (old, new) = (bytes(before), bytes(after));
+    let bytes = |found: Option<&'a Found>| found.and_then(|found| found.bytes.as_deref());
+    let (old, new) = (bytes(before).unwrap_or_default(), bytes(after).unwrap_or_default());
     match (before, after) {
         (Some(_), Some(_)) if old == new => Content::Same,
-        _ if !text => diff::binary(&old, &new),
-        (Some(_), Some(_)) => diff::difference(&old, &new, wanted.at),
-        (Some(_), None) => diff::whole(&old, wanted.at),
-        (None, _) => diff::whole(&new, wanted.at),
+        _ if !text => diff::binary(old, new),
+        (Some(_), Some(_)) => diff::difference(old, new, wanted.at),
+        (Some(_), None) => diff::whole(old, wanted.at),
+        (None, _) => diff::whole(new, wanted.at),
     }
 }
 
@@ -135,7 +135,7 @@ fn find<F: Read + Seek>(
     limits: &Limits,
 ) -> Result<Option<Found>, Failure> {
     let mut found = None;
-    each_entry(origin, limits, |path, size_bytes, read| {
+    each(origin, limits, |path, size_bytes, read| {
         if place(path) != wanted {
             return Ok(Going::On);
         }
@@ -156,16 +156,8 @@ enum Going {
 /// Reads the content of the current file, if it is at most so many bytes.
 type Reader<'a> = &'a mut dyn FnMut(u64) -> Result<Vec<u8>, Failure>;
 
-fn each<F: Read + Seek>(
-    origin: Origin<'_, F>,
-    limits: &Limits,
-    mut see: impl FnMut(&str, Reader<'_>) -> Result<Going, Failure>,
-) -> Result<(), Failure> {
-    each_entry(origin, limits, |path, _, read| see(&place(path), read))
-}
-
 /// Shows every file of an artifact: path, size and what reads it.
-fn each_entry<F: Read + Seek>(
+fn each<F: Read + Seek>(
     Origin { mut file, source }: Origin<'_, F>,
     limits: &Limits,
     mut see: impl FnMut(&str, u64, Reader<'_>) -> Result<Going, Failure>,

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use url::Url;
 
 use crate::domain::digest::{Sha1, Sha256};
 use crate::domain::repository::Place;
@@ -118,7 +119,9 @@ impl Git {
     pub async fn open(&self, place: &Place) -> Result<Mirror<'_>, SourceError> {
         let folder = match place {
             Place::Mirror(path) => path.clone(),
-            Place::Remote { .. } => self.fetch(place).await?,
+            Place::Remote { url, credentials_file, allow_private } => {
+                self.fetch(url, credentials_file.as_deref(), *allow_private).await?
+            }
         };
         let mirror = Mirror { git: self, folder };
         let format = mirror.read(&["rev-parse", "--show-object-format"], NAME_MAX_BYTES).await?;
@@ -127,10 +130,12 @@ impl Git {
 
     /// Fetches branches and tags into the cache. What dies on the way is fetched again next time;
     /// Git itself moves no reference before everything it needs is there.
-    async fn fetch(&self, place: &Place) -> Result<PathBuf, SourceError> {
-        let Place::Remote { url, credentials_file, allow_private } = place else {
-            return Err(SourceError::Unclear);
-        };
+    async fn fetch(
+        &self,
+        url: &Url,
+        credentials_file: Option<&Path>,
+        allow_private: bool,
+    ) -> Result<PathBuf, SourceError> {
         let _one = self.fetching.lock().await;
         let name = Sha256::of(url.as_str().as_bytes()).to_string();
         let folder = self.settings.cache.join(format!("{}.git", &name[..32]));
@@ -145,7 +150,7 @@ impl Git {
         let init = init.args(["--template=", "--object-format=sha1"]).arg(&folder);
         init.output(bounds).await?;
         let fetch = Call::new(&self.settings, Some(&folder))
-            .transport(url, *allow_private, credentials.as_deref())
+            .transport(url, allow_private, credentials.as_deref())
             .args(["fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head"])
             .args(["--no-recurse-submodules", "--no-auto-maintenance", "--end-of-options"])
             .arg(url.as_str())

@@ -29,6 +29,17 @@ pub enum FileChange<'a> {
     Changed(&'a SurveyedFile, &'a SurveyedFile),
 }
 
+/// A file of the candidate that is new, or has other bytes than before.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// What the baseline has at its place.
+    pub before: Option<&'a SurveyedFile>,
+    /// The file.
+    pub file: &'a SurveyedFile,
+    /// How it stands against the baseline.
+    pub since: Since,
+}
+
 /// How one member of the manifest differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -81,15 +92,14 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Every file that is new or has other bytes than before: what stood at its place, the file, and
-    /// how it stands against the baseline.
-    pub fn arrivals(
-        &self,
-    ) -> impl Iterator<Item = (Option<&'a SurveyedFile>, &'a SurveyedFile, Since)> {
+    /// Every file that is new or has other bytes than before.
+    pub fn arrivals(&self) -> impl Iterator<Item = Arrival<'a>> {
         let new = self.since_new();
         self.files().into_iter().filter_map(move |change| match change {
-            FileChange::Added(file) => Some((None, file, new)),
-            FileChange::Changed(before, file) => Some((Some(before), file, Since::Changed)),
+            FileChange::Added(file) => Some(Arrival { before: None, file, since: new }),
+            FileChange::Changed(before, file) => {
+                Some(Arrival { before: Some(before), file, since: Since::Changed })
+            }
             FileChange::Removed(_) => None,
         })
     }

@@ -8,6 +8,8 @@ use crate::domain::artifact::Facts;
 use crate::domain::digest::Sha256;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::diff::Counts;
+use crate::domain::review::modules::{AT_INSTALL, words};
+use crate::domain::review::path;
 use crate::domain::review::survey::{Format, Survey, SurveyedFile};
 
 /// One file of the candidate, of the baseline, or of both.
@@ -122,9 +124,6 @@ fn gone<'a>(comparison: &Comparison<'a>) -> BTreeMap<Sha256, &'a SurveyedFile> {
     gone_files(comparison).map(|file| (file.sha256, file)).collect()
 }
 
-/// Scripts of npm that run where a package is installed.
-const AT_INSTALL: [&str; 3] = ["preinstall", "install", "postinstall"];
-
 /// Places of what runs, or says what runs, without being called, in either of the two.
 fn by_itself(comparison: &Comparison<'_>) -> BTreeSet<String> {
     let mut places = BTreeSet::new();
@@ -159,7 +158,7 @@ fn by_itself(comparison: &Comparison<'_>) -> BTreeSet<String> {
 
 /// The files that a command or a path of `package.json` names.
 fn named(survey: &Survey, command: &str, places: &mut BTreeSet<String>) {
-    for word in command.split(|c: char| c.is_whitespace() || "'\"`();&|".contains(c)) {
+    for word in words(command) {
         let path = word.trim_start_matches("./");
         let candidates = [path.to_owned(), format!("{path}.js"), format!("{path}/index.js")];
         places.extend(candidates.into_iter().find(|path| survey.at(path).is_some()));
@@ -167,7 +166,7 @@ fn named(survey: &Survey, command: &str, places: &mut BTreeSet<String>) {
 }
 
 fn python_by_itself(place: &str) -> bool {
-    let name = place.rsplit('/').next().unwrap_or_default();
+    let name = path::name(place);
     let ends = |end: &str| name.len() > end.len() && name.to_ascii_lowercase().ends_with(end);
     matches!(place, "setup.py" | "setup.cfg" | "pyproject.toml" | "*.dist-info/entry_points.txt")
         || matches!(name, "sitecustomize.py" | "usercustomize.py")
@@ -181,7 +180,7 @@ const WRITTEN_BYTES: u64 = 1_000;
 
 fn group(file: &SurveyedFile) -> Group {
     let place = file.place.to_ascii_lowercase();
-    let name = place.rsplit('/').next().unwrap_or_default();
+    let name = path::name(&place);
     let in_folder = |folders: &[&str]| {
         place
             .rsplit_once('/')

@@ -6,6 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::review::checks;
+use crate::domain::review::survey::EXCERPT_MAX;
 
 /// How much a finding asks of a reviewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,7 +16,7 @@ pub enum Severity {
     Note,
     /// To be looked at, one by one, before signing.
     Look,
-    /// Stops approval until a second person overrides it in words.
+    /// Stops approval until it is overridden in words, by two people where the policy names two.
     Block,
 }
 
@@ -70,6 +71,24 @@ pub struct Finding {
     pub evidence: String,
     /// Against the baseline.
     pub since: Since,
+}
+
+impl Finding {
+    /// About the whole artifact or release. The evidence is cut to [`EXCERPT_MAX`].
+    pub(in crate::domain::review) fn new(
+        check: &'static Check,
+        severity: Severity,
+        since: Since,
+        evidence: &str,
+    ) -> Self {
+        let evidence = evidence.chars().take(EXCERPT_MAX).collect();
+        Self { check, severity, file: None, line: None, evidence, since }
+    }
+
+    /// The same about one file, in one line of it if that is known.
+    pub(in crate::domain::review) fn at(self, path: &str, line: Option<u32>) -> Self {
+        Self { file: Some(path.to_owned()), line, ..self }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference to the member")]

@@ -14,6 +14,7 @@ pub mod diff;
 pub mod files;
 pub mod finding;
 pub mod modules;
+pub mod path;
 pub mod provenance;
 pub mod report;
 pub mod survey;

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::Value;
 
 use crate::domain::artifact::Facts;
+use crate::domain::review::path;
 use crate::domain::review::survey::{Survey, SurveyedFile};
 
 /// Modules that Node brings along.
@@ -55,6 +56,9 @@ const OTHERWISE_NAMED: [(&str, &str); 12] = [
     ("docx", "python-docx"),
     ("mpl_toolkits", "matplotlib"),
 ];
+
+/// Scripts that npm runs where a package is installed.
+pub const AT_INSTALL: [&str; 3] = ["preinstall", "install", "postinstall"];
 
 /// Folders whose files are not loaded by those who install the package.
 const ASIDE: [&str; 14] = [
@@ -108,6 +112,12 @@ pub fn may_bring(project: &str, module: &str) -> bool {
             .any(|(known, named)| module.starts_with(known) && project.contains(named))
 }
 
+/// The words of a command line, without the signs between commands.
+pub fn words(command: &str) -> impl Iterator<Item = &str> {
+    let separator = |c: char| c.is_whitespace() || "'\"`();&|".contains(c);
+    command.split(separator).filter(|word| !word.is_empty())
+}
+
 /// Whether a file lies where tests, examples and documentation lie.
 pub fn is_aside(place: &str) -> bool {
     let mut parts = place.split('/').rev();
@@ -122,16 +132,8 @@ pub fn resolve<'a>(survey: &'a Survey, from: &str, module: &str) -> Option<&'a S
     if !module.starts_with('.') {
         return None;
     }
-    let mut parts: Vec<&str> = from.split('/').collect();
-    parts.pop();
-    for part in module.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    file_at(survey, &parts.join("/"))
+    let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
+    file_at(survey, &path::resolve(folder, module)?)
 }
 
 /// The file that Node finds under a path: itself, with an ending, or as the index of a folder.

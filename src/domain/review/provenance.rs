@@ -13,7 +13,6 @@ use crate::domain::claims::{ABSENT, Claims, GitHubClaims, GitLabClaims, Provider
 use crate::domain::digest::Sha256;
 use crate::domain::package::Ecosystem;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::survey::EXCERPT_MAX;
 
 /// The checks of this file, for documentation.
 pub const CHECKS: &[Check] = &[WRONG, LOST, UNEVEN];
@@ -238,7 +237,7 @@ pub fn missing(files: &[FileProvenance], before: Before, ecosystem: Ecosystem) -
         Ecosystem::Pypi => Severity::Note,
     };
     match before {
-        Before::Had => vec![Finding { file: None, ..finding(&LOST, severity, "", "") }],
+        Before::Had => vec![Finding::new(&LOST, severity, Since::New, "")],
         Before::FirstRelease | Before::Unknown | Before::HadNone => Vec::new(),
     }
 }
@@ -401,7 +400,5 @@ fn broken_chain(broken: &Broken) -> Chain {
 }
 
 fn finding(check: &'static Check, severity: Severity, file: &str, evidence: &str) -> Finding {
-    let evidence = evidence.chars().take(EXCERPT_MAX).collect();
-    let file = Some(file.to_owned());
-    Finding { check, severity, file, line: None, evidence, since: Since::New }
+    Finding::new(check, severity, Since::New, evidence).at(file, None)
 }

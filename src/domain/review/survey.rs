@@ -17,6 +17,10 @@ pub const MORE_MARKS: &str = "and more";
 /// Most modules kept that one file names.
 pub const IMPORTS_MAX: usize = 512;
 
+/// Tables of a `package.json` with what is installed beside the package.
+pub const NPM_DEPENDENCIES: [&str; 3] =
+    ["dependencies", "optionalDependencies", "peerDependencies"];
+
 /// One artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Survey {

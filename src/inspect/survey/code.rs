@@ -15,6 +15,10 @@ use crate::domain::review::survey::{
 /// Largest file that is parsed, in bytes: beyond the largest that people publish, and small enough
 /// for the memory of the process that reads it.
 pub(super) const PARSE_BYTES: usize = 12 << 20;
+/// Stack that has to be left before a walk over a tree takes more, and how much it takes.
+pub(super) const WALK_STACK_BYTES: (usize, usize) = (256 << 10, 4 << 20);
+/// Members of members that are followed to say what is called.
+pub(super) const PATH_MAX: usize = 16;
 /// Sorts that parsed code answers better than patterns do.
 pub(super) const PARSED_SORTS: [Sort; 5] =
     [Sort::Network, Sort::Programs, Sort::DynamicCode, Sort::Decodes, Sort::Environment];
@@ -71,10 +75,17 @@ impl<'t> Reading<'t> {
         push(&mut self.marks, sort, line, &excerpt);
     }
 
-    /// A call that is made while the file is loaded.
-    pub(super) fn on_load(&mut self, sort: Sort, at: usize) {
-        let (line, excerpt) = (self.line(at), self.excerpt(at));
-        push(&mut self.code.on_load, sort, line, &excerpt);
+    /// A call of interest: whether it is made while the file is loaded, and whether it stands in one
+    /// that runs text as code.
+    pub(super) fn call(&mut self, sort: Sort, at: usize, on_load: bool, in_dynamic: bool) {
+        self.mark(sort, at);
+        if on_load {
+            let (line, excerpt) = (self.line(at), self.excerpt(at));
+            push(&mut self.code.on_load, sort, line, &excerpt);
+        }
+        if sort == Sort::Decodes && in_dynamic {
+            self.mark(Sort::Obfuscated, at);
+        }
     }
 
     fn excerpt(&self, at: usize) -> String {

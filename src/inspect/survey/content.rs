@@ -5,13 +5,14 @@
 //! What a parser can answer better is asked of it; patterns then see the text without its comments.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::code::{PARSED_SORTS, push};
+use crate::domain::review::path;
 use crate::domain::review::survey::{EXCERPT_MAX, Mark, Sort};
+use crate::domain::visible::spelled_out;
 
 /// Longest part of a line that patterns see, in bytes; the rest is searched in further parts.
 const PART_BYTES: usize = 4 * 1024;
@@ -44,7 +45,7 @@ pub(super) enum Language {
 
 impl Language {
     pub(super) fn of(path: &str) -> Self {
-        let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+        let name = path::name(path).to_ascii_lowercase();
         if is_settings(path) {
             return Self::Settings;
         }
@@ -67,11 +68,14 @@ impl Language {
         let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
         let names = |interpreter: &str| line.contains(interpreter);
-        match () {
-            () if names("node") || names("bun") || names("deno") => Some(Self::JavaScript),
-            () if names("python") => Some(Self::Python),
-            () if names("sh") => Some(Self::Shell),
-            () => None,
+        if names("node") || names("bun") || names("deno") {
+            Some(Self::JavaScript)
+        } else if names("python") {
+            Some(Self::Python)
+        } else if names("sh") {
+            Some(Self::Shell)
+        } else {
+            None
         }
     }
 
@@ -534,8 +538,7 @@ fn shown(line: &str, hidden: fn(char) -> bool) -> String {
     let mut out = String::new();
     for c in line.chars().skip_while(|c| !hidden(*c)).take(EXCERPT_MAX) {
         if hidden(c) {
-            // Writing to memory does not fail.
-            let _ = write!(out, "⟦U+{:04X}⟧", u32::from(c));
+            out.push_str(&spelled_out(c));
         } else {
             out.push(c);
         }

@@ -15,17 +15,13 @@ use oxc_parser::{ParseOptions, Parser};
 use oxc_span::{GetSpan, SourceType};
 use oxc_syntax::scope::ScopeFlags;
 
-use super::code::{Reading, Table, sort_of};
+use super::code::{PATH_MAX, Reading, Table, WALK_STACK_BYTES, sort_of};
 use crate::domain::review::survey::Sort;
 
 /// Brackets inside brackets beyond this are not written by people or tools, and parsers fall over.
 const NESTING_MAX: usize = 1_000;
 /// Stack for the parser, which descends once for every bracket.
 const PARSER_STACK_BYTES: usize = 64 << 20;
-/// Stack that has to be left before the walk over the tree takes more, and how much it takes.
-const WALK_STACK_BYTES: (usize, usize) = (256 << 10, 4 << 20);
-/// Members of members that are followed to say what is called.
-const PATH_MAX: usize = 16;
 
 /// Modules, without `node:`, and what naming them means.
 const MODULES: Table = &[
@@ -319,13 +315,7 @@ impl<'t> Walk<'t> {
             }
         }
         let Some(sort) = self.sort(&path, arguments) else { return };
-        self.reading.mark(sort, at as usize);
-        if self.functions == 0 {
-            self.reading.on_load(sort, at as usize);
-        }
-        if sort == Sort::Decodes && self.dynamic > 0 {
-            self.reading.mark(Sort::Obfuscated, at as usize);
-        }
+        self.reading.call(sort, at as usize, self.functions == 0, self.dynamic > 0);
     }
 
     fn sort(&self, path: &str, arguments: &[Argument<'_>]) -> Option<Sort> {

@@ -19,7 +19,7 @@ use sha2::Digest as _;
 use crate::domain::artifact::{ArtifactKind, Facts, Filename};
 use crate::domain::digest::{Sha1, Sha256};
 use crate::domain::review::survey::{
-    Code, Format, Parsed, PythonParts, Survey, SurveyedFile, place,
+    Code, Format, NPM_DEPENDENCIES, Parsed, PythonParts, Survey, SurveyedFile, place,
 };
 use crate::inspect::failure::Failure;
 use crate::inspect::limits::Limits;
@@ -72,8 +72,8 @@ pub fn survey(
 /// The names of everything a `package.json` says it needs.
 fn dependencies(facts: &Facts) -> Names {
     let Facts::Npm(facts) = facts else { return Names::default() };
-    let tables = ["dependencies", "optionalDependencies", "peerDependencies"];
-    let entries = tables.iter().filter_map(|table| facts.package_json.get(*table)?.as_object());
+    let tables = NPM_DEPENDENCIES.iter();
+    let entries = tables.filter_map(|table| facts.package_json.get(*table)?.as_object());
     Names::of(entries.flat_map(|table| table.keys().map(String::as_str)))
 }
 

@@ -11,13 +11,8 @@ use ruff_python_ast::{
 use ruff_python_parser::parse_unchecked_source;
 use ruff_text_size::{Ranged, TextRange};
 
-use super::code::{Reading, Table, sort_of};
+use super::code::{PATH_MAX, Reading, Table, WALK_STACK_BYTES, sort_of};
 use crate::domain::review::survey::Sort;
-
-/// Stack that has to be left before the walk over the tree takes more, and how much it takes.
-const WALK_STACK_BYTES: (usize, usize) = (256 << 10, 4 << 20);
-/// Members of members that are followed to say what is called.
-const PATH_MAX: usize = 16;
 
 /// Modules, and what importing them means.
 const MODULES: Table = &[
@@ -192,13 +187,7 @@ impl Walk<'_> {
             self.reading.mark(Sort::Environment, at);
         }
         let Some(sort) = sort_of(CALLS, &path) else { return };
-        self.reading.mark(sort, at);
-        if self.later == 0 {
-            self.reading.on_load(sort, at);
-        }
-        if sort == Sort::Decodes && self.dynamic > 0 {
-            self.reading.mark(Sort::Obfuscated, at);
-        }
+        self.reading.call(sort, at, self.later == 0, self.dynamic > 0);
     }
 
     fn import(&mut self, import: &StmtImport) {

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use super::finding;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::survey::{Sort, Survey};
@@ -76,8 +75,8 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
                 (Some(_), true) => Severity::Block,
                 (Some(_), false) => severity,
             };
-            let said = finding(check, severity, comparison.since_new(), &mark.excerpt);
-            found.push(said.at(file, Some(mark.line)));
+            let said = Finding::new(check, severity, comparison.since_new(), &mark.excerpt);
+            found.push(said.at(&file.path, Some(mark.line)));
         }
     }
     hosts(comparison, found);
@@ -91,8 +90,8 @@ fn hosts(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let mut known = named(baseline);
     for (file, mark) in comparison.candidate.marks(Sort::Host) {
         if known.insert(mark.excerpt.clone()) {
-            let said = finding(&HOST, Severity::Look, Since::New, &mark.excerpt);
-            found.push(said.at(file, Some(mark.line)));
+            let said = Finding::new(&HOST, Severity::Look, Since::New, &mark.excerpt);
+            found.push(said.at(&file.path, Some(mark.line)));
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::finding;
-use crate::domain::review::delta::Comparison;
+use crate::domain::review::delta::{Arrival, Comparison};
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
+use crate::domain::review::path;
 use crate::domain::review::survey::{Format, Mark, Sort, SurveyedFile};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -93,14 +93,12 @@ const BUNDLE_MIN_BYTES: u64 = 256 * 1024;
 const GROWTH_TENTHS: u64 = 13;
 
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
-    for (before, file, since) in comparison.arrivals() {
-        binary(before, file, since, found);
-        private(before, file, since, found);
-        bundle(before, file, since, found);
-        minified(comparison, (before, file), since, found);
-        for (sort, check, severity) in MARKED {
-            marked((before, file), sort, (check, severity, since), found);
-        }
+    for arrival in comparison.arrivals() {
+        binary(arrival, found);
+        private(arrival, found);
+        bundle(arrival, found);
+        minified(comparison, arrival, found);
+        marked(arrival, found);
     }
     opaque(comparison, found);
     rebuilt(comparison, found);
@@ -115,14 +113,14 @@ fn is_usual(comparison: &Comparison<'_>, file: &SurveyedFile) -> bool {
 }
 
 fn extension(file: &SurveyedFile) -> Option<&str> {
-    file.place.rsplit('/').next()?.rsplit_once('.').map(|(_, extension)| extension)
+    path::name(&file.place).rsplit_once('.').map(|(_, extension)| extension)
 }
 
 /// New data that nobody can read, of no known format or packed: once for every ending. A package
 /// that always came with such files goes on doing so.
 fn opaque(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let mut sorts: BTreeMap<_, Vec<&SurveyedFile>> = BTreeMap::new();
-    for (before, file, _) in comparison.arrivals() {
+    for Arrival { before, file, .. } in comparison.arrivals() {
         let unread = matches!(file.format, Format::Opaque | Format::Archive);
         if unread && before.is_none() && !is_disguised(file) && !is_usual(comparison, file) {
             let ending = extension(file).map(str::to_ascii_lowercase);
@@ -139,17 +137,14 @@ fn opaque(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         let bytes: u64 = files.iter().map(|file| file.size_bytes).sum();
         let evidence = format!("{} file(s) {words}, {bytes} bytes", files.len());
         let severity = if first_release { Severity::Note } else { Severity::Look };
-        found.push(finding(check, severity, comparison.since_new(), &evidence).at(first, None));
+        found.push(
+            Finding::new(check, severity, comparison.since_new(), &evidence).at(&first.path, None),
+        );
     }
 }
 
 /// Files of somebody's own machine that seldom belong into a package.
-fn private(
-    before: Option<&SurveyedFile>,
-    file: &SurveyedFile,
-    since: Since,
-    found: &mut Vec<Finding>,
-) {
+fn private(Arrival { before, file, since }: Arrival<'_>, found: &mut Vec<Finding>) {
     const NAMES: [&str; 9] = [
         ".npmrc",
         ".pypirc",
@@ -161,28 +156,23 @@ fn private(
         "id_ed25519",
         "credentials.json",
     ];
-    let name = file.place.rsplit('/').next().unwrap_or_default();
+    let name = path::name(&file.place);
     let repository = file.place.starts_with(".git/") || file.place.contains("/.git/");
     let is_private = NAMES.contains(&name) || name.starts_with(".env.") || repository;
     if is_private && before.is_none() {
-        let said = finding(&SECRET, Severity::Look, since, "a file of somebody's own machine");
-        found.push(said.at(file, None));
+        let said = Finding::new(&SECRET, Severity::Look, since, "a file of somebody's own machine");
+        found.push(said.at(&file.path, None));
     }
 }
 
 /// A new file of code that is larger than people write.
-fn bundle(
-    before: Option<&SurveyedFile>,
-    file: &SurveyedFile,
-    since: Since,
-    found: &mut Vec<Finding>,
-) {
+fn bundle(Arrival { before, file, since }: Arrival<'_>, found: &mut Vec<Finding>) {
     if before.is_none() && file.code.is_some() && file.size_bytes >= BUNDLE_MIN_BYTES {
         let evidence = format!("a new file of {} bytes", file.size_bytes);
         // In a first release everything is new.
         let first = since == Since::FirstRelease;
         let severity = if first { Severity::Note } else { Severity::Look };
-        found.push(finding(&SIZE, severity, since, &evidence).at(file, None));
+        found.push(Finding::new(&SIZE, severity, since, &evidence).at(&file.path, None));
     }
 }
 
@@ -190,32 +180,27 @@ fn bundle(
 fn rebuilt(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let again: Vec<&SurveyedFile> = comparison
         .arrivals()
-        .filter(|(before, file, _)| {
+        .filter(|Arrival { before, file, .. }| {
             file.format.is_executable() && before.is_some_and(|b| b.format == file.format)
         })
-        .map(|(_, file, _)| file)
+        .map(|arrival| arrival.file)
         .collect();
     let Some(first) = again.first() else { return };
-    let code_changed = comparison.arrivals().any(|(_, file, _)| file.code.is_some());
+    let code_changed = comparison.arrivals().any(|arrival| arrival.file.code.is_some());
     let severity = if code_changed { Severity::Note } else { Severity::Look };
     let evidence = format!("{} binaries with other bytes", again.len());
-    found.push(finding(&REBUILT, severity, Since::Changed, &evidence).at(first, None));
+    found.push(Finding::new(&REBUILT, severity, Since::Changed, &evidence).at(&first.path, None));
 }
 
-fn binary(
-    before: Option<&SurveyedFile>,
-    file: &SurveyedFile,
-    since: Since,
-    found: &mut Vec<Finding>,
-) {
+fn binary(Arrival { before, file, since }: Arrival<'_>, found: &mut Vec<Finding>) {
     let was = before.map(|before| before.format);
     if file.format.is_executable() && was != Some(file.format) {
         let evidence = format!("{}, {} bytes", file.format.words(), file.size_bytes);
-        found.push(finding(&BINARY, Severity::Look, since, &evidence).at(file, None));
+        found.push(Finding::new(&BINARY, Severity::Look, since, &evidence).at(&file.path, None));
     }
     if was != Some(file.format) && is_disguised(file) {
         let evidence = format!("it is a {}", file.format.words());
-        found.push(finding(&DISGUISE, Severity::Block, since, &evidence).at(file, None));
+        found.push(Finding::new(&DISGUISE, Severity::Block, since, &evidence).at(&file.path, None));
     }
 }
 
@@ -232,8 +217,7 @@ fn is_disguised(file: &SurveyedFile) -> bool {
 
 fn minified(
     comparison: &Comparison<'_>,
-    (before, file): (Option<&SurveyedFile>, &SurveyedFile),
-    since: Since,
+    Arrival { before, file, since }: Arrival<'_>,
     found: &mut Vec<Finding>,
 ) {
     if !is_minified(file) || before.is_some_and(is_minified) {
@@ -242,7 +226,7 @@ fn minified(
     let usual = before.is_none() && is_among_minified(comparison, file);
     let severity = if usual { Severity::Note } else { Severity::Look };
     let evidence = format!("a line of {} bytes", file.longest_line);
-    found.push(finding(&MINIFIED, severity, since, &evidence).at(file, None));
+    found.push(Finding::new(&MINIFIED, severity, since, &evidence).at(&file.path, None));
 }
 
 fn is_minified(file: &SurveyedFile) -> bool {
@@ -264,22 +248,17 @@ fn is_among_minified(comparison: &Comparison<'_>, file: &SurveyedFile) -> bool {
     })
 }
 
-/// The first mark of a sort that the file did not have before.
-fn marked(
-    (before, file): (Option<&SurveyedFile>, &SurveyedFile),
-    sort: Sort,
-    (check, severity, since): (&'static Check, Severity, Since),
-    found: &mut Vec<Finding>,
-) {
-    let had = |mark: &Mark| {
-        before.is_some_and(|before| {
-            before.marks.iter().any(|old| old.sort == sort && old.excerpt == mark.excerpt)
-        })
-    };
-    let of_sort = file.marks.iter().filter(|mark| mark.sort == sort);
-    let mut fresh = of_sort.filter(|mark| !had(mark));
-    if let Some(mark) = fresh.next() {
-        found.push(finding(check, severity, since, &mark.excerpt).at(file, Some(mark.line)));
+/// Of every sort that is a finding by itself the first mark that the file did not have before.
+fn marked(Arrival { before, file, since }: Arrival<'_>, found: &mut Vec<Finding>) {
+    for (sort, check, severity) in MARKED {
+        let had = |mark: &Mark| {
+            let mut known = before.into_iter().flat_map(|before| before.of_sort(sort));
+            known.any(|old| old.excerpt == mark.excerpt)
+        };
+        if let Some(mark) = file.of_sort(sort).find(|mark| !had(mark)) {
+            let said = Finding::new(check, severity, since, &mark.excerpt);
+            found.push(said.at(&file.path, Some(mark.line)));
+        }
     }
 }
 
@@ -289,6 +268,6 @@ fn size(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let grew = after.saturating_sub(before);
     if grew >= GROWTH_MIN_BYTES && after.saturating_mul(10) > before.saturating_mul(GROWTH_TENTHS) {
         let evidence = format!("{before} → {after} bytes");
-        found.push(finding(&SIZE, Severity::Look, Since::Changed, &evidence));
+        found.push(Finding::new(&SIZE, Severity::Look, Since::Changed, &evidence));
     }
 }

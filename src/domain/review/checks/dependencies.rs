@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::finding;
 use crate::domain::artifact::Facts;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::modules::{is_aside, may_bring, npm_package, python_module};
-use crate::domain::review::survey::{Import, Survey, SurveyedFile};
+use crate::domain::review::path;
+use crate::domain::review::survey::{Import, NPM_DEPENDENCIES, Survey, SurveyedFile};
 
 pub(super) const CHECKS: &[Check] = &[ADDED, UNUSUAL, PHANTOM, UNDECLARED, BUNDLED];
 
@@ -39,9 +39,6 @@ const BUNDLED: Check = Check {
     why: "They are installed as they are, and no resolver or advisory sees them.",
 };
 
-/// npm's tables of what is installed with the package.
-const TABLES: [&str; 3] = ["dependencies", "optionalDependencies", "peerDependencies"];
-
 pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let before = comparison.baseline.map(dependencies);
     let mut for_extras = Vec::new();
@@ -59,17 +56,17 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         if since == Since::New && only_extra {
             for_extras.push(name.clone());
         } else if since == Since::New {
-            found.push(finding(&ADDED, Severity::Look, since, evidence.trim()));
+            found.push(Finding::new(&ADDED, Severity::Look, since, evidence.trim()));
             phantom(comparison.candidate, &name, found);
         }
         if is_unusual(&comparison.candidate.facts, &range) {
             let severity = if since == Since::Unchanged { Severity::Look } else { Severity::Block };
-            found.push(finding(&UNUSUAL, severity, since, evidence.trim()));
+            found.push(Finding::new(&UNUSUAL, severity, since, evidence.trim()));
         }
     }
     if !for_extras.is_empty() {
         let evidence = format!("for extras only: {}", for_extras.join(", "));
-        found.push(finding(&ADDED, Severity::Note, Since::New, &evidence));
+        found.push(Finding::new(&ADDED, Severity::Note, Since::New, &evidence));
     }
     undeclared(comparison, found);
     bundled(comparison, found);
@@ -82,7 +79,7 @@ fn phantom(candidate: &Survey, name: &str, found: &mut Vec<Finding>) {
     }
     let severity = match &candidate.facts {
         Facts::Npm(facts) => {
-            let of_others = !TABLES[..2].iter().any(|table| {
+            let of_others = !NPM_DEPENDENCIES[..2].iter().any(|table| {
                 let table = facts.package_json.get(*table).and_then(Value::as_object);
                 table.is_some_and(|table| table.contains_key(name))
             });
@@ -108,14 +105,14 @@ fn phantom(candidate: &Survey, name: &str, found: &mut Vec<Finding>) {
             Severity::Look
         }
     };
-    found.push(finding(&PHANTOM, severity, Since::New, name));
+    found.push(Finding::new(&PHANTOM, severity, Since::New, name));
 }
 
 /// Whether a file, or a script of the manifest, names an npm package.
 fn is_used(candidate: &Survey, package_json: &Map<String, Value>, name: &str) -> bool {
     let scripts = package_json.get("scripts").and_then(Value::as_object);
     let mut commands = scripts.into_iter().flatten().filter_map(|(_, command)| command.as_str());
-    let bare = name.rsplit('/').next().unwrap_or(name);
+    let bare = path::name(name);
     let separator = |c: char| c.is_whitespace() || "'\"`();&|=".contains(c);
     candidate.named.contains(name)
         || commands.any(|command| command.split(separator).any(|word| word == bare || word == name))
@@ -144,14 +141,14 @@ fn undeclared(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             continue;
         }
         let severity = if import.optional { Severity::Note } else { Severity::Look };
-        let said = finding(&UNDECLARED, severity, Since::New, module);
-        found.push(said.at(file, Some(import.line)));
+        let said = Finding::new(&UNDECLARED, severity, Since::New, module);
+        found.push(said.at(&file.path, Some(import.line)));
     }
 }
 
 /// Every package that a `package.json` names, and its own.
 fn declared_npm<'a>(package_json: &'a Map<String, Value>, own: &'a str) -> BTreeSet<&'a str> {
-    let tables = TABLES.into_iter().chain(["devDependencies"]);
+    let tables = NPM_DEPENDENCIES.into_iter().chain(["devDependencies"]);
     let entries = tables.filter_map(|table| package_json.get(table)?.as_object());
     let mut names: BTreeSet<&str> = entries.flat_map(Map::keys).map(String::as_str).collect();
     names.insert(own);
@@ -194,7 +191,7 @@ fn dependencies(survey: &Survey) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     match &survey.facts {
         Facts::Npm(facts) => {
-            for table in TABLES {
+            for table in NPM_DEPENDENCIES {
                 let Some(entries) = facts.package_json.get(table).and_then(|t| t.as_object())
                 else {
                     continue;
@@ -255,7 +252,7 @@ fn bundled(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         if now == 0 {
             continue;
         }
-        let changed = || comparison.arrivals().any(|(_, file, _)| file.place.starts_with(name));
+        let changed = || comparison.arrivals().any(|arrival| arrival.file.place.starts_with(name));
         let (since, severity) = match comparison.baseline.map(inside) {
             None => (Since::FirstRelease, Severity::Look),
             Some(0) => (Since::New, Severity::Look),
@@ -263,6 +260,6 @@ fn bundled(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             Some(_) => (Since::Unchanged, Severity::Note),
         };
         let evidence = format!("{name}, {now} file(s)");
-        found.push(finding(&BUNDLED, severity, since, &evidence));
+        found.push(Finding::new(&BUNDLED, severity, since, &evidence));
     }
 }

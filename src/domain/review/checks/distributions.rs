@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::finding;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
+use crate::domain::review::path;
 use crate::domain::review::survey::{Survey, SurveyedFile};
 
 pub(super) const CHECKS: &[Check] = &[SDIST_WHEEL];
@@ -40,7 +40,7 @@ pub fn sdist_against_wheel(pair: Pair<'_>, before: Option<Pair<'_>>) -> Vec<Find
             (false, Some(_)) => (severity, Since::New),
             (false, None) => (severity, Since::FirstRelease),
         };
-        found.push(finding(&SDIST_WHEEL, severity, since, what).at(file, None));
+        found.push(Finding::new(&SDIST_WHEEL, severity, since, what).at(&file.path, None));
     }
     found
 }
@@ -55,12 +55,12 @@ fn differences(pair: Pair<'_>) -> Vec<Difference<'_>> {
     // A wheel's paths begin at what Python imports; an sdist may keep that below `src` or `lib`.
     let mut sources: BTreeMap<&str, Vec<&SurveyedFile>> = BTreeMap::new();
     for file in &pair.sdist.files {
-        sources.entry(base(&file.path)).or_default().push(file);
+        sources.entry(path::name(&file.path)).or_default().push(file);
     }
     let mut found = Vec::new();
     for file in pair.wheel.files.iter().filter(|file| !is_metadata(&file.place)) {
         let installed = installed_as(&file.place);
-        let named = sources.get(base(installed)).map_or(&[][..], Vec::as_slice);
+        let named = sources.get(path::name(installed)).map_or(&[][..], Vec::as_slice);
         let same_place: Vec<_> =
             named.iter().filter(|source| is_at(&source.path, installed)).collect();
         let difference = if same_place.iter().any(|source| source.sha256 == file.sha256) {
@@ -77,10 +77,6 @@ fn differences(pair: Pair<'_>) -> Vec<Difference<'_>> {
         found.extend(difference.map(|(what, severity)| Difference { file, what, severity }));
     }
     found
-}
-
-fn base(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn is_at(source: &str, installed: &str) -> bool {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::finding;
 use crate::domain::artifact::Facts;
-use crate::domain::review::delta::Comparison;
+use crate::domain::review::delta::{Arrival, Comparison};
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::modules::{file_at, in_site_packages, loaded_by};
+use crate::domain::review::modules::{AT_INSTALL, file_at, in_site_packages, loaded_by, words};
+use crate::domain::review::path;
 use crate::domain::review::survey::{Format, Sort, Survey, SurveyedFile};
 
 pub(super) const CHECKS: &[Check] =
@@ -65,8 +65,6 @@ const AGENT: Check = Check {
     why: "Tools that find them may run commands in them without asking.",
 };
 
-/// Scripts that run where the package is installed; the others run where it is built or published.
-const AT_INSTALL: [&str; 3] = ["preinstall", "install", "postinstall"];
 /// Scripts that run when it is installed from git or packed.
 const AT_PREPARE: [&str; 4] = ["prepare", "preprepare", "postprepare", "prepublish"];
 
@@ -107,7 +105,7 @@ fn new_packages(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let before = importable(baseline);
     for top in importable(comparison.candidate).difference(&before) {
         let evidence = format!("import {top}");
-        found.push(finding(&ENTRY, Severity::Look, Since::New, &evidence));
+        found.push(Finding::new(&ENTRY, Severity::Look, Since::New, &evidence));
     }
 }
 
@@ -142,7 +140,7 @@ fn scripts(
             _ => Severity::Look,
         };
         let evidence = format!("{name}: {command}");
-        found.push(finding(&NPM_HOOK, severity, since, &evidence));
+        found.push(Finding::new(&NPM_HOOK, severity, since, &evidence));
         if AT_INSTALL.contains(&name) {
             targets(comparison, command, since, found);
         }
@@ -151,18 +149,16 @@ fn scripts(
 
 /// The files that a command names, and all they load, when they are new or not what they were.
 fn targets(comparison: &Comparison<'_>, command: &str, since: Since, found: &mut Vec<Finding>) {
-    let separators = |c: char| c.is_whitespace() || "'\"`();&|".contains(c);
-    let named = command.split(separators).filter(|word| !word.is_empty());
-    let starts = named.filter_map(|word| file_at(comparison.candidate, word));
+    let starts = words(command).filter_map(|word| file_at(comparison.candidate, word));
     let run = loaded_by(comparison.candidate, starts);
-    for (before, file, change) in comparison.arrivals() {
+    for Arrival { before, file, since: change } in comparison.arrivals() {
         if !run.contains(file.place.as_str()) {
             continue;
         }
         // New hooks block by themselves.
         let hidden = since == Since::Unchanged || file.newly_reaches_out(before).is_some();
         let severity = if hidden { Severity::Block } else { Severity::Look };
-        found.push(finding(&HOOK_TARGET, severity, change, command).at(file, None));
+        found.push(Finding::new(&HOOK_TARGET, severity, change, command).at(&file.path, None));
     }
 }
 
@@ -181,7 +177,7 @@ fn gyp(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     };
     let evidence = command.map_or("", |mark| mark.excerpt.as_str());
     let line = command.map(|mark| mark.line);
-    found.push(finding(&GYP, severity, since, evidence).at(file, line));
+    found.push(Finding::new(&GYP, severity, since, evidence).at(&file.path, line));
 }
 
 /// Commands and entry files of an npm package.
@@ -213,7 +209,7 @@ fn loaded(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             _ => (Severity::Look, ""),
         };
         let evidence = format!("{}: {value}{remark}", member.key);
-        found.push(finding(check, severity, since, &evidence));
+        found.push(Finding::new(check, severity, since, &evidence));
     }
 }
 
@@ -237,7 +233,7 @@ fn shadows(comparison: &Comparison<'_>, command: &str) -> bool {
         "zsh",
     ];
     let own = match &comparison.candidate.facts {
-        Facts::Npm(facts) => facts.name.rsplit('/').next().unwrap_or_default(),
+        Facts::Npm(facts) => path::name(&facts.name),
         Facts::Pypi(facts) => &facts.name,
     };
     COMMANDS.contains(&command) && !own.eq_ignore_ascii_case(command)
@@ -263,7 +259,7 @@ fn startup(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         let severity = if since == Since::Unchanged { Severity::Look } else { Severity::Block };
         let evidence = line.map_or("", |mark| mark.excerpt.as_str());
         let line = line.map(|mark| mark.line);
-        found.push(finding(&STARTUP, severity, since, evidence).at(file, line));
+        found.push(Finding::new(&STARTUP, severity, since, evidence).at(&file.path, line));
     }
 }
 
@@ -273,7 +269,7 @@ fn build(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let mut say = |what: &str, before: String, after: String| {
         if before != after {
             let evidence = format!("{what}: {before} → {after}");
-            found.push(finding(&BUILD, Severity::Look, Since::Changed, &evidence));
+            found.push(Finding::new(&BUILD, Severity::Look, Since::Changed, &evidence));
         }
     };
     let backend = |backend: &Option<String>| backend.clone().unwrap_or_else(|| "none".to_owned());
@@ -296,7 +292,7 @@ fn build(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             None if name == "setup.py" => (Severity::Look, name, None),
             None => (Severity::Note, name, None),
         };
-        found.push(finding(&BUILD, severity, since, evidence).at(file, line));
+        found.push(Finding::new(&BUILD, severity, since, evidence).at(&file.path, line));
     }
 }
 
@@ -309,21 +305,21 @@ fn entry_points(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         }
         if group.ends_with("_scripts") && shadows(comparison, name) {
             let evidence = format!("{group}: {name}, like a command of the system");
-            found.push(finding(&ENTRY_POINT, Severity::Block, Since::New, &evidence));
+            found.push(Finding::new(&ENTRY_POINT, Severity::Block, Since::New, &evidence));
         } else {
             groups.entry(group).or_default().push(name);
         }
     }
     for (group, names) in groups {
         let evidence = format!("{group}: {}", names.join(", "));
-        found.push(finding(&ENTRY_POINT, Severity::Look, Since::New, &evidence));
+        found.push(Finding::new(&ENTRY_POINT, Severity::Look, Since::New, &evidence));
     }
 }
 
 /// Programs and commands one by one, other files once for each place they go to.
 fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let mut data: BTreeMap<&str, Vec<&SurveyedFile>> = BTreeMap::new();
-    for (_, file, since) in comparison.arrivals() {
+    for Arrival { file, since, .. } in comparison.arrivals() {
         let Some((scheme, path)) =
             file.place.strip_prefix("*.data/").and_then(|rest| rest.split_once('/'))
         else {
@@ -343,13 +339,13 @@ fn outside(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
             }
             _ => continue,
         };
-        found.push(finding(&OUTSIDE, severity, since, evidence).at(file, None));
+        found.push(Finding::new(&OUTSIDE, severity, since, evidence).at(&file.path, None));
     }
     for files in data.into_values() {
         let Some(first) = files.first() else { continue };
         let evidence = format!("{} file(s) of data", files.len());
-        let said = finding(&OUTSIDE, Severity::Look, comparison.since(first), &evidence);
-        found.push(said.at(first, None));
+        let said = Finding::new(&OUTSIDE, Severity::Look, comparison.since(first), &evidence);
+        found.push(said.at(&first.path, None));
     }
 }
 
@@ -358,8 +354,8 @@ fn agents(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     const FOLDERS: [&str; 5] = [".vscode", ".cursor", ".claude", ".idea", ".devcontainer"];
     const FILES: [&str; 5] =
         [".mcp.json", "AGENTS.md", "CLAUDE.md", ".cursorrules", ".gitlab-ci.yml"];
-    for (_, file, since) in comparison.arrivals() {
-        let name = file.place.rsplit('/').next().unwrap_or_default();
+    for Arrival { file, since, .. } in comparison.arrivals() {
+        let name = path::name(&file.place);
         let in_folder = file.place.split('/').any(|part| FOLDERS.contains(&part));
         let workflow = file.place.contains(".github/workflows/");
         if !(in_folder || workflow || FILES.contains(&name)) {
@@ -374,6 +370,6 @@ fn agents(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
         };
         let evidence = mark.map_or("", |mark| mark.excerpt.as_str());
         let line = mark.map(|mark| mark.line);
-        found.push(finding(&AGENT, severity, since, evidence).at(file, line));
+        found.push(Finding::new(&AGENT, severity, since, evidence).at(&file.path, line));
     }
 }

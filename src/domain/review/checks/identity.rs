@@ -1,6 +1,5 @@
 //! ID-02, CT-13: what the package says it is.
 
-use super::finding;
 use crate::domain::artifact::Facts;
 use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::review::delta::{Comparison, Member};
@@ -49,14 +48,14 @@ pub(super) fn look(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
                     shown(member.before.as_deref()),
                     shown(member.after.as_deref())
                 );
-                found.push(finding(&ORIGIN, Severity::Look, Since::Changed, &evidence));
+                found.push(Finding::new(&ORIGIN, Severity::Look, Since::Changed, &evidence));
             }
             Some((key, _)) if !also.contains(&key) => also.push(key),
             _ => {}
         }
     }
     if !also.is_empty() {
-        found.push(finding(&ORIGIN, Severity::Note, Since::Changed, &also.join(", ")));
+        found.push(Finding::new(&ORIGIN, Severity::Note, Since::Changed, &also.join(", ")));
     }
 }
 
@@ -64,7 +63,7 @@ fn another(baseline: &Survey, candidate: &Survey, found: &mut Vec<Finding>) {
     let (before, after) = (name(&baseline.facts), name(&candidate.facts));
     if before != after {
         let evidence = format!("{after} is compared with {before}");
-        found.push(finding(&ANOTHER, Severity::Block, Since::Changed, &evidence));
+        found.push(Finding::new(&ANOTHER, Severity::Block, Since::Changed, &evidence));
     }
 }
 

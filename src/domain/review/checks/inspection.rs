@@ -22,24 +22,20 @@ const TOO_MANY: Check = Check {
 
 /// An artifact could not be inspected: refused, killed, over a bound.
 pub fn failed(why: &str) -> Finding {
-    finding(&FAILED, Severity::Block, why)
+    Finding::new(&FAILED, Severity::Block, Since::New, why)
 }
 
 /// There is a baseline, and it could not be read.
 pub fn no_baseline(why: &str) -> Finding {
-    finding(&NO_BASELINE, Severity::Look, why)
+    Finding::new(&NO_BASELINE, Severity::Look, Since::New, why)
 }
 
 /// So many findings are not listed.
 pub(in crate::domain::review) fn too_many(more: usize) -> Finding {
-    finding(&TOO_MANY, Severity::Block, &format!("{more} more"))
+    Finding::new(&TOO_MANY, Severity::Block, Since::New, &format!("{more} more"))
 }
 
 /// Whether a check says that the inspection failed, which another try may change.
 pub(in crate::domain::review) fn is_failure(check: &str) -> bool {
     [FAILED.id, NO_BASELINE.id].contains(&check)
-}
-
-fn finding(check: &'static Check, severity: Severity, evidence: &str) -> Finding {
-    super::finding(check, severity, Since::New, evidence)
 }

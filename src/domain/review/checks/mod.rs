@@ -15,14 +15,14 @@ use std::collections::BTreeSet;
 
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::survey::{EXCERPT_MAX, SurveyedFile};
 use crate::domain::review::{binding, closure};
 
 pub use distributions::{Pair, sdist_against_wheel};
 pub use release::files_of_release;
 pub use version::Position;
 
-/// Every check there is, for documentation and for the line that says what was looked for.
+/// Every check of files, source and build, for documentation and for the line that says what was
+/// looked for. Those of provenance share one number and are in `review::provenance`.
 pub const ALL: &[&[Check]] = &[
     identity::CHECKS,
     hooks::CHECKS,
@@ -109,18 +109,5 @@ pub fn assurance(comparison: &Comparison<'_>, found: &[Finding]) -> String {
                 absent.join(", ")
             )
         }
-    }
-}
-
-/// A finding about the whole artifact.
-fn finding(check: &'static Check, severity: Severity, since: Since, evidence: &str) -> Finding {
-    let evidence = evidence.chars().take(EXCERPT_MAX).collect();
-    Finding { check, severity, file: None, line: None, evidence, since }
-}
-
-impl Finding {
-    /// The same about one file, in one line of it if that is known.
-    fn at(self, file: &SurveyedFile, line: Option<u32>) -> Self {
-        Self { file: Some(file.path.clone()), line, ..self }
     }
 }

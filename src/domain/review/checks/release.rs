@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::finding;
 use crate::domain::artifact::{ArtifactKind, Filename};
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 
@@ -28,11 +27,11 @@ pub fn files_of_release(before: &[Filename], after: &[Filename]) -> Vec<Finding>
         let platform = kind.rsplit('-').next();
         let known = old.iter().any(|old| old.rsplit('-').next() == platform);
         let severity = if known { Severity::Note } else { Severity::Look };
-        found.push(finding(&MATRIX, severity, Since::New, &format!("now: {kind}")));
+        found.push(Finding::new(&MATRIX, severity, Since::New, &format!("now: {kind}")));
     }
     for kind in old.difference(&new) {
         let severity = if kind == SDIST { Severity::Look } else { Severity::Note };
-        found.push(finding(&MATRIX, severity, Since::Changed, &format!("no longer: {kind}")));
+        found.push(Finding::new(&MATRIX, severity, Since::Changed, &format!("no longer: {kind}")));
     }
     found
 }

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use super::finding;
 use crate::domain::artifact::Facts;
 use crate::domain::package::{Ecosystem, Version};
 use crate::domain::review::delta::Comparison;
@@ -52,11 +51,11 @@ pub(super) fn look(comparison: &Comparison<'_>, position: &Position, found: &mut
         let moves_back = latest && position.ecosystem == Some(Ecosystem::Npm);
         let severity = if moves_back { Severity::Block } else { Severity::Look };
         let evidence = format!("{} after {}", version.as_str(), newest.as_str());
-        found.push(finding(&BELOW, severity, Since::New, &evidence));
+        found.push(Finding::new(&BELOW, severity, Since::New, &evidence));
     }
     if position.ecosystem == Some(Ecosystem::Npm) && version.is_prerelease() && latest {
         let evidence = format!("{} as latest", version.as_str());
-        found.push(finding(&CHANNEL, Severity::Block, Since::New, &evidence));
+        found.push(Finding::new(&CHANNEL, Severity::Block, Since::New, &evidence));
     }
 }
 
@@ -75,6 +74,6 @@ fn gap(comparison: &Comparison<'_>, found: &mut Vec<Finding>) {
     let (Some(old), Some(new)) = (first(&before), first(&after)) else { return };
     if new > old.saturating_add(1) && old < YEAR_MIN {
         let evidence = format!("{before} → {after}");
-        found.push(finding(&GAP, Severity::Look, Since::Changed, &evidence));
+        found.push(Finding::new(&GAP, Severity::Look, Since::Changed, &evidence));
     }
 }

@@ -1,6 +1,7 @@
 //! What changed in the files that decide how a release is made.
 
 use super::{Yaml, YamlError, yaml};
+use crate::domain::review::path;
 
 /// How a path matters to the making of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +29,7 @@ const LOCK_FILES: [&str; 11] = [
 
 /// Whether a path of a repository matters to how a release is made.
 pub fn touched(path: &str) -> Option<Touched> {
-    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = path::name(path);
     let pipeline = path.starts_with(".github/")
         || path.starts_with(".gitlab/")
         || name.ends_with(".gitlab-ci.yml")
@@ -76,10 +77,13 @@ pub fn gravest_changes(before: &str, after: &str) -> Result<Vec<&'static str>, Y
     Ok(changed.map(|(name, _)| *name).collect())
 }
 
+fn jobs(tree: &Yaml) -> &[(String, Yaml)] {
+    tree.get("jobs").map_or(&[], Yaml::entries)
+}
+
 /// The value of a key of the workflow and of each of its jobs.
 fn everywhere(tree: &Yaml, key: &str) -> Vec<String> {
-    let jobs = tree.get("jobs").map_or(&[][..], Yaml::entries);
-    let mut found: Vec<String> = jobs
+    let mut found: Vec<String> = jobs(tree)
         .iter()
         .filter_map(|(name, job)| Some(format!("{name} {}", job.get(key)?.canonical())))
         .collect();
@@ -89,17 +93,16 @@ fn everywhere(tree: &Yaml, key: &str) -> Vec<String> {
 }
 
 fn publishing_steps(tree: &Yaml) -> Vec<String> {
-    let jobs = tree.get("jobs").map_or(&[][..], Yaml::entries).iter().map(|(_, job)| job);
-    let steps = jobs.flat_map(|job| job.get("steps").map_or(&[][..], Yaml::items));
+    let jobs = || jobs(tree).iter().map(|(_, job)| job);
+    let steps = jobs().flat_map(|job| job.get("steps").map_or(&[][..], Yaml::items));
     let publishes = |step: &&Yaml| {
         let run = step.text_at("run").unwrap_or_default();
         let uses = step.text_at("uses").unwrap_or_default();
         PUBLISHES.iter().any(|words| run.contains(words)) || uses.contains("publish")
     };
     let mut found: Vec<String> = steps.filter(publishes).map(Yaml::canonical).collect();
-    let called = tree.get("jobs").map_or(&[][..], Yaml::entries).iter();
     // A job that is a called workflow may publish there.
-    found.extend(called.filter(|(_, job)| job.get("uses").is_some()).map(|(_, j)| j.canonical()));
+    found.extend(jobs().filter(|job| job.get("uses").is_some()).map(Yaml::canonical));
     found.sort();
     found
 }

@@ -156,8 +156,10 @@ pub fn dockerfile(text: &str, trusted: bool) -> Result<Vec<Part>, WorkflowError>
             [copy, rest @ ..] if copy.eq_ignore_ascii_case("COPY") => {
                 let image = rest.iter().find_map(|word| word.strip_prefix("--from="));
                 let image = image.filter(|image| !stages.contains(&image.to_lowercase()));
-                let named = image.filter(|image| image.parse::<u32>().is_err());
-                named.map(|image| found(What::Image(image.to_owned()))).unwrap_or_default();
+                // A number is a stage, too.
+                if let Some(image) = image.filter(|image| image.parse::<u32>().is_err()) {
+                    found(What::Image(image.to_owned()));
+                }
             }
             [add, rest @ ..]
                 if add.eq_ignore_ascii_case("ADD")
