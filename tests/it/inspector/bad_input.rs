@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use countersign::domain::review::compared::Compared;
 use countersign::domain::review::survey::Format;
-use countersign::inspect::request::Standing;
+use countersign::inspect::request::{Bounds, Standing};
 use countersign::inspector::{InspectionFailed, Inspector, Settings};
 use serde_json::json;
 
 use super::{Folder, settings};
-use crate::readers::build;
-use crate::review::{manifest, npm};
+use crate::readers::build::{self, manifest, npm};
+use crate::support::gateway::command;
+use crate::support::site::reading;
 
 /// No row may take longer, on a machine that does other things, with checks that are not optimised.
 const SOON: Duration = Duration::from_secs(20);
@@ -125,7 +126,8 @@ async fn x07_what_moves_the_cursor_of_a_terminal_is_escaped_there() {
     let path = folder.0.path().join("a.tgz");
     std::fs::write(&path, bytes).unwrap();
     let path = path.to_str().unwrap();
-    let (_, out, err) = crate::support::gateway::command(&["inspect", path], &[]).await;
+    let (code, out, err) = command(&["inspect", path], &[]).await;
+    assert_eq!(code, Some(0), "{err}");
     assert!(!(out + &err).contains('\u{1b}'), "no escape reaches the terminal");
 }
 
@@ -169,10 +171,9 @@ async fn a_large_package_is_read_within_the_memory_of_a_child() {
     let bytes = npm(&manifest("1.0.0", json!({})), &listed);
     let folder = Folder::new();
     let inspector = Inspector::new(Settings {
-        program: settings().program,
         wall: Duration::from_mins(5),
-        bounds: countersign::inspect::request::Bounds { cpu_secs: 300, ..Default::default() },
-        ..Settings::default()
+        bounds: Bounds { cpu_secs: 300, ..Bounds::default() },
+        ..reading()
     });
     let artifact = folder.artifact("hello-wire-1.0.0.tgz", &bytes);
     let baseline = folder.artifact("hello-wire-1.0.0-before.tgz", &bytes);
