@@ -117,18 +117,25 @@ async fn x04_x06_names_that_deceive_are_refused_or_shown_as_they_are() {
     assert!(keys.contains(&"dependencies.le\u{200b}ft"), "{keys:?}");
 }
 
+/// In a manifest it is shown, in a name of a file it is refused; nothing of either moves the cursor.
 #[tokio::test]
 async fn x07_what_moves_the_cursor_of_a_terminal_is_escaped_there() {
     let folder = Folder::new();
-    let name = "\u{1b}[2J\u{1b}[31mred.js";
-    let bytes =
-        npm(&manifest("1.0.0", json!({})), &[(name, b"fetch('http://a.example.invalid')\n")]);
     let path = folder.0.path().join("a.tgz");
-    std::fs::write(&path, bytes).unwrap();
-    let path = path.to_str().unwrap();
-    let (code, out, err) = command(&["inspect", path], &[]).await;
-    assert_eq!(code, Some(0), "{err}");
-    assert!(!(out + &err).contains('\u{1b}'), "no escape reaches the terminal");
+    let inspect = async |manifest: serde_json::Value, files: &[(&str, &[u8])]| {
+        std::fs::write(&path, npm(&manifest, files)).unwrap();
+        let (code, out, log) = command(&["inspect", path.to_str().unwrap()], &[]).await;
+        assert!(!(out.clone() + &log).contains('\u{1b}'), "no escape reaches the terminal");
+        (code, out, log)
+    };
+    let hook = json!({ "scripts": { "postinstall": "node \u{1b}[2J" } });
+    let (code, out, _) = inspect(manifest("1.0.0", hook), &[]).await;
+    assert_eq!(code, Some(0));
+    assert!(out.contains("postinstall: node "), "{out}");
+    let name = "\u{1b}[2J\u{1b}[31mred.js";
+    let (code, out, log) = inspect(manifest("1.0.0", json!({})), &[(name, b"1\n")]).await;
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(log.contains("without control characters"), "{log}");
 }
 
 #[tokio::test]
