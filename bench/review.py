@@ -33,7 +33,7 @@ ROUNDS = 3
 def measured(command, folder, environment=None):
     """Seconds, peak MB, and what a command printed; None when it had to be ended or failed."""
     begun = time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE)
     end = threading.Timer(PATIENCE, process.kill)
     end.start()
     printed = process.stdout.read()
@@ -49,7 +49,7 @@ def measured(command, folder, environment=None):
 def task(folder):
     """What the gateway asks of a child."""
     candidate, baseline = ({"path": str(folder / name), "filename": name} for name in (AFTER, BEFORE))
-    request = {"compare": {"candidate": candidate, "baseline": baseline, "standing": {}}}
+    request = {"compare": {"candidate": candidate, "baseline": baseline, "standing": {"baseline_unreadable": False}}}
     return json.dumps({"bounds": BOUNDS, "request": request})
 
 

@@ -1,7 +1,9 @@
 """Fetches one source distribution with pip's own search, and builds nothing.
 
 `pip download` runs the build backend of a source distribution to learn its metadata. These files are read and never
-run, so this stops where pip has found the file: sdist.py PROJECT==VERSION FOLDER
+run, so this stops where pip has found the file. It uses pip's inner modules, so pip's version is pinned as well.
+
+  sdist.py PROJECT==VERSION FOLDER
 """
 
 import sys

@@ -245,7 +245,6 @@ async fn submit_waits_and_says_by_its_exit_code_why_nothing_was_published() {
         mara.decide(&awaiting(&gateway, "1.0.0").await, "reject").await;
 
         let refused = awaiting(&gateway, "3.0.0").await;
-        gateway.site.find_nothing(refused.parse().unwrap()).await;
         ines.decide(&refused, "approve").await;
         mara.decide(&refused, "approve").await;
         index.fail_next_write(Fault::answer(400, "this file is not wanted here", false));

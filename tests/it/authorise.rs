@@ -21,18 +21,7 @@ use countersign::domain::statement::Statement;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::support::history::{History, Signing, bot, ci};
-
-type Decided = Result<BTreeSet<PersonId>, NotAuthorised>;
-
-#[expect(clippy::unnecessary_wraps, reason = "it stands beside the refusals")]
-fn by<const N: usize>(people: [PersonId; N]) -> Decided {
-    Ok(BTreeSet::from(people))
-}
-
-fn pending(missing: u32) -> Decided {
-    Err(NotAuthorised::Pending { missing })
-}
+use crate::support::history::{Decided, History, Signing, bot, by, ci, pending};
 
 fn unsound(why: &'static str) -> Decided {
     Err(NotAuthorised::Unsound(why))

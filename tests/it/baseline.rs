@@ -1,6 +1,6 @@
 //! What a candidate is compared with, against registries that misbehave (rules U1-U3, Q15, Q17).
 
-use countersign::domain::digest::Sha256;
+use countersign::domain::digest::{Sha1, Sha256};
 use countersign::domain::ids::{ReleaseId, UpstreamId};
 use countersign::domain::package::{Ecosystem, PackageName};
 use countersign::domain::upstream::{Upstream, UpstreamFields};
@@ -14,6 +14,7 @@ use sha1::Digest as _;
 use crate::support::database::on_both;
 use crate::support::faults::{Fault, Listener, Seen};
 use crate::support::pypi_registry::{PypiRegistry, Style};
+use crate::support::setup::count;
 use crate::support::world::{NPM_NAME, PUBLISH, READ, World, npm_document, run, sdist, wheel};
 
 /// Reads of files, which are no packument and no page of the index.
@@ -34,6 +35,13 @@ async fn find(world: &World, release: ReleaseId) -> Baseline {
 /// A candidate of the npm package that nobody decided about yet.
 async fn npm_candidate(world: &World, version: &str) -> ReleaseId {
     world.stage_npm(run(9), &npm_document(version, b"x = 9")).await.unwrap().release
+}
+
+/// From now on the registry says this of the tarball of 1.0.0.
+fn list(world: &World, member: &str, to: Value) {
+    world.npm.change(NPM_NAME, |packument| {
+        packument["versions"]["1.0.0"]["dist"][member] = to;
+    });
 }
 
 /// The version and the only file of a baseline that was found.
@@ -103,15 +111,10 @@ async fn what_this_gateway_published_comes_from_its_blobs_and_is_what_the_regist
         assert_eq!(only(&found).1.sha256, ours.digests.sha256);
         assert_eq!(fetched(&world.npm.listener).len(), 0);
         // Packages from before 2017 have SHA-1 alone; ours are known by more.
-        let integrity = |to: Value| {
-            world.npm.change(NPM_NAME, |packument| {
-                packument["versions"]["1.0.0"]["dist"]["integrity"] = to;
-            });
-        };
-        integrity(json!(null));
+        list(&world, "integrity", json!(null));
         let found = find(&world, candidate).await;
         assert!(!only(&found).1.sha1_only);
-        integrity(json!(format!("sha512-{}", "A".repeat(86) + "==")));
+        list(&world, "integrity", json!(format!("sha512-{}", "A".repeat(86) + "==")));
         let found = find(&world, candidate).await;
         let (why, passing) = unreadable(&found);
         assert!(why.contains("with other bytes than this gateway published"), "{why}");
@@ -176,8 +179,7 @@ async fn a_file_that_cannot_be_fetched_as_listed_leaves_nothing_and_is_said_in_w
             assert!(why.contains(words), "{why}");
             assert_eq!(passing, may_pass, "{why}");
             assert_eq!(world.stock().await, before, "{why}");
-            let noted = crate::support::setup::count(world.store(), "fetched_files").await;
-            assert_eq!(noted, 0, "{why}");
+            assert_eq!(count(world.store(), "fetched_files").await, 0, "{why}");
         }
         // The same with a listing that cannot be read.
         world.npm.fail_next_read(Fault::answer(200, "[]", false));
@@ -197,11 +199,6 @@ async fn files_at_addresses_that_are_not_configured_are_not_asked_for() {
         world.npm.hold(NPM_NAME, "1.0.0", b"tarball of before");
         let candidate = npm_candidate(&world, "1.1.0").await;
         let before = world.stock().await;
-        let tarball = |to: Value| {
-            world.npm.change(NPM_NAME, |packument| {
-                packument["versions"]["1.0.0"]["dist"]["tarball"] = to;
-            });
-        };
         for address in [
             json!(format!("http://{}/files/a.tgz", elsewhere.listener.address)),
             json!(format!("http://localhost:{}/npm/a.tgz", world.npm.listener.address.port())),
@@ -210,7 +207,7 @@ async fn files_at_addresses_that_are_not_configured_are_not_asked_for() {
             json!("http://169.254.169.254/latest"),
             json!(null),
         ] {
-            tarball(address.clone());
+            list(&world, "tarball", address.clone());
             let found = find(&world, candidate).await;
             let (why, passing) = unreadable(&found);
             assert!(why.contains("is not among the addresses configured"), "{address}: {why}");
@@ -269,19 +266,14 @@ async fn a_tarball_with_sha1_alone_is_marked_and_one_without_a_digest_is_not_fet
         let world = World::start(store).await;
         world.npm.hold(NPM_NAME, "1.0.0", b"tarball of before");
         let candidate = npm_candidate(&world, "1.1.0").await;
-        let dist = |member: &str, to: Value| {
-            world.npm.change(NPM_NAME, |packument| {
-                packument["versions"]["1.0.0"]["dist"][member] = to;
-            });
-        };
-        dist("integrity", json!(null));
+        list(&world, "integrity", json!(null));
         let found = find(&world, candidate).await;
         assert!(unreadable(&found).0.contains("without a digest to check"));
         assert_eq!(fetched(&world.npm.listener).len(), 0);
         let sha1 = sha1::Sha1::digest(b"tarball of before");
-        dist("shasum", json!(countersign::domain::digest::Sha1::from_bytes(sha1.into())));
+        list(&world, "shasum", json!(Sha1::from_bytes(sha1.into())));
         assert!(only(&find(&world, candidate).await).1.sha1_only);
-        dist("shasum", json!("06".repeat(20)));
+        list(&world, "shasum", json!("06".repeat(20)));
         let found = find(&world, candidate).await;
         assert!(unreadable(&found).0.contains("has another digest"));
     })

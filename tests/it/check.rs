@@ -34,7 +34,7 @@ async fn save(reader: &mut Browser, release: ReleaseId, name: &str, folder: &Pat
         file => format!("/releases/{release}/artifacts/{file}"),
     };
     let path = folder.join(name);
-    std::fs::write(&path, reader.bytes(&address).await).unwrap();
+    std::fs::write(&path, reader.get(&address, "*/*").await.ok().bytes).unwrap();
     path
 }
 

@@ -27,6 +27,7 @@ use crate::governance::carry;
 use crate::support::database::on_both;
 use crate::support::desk::{Desk, refused};
 use crate::support::gateway::command;
+use crate::support::tools::tools;
 use crate::support::world::{World, npm_document, run, sdist, wheel};
 
 /// A world that published one version, with its evidence.
@@ -266,9 +267,7 @@ async fn the_python_verifier_agrees_about_every_bundle() {
 
 async fn python_verifier(bundle: &Path, key: &VerifierKey) -> std::process::Output {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tools = std::env::var_os("COUNTERSIGN_TOOLS")
-        .map_or_else(|| checkout.join(".tools"), std::path::PathBuf::from);
-    tokio::process::Command::new(tools.join("python/bin/python"))
+    tokio::process::Command::new(tools().join("python/bin/python"))
         .arg("-B")
         .arg(checkout.join("docs/verify/verify.py"))
         .arg(bundle)

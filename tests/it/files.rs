@@ -11,7 +11,7 @@ use countersign::pipeline::files::{Base, FileReader, NotShown};
 use countersign::pipeline::inspection;
 use serde_json::json;
 
-use crate::review::{manifest, npm};
+use crate::readers::build::{manifest, npm};
 use crate::support::database::sqlite;
 use crate::support::world::{World, npm_document, run};
 

@@ -9,10 +9,8 @@ use countersign::domain::review::checks::inspection::{failed, no_baseline};
 use countersign::domain::review::finding::Severity;
 use countersign::domain::review::report::{Found, Override, Report};
 use countersign::domain::statement::{Statement, Terms};
-use countersign::inspector::{Inspector, Settings};
 use countersign::pipeline::approval::CannotDecide;
 use countersign::pipeline::batch::{self, Alone};
-use countersign::pipeline::inspection::Inspecting;
 use countersign::pipeline::{Error, Kind, Result, inspection, review, staging};
 use countersign::workers;
 use serde_json::json;
@@ -20,7 +18,7 @@ use serde_json::json;
 use crate::support::database::{on_both, sqlite};
 use crate::support::desk::{Desk, Person, nothing_sent, refused};
 use crate::support::setup::count;
-use crate::support::world::{NPM_NAME, World, run, wheel};
+use crate::support::world::{NPM_NAME, World, npm_document, run, wheel};
 
 /// What [`find`] finds: one block and one look.
 fn found() -> Vec<Found> {
@@ -48,12 +46,9 @@ async fn sealed(world: &World, version: &str) -> ReleaseId {
     staged.release
 }
 
-/// The worker looks into what is due, with children of the product instead of this program.
+/// The worker looks into what is due.
 async fn look(world: &World) -> bool {
-    let program = env!("CARGO_BIN_EXE_countersign").into();
-    let inspector = Inspector::new(Settings { program, ..Settings::default() });
-    let at = Inspecting { inspector: &inspector, ..workers::inspecting(&world.site.app) };
-    inspection::run_next(at, world.now()).await.unwrap()
+    inspection::run_next(workers::inspecting(&world.site.app), world.now()).await.unwrap()
 }
 
 async fn report(world: &World, release: ReleaseId, who: &Person) -> Option<Report> {
@@ -90,7 +85,7 @@ async fn a_sealed_release_is_looked_into_once_before_anybody_approves_it() {
         assert_eq!(report.artifacts.len(), 1);
         assert!(!report.is_incomplete());
         // Looking again finds the same, to the byte.
-        store_again(&desk, release).await;
+        queue_again(&desk, release).await;
         assert!(look(world).await);
         let again = world.history(release).await;
         let Event::ReleaseInspected { report_sha256: second, .. } = &again.last().unwrap().event
@@ -109,7 +104,7 @@ async fn a_sealed_release_is_looked_into_once_before_anybody_approves_it() {
     .await;
 }
 
-async fn store_again(desk: &Desk, release: ReleaseId) {
+async fn queue_again(desk: &Desk, release: ReleaseId) {
     let mut tx = desk.store().begin().await.unwrap();
     tx.queue_inspection(release, desk.world.now()).await.unwrap();
     tx.commit().await.unwrap();
@@ -246,9 +241,8 @@ async fn only_what_could_not_be_read_is_inspected_again_and_only_by_people_who_s
 async fn the_page_asks_for_every_answer_and_takes_them() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::start(sqlite(folder.path()).await).await;
-    let release =
-        world.stage_npm(run(1), &crate::support::world::npm_document("1.0.0", b"x")).await;
-    let release = release.unwrap().release;
+    let staged = world.stage_npm(run(1), &npm_document("1.0.0", b"x")).await;
+    let release = staged.unwrap().release;
     world.site.find(release, vec![no_baseline("<b>away</b>").into()]).await;
     let mut ines = world.ines.clone();
     let page = ines.get(&format!("/releases/{release}"), "text/html").await.ok().text;

@@ -17,14 +17,7 @@ use countersign::domain::review::report::{
 use countersign::domain::statement::Statement;
 use uuid::Uuid;
 
-use crate::support::history::{History, bot};
-
-type Decided = Result<BTreeSet<PersonId>, NotAuthorised>;
-
-#[expect(clippy::unnecessary_wraps, reason = "it stands beside the refusals")]
-fn by<const N: usize>(people: [PersonId; N]) -> Decided {
-    Ok(BTreeSet::from(people))
-}
+use crate::support::history::{History, bot, by, pending};
 
 /// A release of which one approval is needed, inspected.
 fn found(blocks: &[&str], looks: &[&str]) -> (History, [PersonId; 3]) {
@@ -57,7 +50,7 @@ fn nobody_approves_before_somebody_looked_inside() {
     assert_eq!(log.discounted(), [(ines, Discount::AnotherReport)]);
     // The signature was made over nothing, and stays worth nothing when there is a report.
     log.inspect(&[], &[]);
-    assert_eq!(log.verdict(), Err(NotAuthorised::Pending { missing: 1 }));
+    assert_eq!(log.verdict(), pending(1));
     log.approve(ines);
     assert_eq!(log.verdict(), by([ines]));
 }
@@ -119,7 +112,7 @@ fn an_approval_overrides_every_block_in_words() {
 fn a_block_takes_a_second_person_unless_the_policy_names_only_one() {
     let (mut log, [ines, mara, _]) = found(&["HK-01:postinstall"], &[]);
     log.approve(ines);
-    assert_eq!(log.verdict(), Err(NotAuthorised::Pending { missing: 1 }));
+    assert_eq!(log.verdict(), pending(1));
     assert!(log.standing().needs_founding(), "Q21");
     log.approve(mara);
     assert_eq!(log.verdict(), by([ines, mara]));
@@ -138,14 +131,14 @@ fn a_block_takes_a_second_person_unless_the_policy_names_only_one() {
     let (mut log, [ines, ..]) = found(&["HK-01:postinstall"], &[]);
     log.revise_policy(|policy| policy.members = BTreeSet::from([ines]));
     log.approve(ines);
-    assert_eq!(log.verdict(), Err(NotAuthorised::Pending { missing: 1 }));
+    assert_eq!(log.verdict(), pending(1));
 
     // Taking everybody else's keys away makes nobody the only one who could.
     let (mut log, [ines, mara, jun]) = found(&["HK-01:postinstall"], &[]);
     log.leave(mara);
     log.leave(jun);
     log.approve(ines);
-    assert_eq!(log.verdict(), Err(NotAuthorised::Pending { missing: 1 }));
+    assert_eq!(log.verdict(), pending(1));
 }
 
 #[test]
@@ -155,7 +148,7 @@ fn approvals_over_an_earlier_report_stop_counting_and_are_given_again() {
     log.approve(mara);
     assert_eq!(log.verdict(), by([ines, mara]));
     log.inspect(&[], &["CP-01:a.js"]);
-    assert_eq!(log.verdict(), Err(NotAuthorised::Pending { missing: 2 }));
+    assert_eq!(log.verdict(), pending(2));
     let void = Discount::AnotherReport;
     assert_eq!(log.discounted(), [(ines, void.clone()), (mara, void)]);
     assert!(log.standing().decided.is_empty());
@@ -192,7 +185,7 @@ fn what_a_policy_asks_when_something_was_found_it_asks_for_blocks_and_looks_too(
     log.seal_only(bot());
     log.inspect(&[], &["CP-01:a.js"]);
     log.approve(ines);
-    assert_eq!(log.verdict(), Err(NotAuthorised::Pending { missing: 1 }));
+    assert_eq!(log.verdict(), pending(1));
     log.approve(mara);
     assert_eq!(log.verdict(), by([ines, mara]));
 }

@@ -1,7 +1,5 @@
 //! What a policy asks for, as the publish decision replays it from the log.
 
-use std::collections::BTreeSet;
-
 use countersign::domain::authorise::NotAuthorised;
 use countersign::domain::ids::PersonId;
 use countersign::domain::policy::{Embargo, Group, Hardware, PolicyDraft};
@@ -10,7 +8,7 @@ use countersign::domain::roster::Authenticator;
 use countersign::domain::statement::{Statement, Terms};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::support::history::{History, bot, ci};
+use crate::support::history::{Decided, History, bot, by, ci, pending};
 
 const HALF_AN_HOUR: SignedDuration = SignedDuration::from_mins(30);
 
@@ -36,16 +34,7 @@ fn approve_with(log: &mut History, person: PersonId, terms: Terms) {
     log.decide(&signing);
 }
 
-fn pending(missing: u32) -> Result<BTreeSet<PersonId>, NotAuthorised> {
-    Err(NotAuthorised::Pending { missing })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "it stands beside the refusals")]
-fn by<const N: usize>(people: [PersonId; N]) -> Result<BTreeSet<PersonId>, NotAuthorised> {
-    Ok(BTreeSet::from(people))
-}
-
-fn too_early(at: Timestamp) -> Result<BTreeSet<PersonId>, NotAuthorised> {
+fn too_early(at: Timestamp) -> Decided {
     Err(NotAuthorised::TooEarly(at))
 }
 
@@ -53,17 +42,20 @@ fn noted() -> Terms {
     Terms::from(Some("it is fine".to_owned()))
 }
 
+/// One of each of two groups; the second person is in both.
+fn core_and_security(policy: &mut PolicyDraft, [ines, mara, jun]: [PersonId; 3]) {
+    let group = |name: &str, people: [PersonId; 2]| Group {
+        name: name.to_owned(),
+        required: 1,
+        people: people.into(),
+    };
+    policy.groups = vec![group("core", [ines, mara]), group("security", [mara, jun])];
+}
+
 /// Invariant I3: somebody in two groups fills a place in one of them.
 #[test]
 fn groups_need_different_people() {
-    let (mut log, [ines, mara, jun]) = under(|policy, [ines, mara, jun]| {
-        let group = |name: &str, people: &[PersonId]| Group {
-            name: name.to_owned(),
-            required: 1,
-            people: people.iter().copied().collect(),
-        };
-        policy.groups = vec![group("core", &[ines, mara]), group("security", &[mara, jun])];
-    });
+    let (mut log, [ines, mara, jun]) = under(core_and_security);
     log.seal(bot());
     log.approve(mara);
     assert_eq!(log.verdict(), pending(1), "mara is in both groups");
@@ -77,16 +69,8 @@ fn groups_need_different_people() {
 /// What is missing is said as it is: not anybody's approval will do.
 #[test]
 fn what_is_missing_names_groups_and_hardware_keys() {
-    let groups = |policy: &mut PolicyDraft, [ines, mara, jun]: [PersonId; 3]| {
-        let group = |name: &str, people: &[PersonId]| Group {
-            name: name.to_owned(),
-            required: 1,
-            people: people.iter().copied().collect(),
-        };
-        policy.groups = vec![group("core", &[ines, mara]), group("security", &[mara, jun])];
-    };
     let said = |log: &History| log.standing().missing().map(ToString::to_string);
-    let (mut log, [ines, mara, jun]) = under(groups);
+    let (mut log, [ines, mara, jun]) = under(core_and_security);
     log.seal(bot());
     let from = "2 more approvals, 1 from core and 1 from security";
     assert_eq!(said(&log).as_deref(), Some(from));

@@ -2,7 +2,7 @@
 
 use countersign::domain::digest::{Sha256, Sha512};
 use countersign::domain::ids::ReleaseId;
-use countersign::pipeline::{Error, Kind, preview};
+use countersign::pipeline::{Kind, preview};
 use countersign::store::Store;
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use sha2::Digest as _;
 
 use crate::support::database::on_both;
+use crate::support::desk::refused;
 use crate::support::setup::count;
 use crate::support::site::Answered;
 use crate::support::world::{NPM_NAME, World, npm_document, run, sdist, wheel};
@@ -90,8 +91,8 @@ async fn a_preview_serves_the_simple_page_of_one_python_version_and_its_files() 
         }
         let release = release.unwrap();
         let mara = world.person("Mara Lindqvist").await;
-        let open = preview::make(world.store(), release, mara, world.now()).await;
-        assert!(matches!(open, Err(Error::Refused(r)) if r.kind == Kind::Conflict));
+        let early = preview::make(world.store(), release, mara, world.now()).await;
+        assert_eq!(refused(early), Kind::Conflict);
         assert_eq!(count(world.store(), "previews").await, 0, "files may still come");
         world.seal(release).await;
         let base = previewed(&world, release).await;
@@ -130,7 +131,7 @@ async fn a_preview_ends_by_itself_by_hand_and_with_its_release() {
         let open = preview::open_previews(world.store(), first, world.now()).await.unwrap();
         assert_eq!(open.len(), 2);
         let wrong = preview::end(world.store(), second, open[0].id).await;
-        assert!(matches!(wrong, Err(Error::Refused(r)) if r.kind == Kind::NotFound));
+        assert_eq!(refused(wrong), Kind::NotFound);
         preview::end(world.store(), first, open[0].id).await.unwrap();
         nothing(&get(&world, &at(&paths[0])).await, "has ended");
         get(&world, &at(&paths[1])).await.ok();
@@ -168,7 +169,7 @@ async fn a_release_has_only_so_many_previews_and_only_digests_of_their_secrets_a
         }
         let mara = world.person("Mara Lindqvist").await;
         let one_more = preview::make(world.store(), release, mara, world.now()).await;
-        assert!(matches!(one_more, Err(Error::Refused(r)) if r.kind == Kind::TooMany));
+        assert_eq!(refused(one_more), Kind::TooMany);
         assert_eq!(count(world.store(), "previews").await, 5);
     })
     .await;

@@ -3,7 +3,6 @@
 //! nothing and hosts do not exist.
 
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
 
 use countersign::domain::artifact::Filename;
 use countersign::domain::package::{Ecosystem, Version};
@@ -15,7 +14,7 @@ use countersign::inspect::Limits;
 use countersign::inspect::survey::{Source, survey};
 use serde_json::{Value, json};
 
-use crate::readers::build;
+use crate::readers::build::{self, manifest, npm, with};
 use crate::support::gateway::command;
 
 mod catalogue;
@@ -24,21 +23,6 @@ mod real;
 mod shapes;
 
 type Files = Vec<(String, Vec<u8>)>;
-
-/// An npm tarball of a manifest and files.
-pub(crate) fn npm(manifest: &Value, files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut entries = vec![build::file("package/package.json", manifest.to_string().as_bytes())];
-    entries.extend(files.iter().map(|(name, body)| build::file(&format!("package/{name}"), body)));
-    build::tgz(&entries)
-}
-
-/// A manifest of `hello-wire`.
-pub(crate) fn manifest(version: &str, rest: Value) -> Value {
-    let mut manifest = json!({ "name": "hello-wire", "version": version, "main": "index.js" });
-    let (Value::Object(all), Value::Object(rest)) = (&mut manifest, rest) else { unreachable!() };
-    all.extend(rest);
-    manifest
-}
 
 fn npm_survey(bytes: &[u8]) -> Survey {
     survey(Cursor::new(bytes), Source::Npm, &Limits::default()).unwrap()
@@ -77,6 +61,15 @@ const INDEX: (&str, &[u8]) = ("index.js", b"module.exports = () => 1\n");
 
 fn benign() -> Survey {
     npm_survey(&npm(&manifest("1.0.0", json!({ "dependencies": { "left": "^1" } })), &[INDEX]))
+}
+
+/// What is found in an npm package that comes after [`benign`], with more in its manifest and more
+/// files.
+fn after(rest: Value, files: &[(&str, &[u8])]) -> Vec<Finding> {
+    let manifest = with(manifest("1.0.1", json!({ "dependencies": { "left": "^1" } })), rest);
+    let index = (!files.iter().any(|(name, _)| *name == INDEX.0)).then_some(INDEX);
+    let files: Vec<_> = index.into_iter().chain(files.iter().copied()).collect();
+    findings(Some(&benign()), &npm_survey(&npm(&manifest, &files)))
 }
 
 /// axios 2026: a young dependency that nothing imports, a patch version, nothing else.
@@ -305,10 +298,4 @@ async fn the_command_says_what_changed() {
     let (code, out, log) = command(&["inspect", &bad], &[]).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(log.contains("is refused"), "{log}");
-}
-
-/// Where `scripts/tools.sh` put what the tests need.
-pub(crate) fn tools() -> PathBuf {
-    std::env::var_os("COUNTERSIGN_TOOLS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"), PathBuf::from)
 }

@@ -21,8 +21,7 @@ const HTML: &str = "text/html";
 const SAID: &str = "Two signatures within 60 s from one place";
 
 /// Two people approve, so long after each other, from these addresses and with keys of so many
-/// models; whether the page and the
-/// API then say that they may be one.
+/// models; whether the page and the API then say that they may be one.
 async fn pointed_out(store: Store, apart: i64, addresses: [Option<&str>; 2], models: u64) -> bool {
     let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
     if models == 2 {

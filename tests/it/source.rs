@@ -415,7 +415,7 @@ async fn hostile_names_in_a_repository_are_only_names() {
         "100644 blob {blob}\t..\n100644 blob {blob}\t.git\n120000 blob {blob}\tlink\n\
                         160000 commit {commit}\tsub\n"
     );
-    let tree = with_input(&forge, &["mktree"], &list);
+    let tree = forge.bare_git_reads(&["mktree"], &list);
     let evil = forge.bare_git(&["commit-tree", &tree, "-p", &commit, "-m", "Evil"]);
     forge.bare_git(&["update-ref", "refs/heads/main", &evil]);
     let mut expected = files.clone();
@@ -435,33 +435,20 @@ async fn hostile_names_in_a_repository_are_only_names() {
     }
 }
 
-fn with_input(forge: &Forge, args: &[&str], input: &str) -> String {
-    let file = forge.bare.join("input");
-    std::fs::write(&file, input).unwrap();
-    let child = std::process::Command::new("git")
-        .current_dir(&forge.bare)
-        .args(args)
-        .stdin(std::fs::File::open(&file).unwrap())
-        .output()
-        .unwrap();
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-    String::from_utf8(child.stdout).unwrap().trim().to_owned()
-}
-
 /// A few objects that stand for more files than there is memory.
 #[tokio::test]
 async fn a_tree_that_grows_without_end_is_refused() {
     let (forge, _) = library();
-    let blob = with_input(&forge, &["hash-object", "-w", "--stdin"], "x");
+    let blob = forge.bare_git_reads(&["hash-object", "-w", "--stdin"], "x");
     let row = |kind: &str, object: &str| {
         let mode = if kind == "blob" { "100644" } else { "040000" };
         let rows: Vec<String> =
             (0..10).map(|n| format!("{mode} {kind} {object}\tname{n}\n")).collect();
         rows.concat()
     };
-    let mut tree = with_input(&forge, &["mktree"], &row("blob", &blob));
+    let mut tree = forge.bare_git_reads(&["mktree"], &row("blob", &blob));
     for _ in 0..9 {
-        tree = with_input(&forge, &["mktree"], &row("tree", &tree));
+        tree = forge.bare_git_reads(&["mktree"], &row("tree", &tree));
     }
     let commit = forge.bare_git(&["commit-tree", &tree, "-m", "Bomb"]);
     forge.bare_git(&["update-ref", "refs/heads/main", &commit]);
@@ -483,7 +470,7 @@ async fn a_repository_cannot_run_programs_or_stand_in_for_objects() {
         forge.bare_git(&["config", key, script.to_str().unwrap()]);
     }
     let stolen = forge.git(&["rev-parse", "HEAD:index.js"]);
-    let evil = with_input(&forge, &["hash-object", "-w", "--stdin"], "steal()\n");
+    let evil = forge.bare_git_reads(&["hash-object", "-w", "--stdin"], "steal()\n");
     forge.bare_git(&["update-ref", &format!("refs/replace/{stolen}"), &evil]);
     let bound = Case::of(&forge).look(&commit, "refs/tags/v1.0.0").await;
     assert_eq!(bound.summary.unwrap().artifacts[0].exact, 2);
@@ -588,8 +575,8 @@ async fn a_fetch_that_takes_too_long_or_grows_too_large_is_ended() {
     assert!(said(&bound)[0].contains("took longer"), "{bound:?}");
     settings.fetched_max_bytes = 0;
     settings.fetch_within = Duration::from_secs(20);
-    std::fs::create_dir_all(cache.path()).unwrap();
     case.git = Git::new(settings);
     let bound = case.look(&commit, "refs/tags/v1.0.0").await;
     assert!(bound.summary.is_none() && said(&bound)[0].starts_with("look SRC-00"));
+    assert!(said(&bound)[0].contains("more files or bytes"), "{bound:?}");
 }

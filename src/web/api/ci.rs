@@ -45,7 +45,7 @@ pub struct CiRelease {
     pub review_url: String,
     /// SHA-256 of the manifest in hex, once sealed.
     pub manifest_sha256: Option<String>,
-    /// Four words for that digest, once sealed; the review page shows the same.
+    /// Eight words for that digest, once sealed; the review page shows the same.
     pub check_words: Option<Vec<String>>,
     /// Nobody can approve it after this time, once sealed (RFC 3339).
     pub expires_at: Option<String>,

@@ -211,7 +211,7 @@ pub struct FindingItem {
 pub struct SealItem {
     /// SHA-256 of the manifest in hex.
     pub manifest_sha256: String,
-    /// Four words for that digest.
+    /// Eight words for that digest.
     pub check_words: Vec<String>,
     /// When (RFC 3339).
     pub sealed_at: String,

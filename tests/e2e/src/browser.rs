@@ -19,14 +19,15 @@ use crate::{child, count, tools};
 /// How long a page may take to react to a click, a ceremony on the server included.
 const STEP_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a release may take from its upload to a page with an approve button.
+const REVIEW_LIMIT: Duration = Duration::from_secs(90);
+
 /// Answers everything that was found inside, in the form that approves.
 const ANSWER_FINDINGS: &str = "\
     for (const field of document.querySelectorAll('[form=approve]')) { \
         if (field.type === 'checkbox') { if (!field.checked) field.click(); } \
         else field.value = 'read line by line, and meant so'; \
     }";
-/// How long a release may take from its upload to a page with an approve button.
-const REVIEW_LIMIT: Duration = Duration::from_secs(90);
 
 /// Marks a document, to see when another one has taken its place.
 const MARK: &str = "document.documentElement.setAttribute('data-e2e', 'before')";

@@ -113,6 +113,14 @@ pub fn npm(dir: &Path, name: &str, version: &str) {
     write(dir, "README.md", &format!("# {name}\n\nSays hello.\n"));
 }
 
+/// Gives the `package.json` in `dir` another member.
+pub fn set_in_manifest(dir: &Path, member: &str, value: serde_json::Value) {
+    let text = std::fs::read_to_string(dir.join("package.json")).expect("a manifest");
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    manifest[member] = value;
+    write(dir, "package.json", &manifest.to_string());
+}
+
 fn write(dir: &Path, name: &str, text: &str) {
     std::fs::write(dir.join(name), text).expect("a project file");
 }

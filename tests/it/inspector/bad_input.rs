@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use countersign::domain::review::compared::Compared;
 use countersign::domain::review::survey::Format;
-use countersign::inspect::request::Standing;
+use countersign::inspect::request::{Bounds, Standing};
 use countersign::inspector::{InspectionFailed, Inspector, Settings};
 use serde_json::json;
 
 use super::{Folder, settings};
-use crate::readers::build;
-use crate::review::{manifest, npm};
+use crate::readers::build::{self, manifest, npm};
+use crate::support::gateway::command;
+use crate::support::site::reading;
 
 /// No row may take longer, on a machine that does other things, with checks that are not optimised.
 const SOON: Duration = Duration::from_secs(20);
@@ -116,17 +117,25 @@ async fn x04_x06_names_that_deceive_are_refused_or_shown_as_they_are() {
     assert!(keys.contains(&"dependencies.le\u{200b}ft"), "{keys:?}");
 }
 
+/// In a manifest it is shown, in a name of a file it is refused; nothing of either moves the cursor.
 #[tokio::test]
 async fn x07_what_moves_the_cursor_of_a_terminal_is_escaped_there() {
     let folder = Folder::new();
-    let name = "\u{1b}[2J\u{1b}[31mred.js";
-    let bytes =
-        npm(&manifest("1.0.0", json!({})), &[(name, b"fetch('http://a.example.invalid')\n")]);
     let path = folder.0.path().join("a.tgz");
-    std::fs::write(&path, bytes).unwrap();
-    let path = path.to_str().unwrap();
-    let (_, out, err) = crate::support::gateway::command(&["inspect", path], &[]).await;
-    assert!(!(out + &err).contains('\u{1b}'), "no escape reaches the terminal");
+    let inspect = async |manifest: serde_json::Value, files: &[(&str, &[u8])]| {
+        std::fs::write(&path, npm(&manifest, files)).unwrap();
+        let (code, out, log) = command(&["inspect", path.to_str().unwrap()], &[]).await;
+        assert!(!(out.clone() + &log).contains('\u{1b}'), "no escape reaches the terminal");
+        (code, out, log)
+    };
+    let hook = json!({ "scripts": { "postinstall": "node \u{1b}[2J" } });
+    let (code, out, _) = inspect(manifest("1.0.0", hook), &[]).await;
+    assert_eq!(code, Some(0));
+    assert!(out.contains("postinstall: node "), "{out}");
+    let name = "\u{1b}[2J\u{1b}[31mred.js";
+    let (code, out, log) = inspect(manifest("1.0.0", json!({})), &[(name, b"1\n")]).await;
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(log.contains("without control characters"), "{log}");
 }
 
 #[tokio::test]
@@ -169,10 +178,9 @@ async fn a_large_package_is_read_within_the_memory_of_a_child() {
     let bytes = npm(&manifest("1.0.0", json!({})), &listed);
     let folder = Folder::new();
     let inspector = Inspector::new(Settings {
-        program: settings().program,
         wall: Duration::from_mins(5),
-        bounds: countersign::inspect::request::Bounds { cpu_secs: 300, ..Default::default() },
-        ..Settings::default()
+        bounds: Bounds { cpu_secs: 300, ..Bounds::default() },
+        ..reading()
     });
     let artifact = folder.artifact("hello-wire-1.0.0.tgz", &bytes);
     let baseline = folder.artifact("hello-wire-1.0.0-before.tgz", &bytes);

@@ -1,4 +1,4 @@
-//! Byte-level writers for archives that no tool would write.
+//! Writers of archives: byte by byte what no tool would write, and small packages.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use flate2::{Compression, Crc};
+use serde_json::{Value, json};
 use sha2::Digest as _;
 
 /// One gzip member around `bytes`.
@@ -230,4 +231,23 @@ pub(crate) fn wheel(files: &[(String, Vec<u8>)], record: &str) -> Vec<u8> {
     let mut all: Vec<Zipped> = files.iter().map(|(name, body)| deflated(name, body)).collect();
     all.push(deflated("hello_wire-1.0.0.dist-info/RECORD", record.as_bytes()));
     zip(&all)
+}
+
+/// An npm tarball of a manifest and files.
+pub(crate) fn npm(manifest: &Value, files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut entries = vec![file("package/package.json", manifest.to_string().as_bytes())];
+    entries.extend(files.iter().map(|(name, body)| file(&format!("package/{name}"), body)));
+    tgz(&entries)
+}
+
+/// A manifest of `hello-wire`.
+pub(crate) fn manifest(version: &str, rest: Value) -> Value {
+    with(json!({ "name": "hello-wire", "version": version, "main": "index.js" }), rest)
+}
+
+/// An object with more members, which replace those of the same name.
+pub(crate) fn with(mut object: Value, more: Value) -> Value {
+    let (Value::Object(all), Value::Object(more)) = (&mut object, more) else { unreachable!() };
+    all.extend(more);
+    object
 }

@@ -11,10 +11,13 @@ use countersign::domain::review::survey::Survey;
 use countersign::domain::review::{binding, closure, provenance};
 use serde_json::{Value, json};
 
-use super::{INDEX, benign, findings, manifest, npm, npm_survey, sdist_survey, wheel_survey};
+use super::{
+    INDEX, after, benign, findings, manifest, npm, npm_survey, sdist_survey, wheel_survey,
+};
+use crate::readers::build::with;
 
 const PAGE: &str = include_str!("../../../docs/checks.md");
-/// Said by whoever inspects, not by these checks; their tests are named after them.
+/// Said by whoever inspects, not by these checks; their tests are in `inspected` and `inspection`.
 const ELSEWHERE: [&str; 3] = ["IN-01", "IN-02", "IN-03"];
 /// Their cases stand beside them: they look at a repository or an attestation, not at a survey.
 const OF_ITS_ORIGIN: [&[Check]; 3] = [binding::CHECKS, closure::CHECKS, provenance::CHECKS];
@@ -22,25 +25,8 @@ const OF_ITS_ORIGIN: [&[Check]; 3] = [binding::CHECKS, closure::CHECKS, provenan
 /// A check, how grave it is here, and what it says.
 type Case = (&'static str, Severity, Vec<Finding>);
 
-fn all() -> impl Iterator<Item = &'static str> {
-    every().map(|check| check.id)
-}
-
-fn every() -> impl Iterator<Item = &'static Check> {
+fn all() -> impl Iterator<Item = &'static Check> {
     checks::ALL.iter().copied().chain([provenance::CHECKS]).flatten()
-}
-
-/// An npm package after `benign`, with more in its manifest and more files.
-fn after(rest: Value, files: &[(&str, &[u8])]) -> Vec<Finding> {
-    let files: Vec<_> = if files.iter().any(|(name, _)| *name == INDEX.0) {
-        files.to_vec()
-    } else {
-        [&[INDEX][..], files].concat()
-    };
-    let mut manifest = manifest("1.0.1", json!({ "dependencies": { "left": "^1" } }));
-    let (Value::Object(all), Value::Object(rest)) = (&mut manifest, rest) else { unreachable!() };
-    all.extend(rest);
-    findings(Some(&benign()), &npm_survey(&npm(&manifest, &files)))
 }
 
 /// A wheel after a plain one.
@@ -83,11 +69,7 @@ fn hooks() -> Vec<Case> {
 
 fn dependencies() -> Vec<Case> {
     use Severity::{Block, Look};
-    let needs = |more: Value| {
-        let mut all = json!({ "left": "^1" });
-        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        json!({ "dependencies": all })
-    };
+    let needs = |more: Value| json!({ "dependencies": with(json!({ "left": "^1" }), more) });
     vec![
         ("DP-01", Look, after(needs(json!({ "right": "^1" })), &[])),
         ("DP-02", Block, after(needs(json!({ "right": "github:some/right" })), &[])),
@@ -209,21 +191,21 @@ fn every_check_has_a_case_that_fires_it() {
     }
     fired.extend(ELSEWHERE);
     fired.extend(OF_ITS_ORIGIN.iter().copied().flatten().map(|check| check.id));
-    let silent: Vec<&str> = all().filter(|id| !fired.contains(id)).collect();
+    let silent: Vec<&str> = all().map(|check| check.id).filter(|id| !fired.contains(id)).collect();
     assert_eq!(silent, Vec::<&str>::new());
 }
 
 /// Every check has a line of its own in the documentation.
 #[test]
 fn every_check_is_documented() {
-    for check in every() {
+    for check in all() {
         let row = format!("| {} | {} | {} |", check.id, check.title, check.why);
         assert!(PAGE.contains(&row), "docs/checks.md lacks:\n{row}");
     }
 }
 
-/// The 85 ideas of the plan, each with what became of it: none is missing, and what the table says
-/// is checked is what the code checks.
+/// Each of the 85 ideas with what became of it: none is missing, and what the table says is checked
+/// is what the code checks.
 #[test]
 fn every_idea_has_a_state_and_what_is_checked_exists() {
     let states: BTreeMap<&str, &str> = PAGE
@@ -251,7 +233,7 @@ fn every_idea_has_a_state_and_what_is_checked_exists() {
     assert_eq!(expected.len(), 85);
     for id in &expected {
         let state = states.get(id.as_str()).unwrap_or_else(|| panic!("{id} has no state"));
-        let exists = all().any(|known| known == id);
+        let exists = all().any(|check| check.id == id);
         assert_eq!(state.starts_with("checked"), exists, "{id}: {state}");
     }
     assert_eq!(states.len(), expected.len(), "{states:#?}");

@@ -12,7 +12,8 @@ use countersign::domain::review::survey::Survey;
 use countersign::inspect::Limits;
 use countersign::inspect::survey::{Source, survey};
 
-use super::{findings, npm_survey, short, tools};
+use super::{findings, npm_survey, short};
+use crate::support::tools::tools;
 
 /// The real packages that `scripts/tools.sh` fetched.
 fn fixture(file: &str) -> Survey {

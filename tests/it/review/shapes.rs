@@ -7,15 +7,10 @@ use countersign::domain::artifact::Filename;
 use countersign::domain::review::finding::{Finding, Severity};
 use countersign::inspect::survey::{Source, survey};
 use countersign::inspect::{Failure, Limits};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{INDEX, benign, findings, manifest, npm, npm_survey, short, wheel_survey};
+use super::{INDEX, after, benign, findings, manifest, npm_survey, short, wheel_survey};
 use crate::readers::build;
-
-fn after(rest: Value, files: &[(&str, &[u8])]) -> Vec<Finding> {
-    let files = [&[INDEX][..], files].concat();
-    findings(Some(&benign()), &npm_survey(&npm(&manifest("1.0.1", rest), &files)))
-}
 
 fn says(found: &[Finding], id: &str, severity: Severity) -> bool {
     short(found).iter().any(|(check, grave, _)| *check == id && *grave == severity)

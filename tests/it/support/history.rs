@@ -42,6 +42,20 @@ pub(crate) fn bot() -> CiIdentity {
     ci("9000")
 }
 
+/// Whose approvals authorise a release, or why it is not authorised.
+pub(crate) type Decided = Result<BTreeSet<PersonId>, NotAuthorised>;
+
+/// These people's approvals do.
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside the refusals")]
+pub(crate) fn by<const N: usize>(people: [PersonId; N]) -> Decided {
+    Ok(BTreeSet::from(people))
+}
+
+/// So many approvals are missing.
+pub(crate) fn pending(missing: u32) -> Decided {
+    Err(NotAuthorised::Pending { missing })
+}
+
 /// A log and what its teller knows about it.
 #[derive(Clone)]
 pub(crate) struct History {
@@ -487,8 +501,8 @@ impl History {
         authorise(&self.entries, trust, release, now)
     }
 
-    /// Whose approvals authorise it now, or why it is not.
-    pub(crate) fn verdict(&self) -> Result<BTreeSet<PersonId>, NotAuthorised> {
+    /// What is decided about it now.
+    pub(crate) fn verdict(&self) -> Decided {
         self.authorise(self.release()).map(|authorised| authorised.quorum().counted().clone())
     }
 

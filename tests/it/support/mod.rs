@@ -18,5 +18,6 @@ pub(crate) mod setup;
 pub(crate) mod sigstore;
 pub(crate) mod site;
 pub(crate) mod timestamps;
+pub(crate) mod tools;
 pub(crate) mod witness;
 pub(crate) mod world;

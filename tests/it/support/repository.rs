@@ -36,6 +36,13 @@ impl Forge {
         run(&self.bare, args)
     }
 
+    /// The same with something to read.
+    pub(crate) fn bare_git_reads(&self, args: &[&str], input: &str) -> String {
+        let file = self.bare.join("input");
+        std::fs::write(&file, input).unwrap();
+        output(git(&self.bare, args).stdin(std::fs::File::open(file).unwrap()))
+    }
+
     /// Writes files, commits and pushes `main`; gives the commit.
     pub(crate) fn commit(&self, files: &[(&str, &str)]) -> String {
         for (path, content) in files {
@@ -56,10 +63,14 @@ impl Forge {
     }
 }
 
-/// Runs git with a configuration of its own, and gives what it printed.
 fn run(folder: &Path, args: &[&str]) -> String {
-    let output = Command::new("git")
-        .current_dir(folder)
+    output(&mut git(folder, args))
+}
+
+/// Git with a configuration of its own.
+fn git(folder: &Path, args: &[&str]) -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(folder)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -68,10 +79,14 @@ fn run(folder: &Path, args: &[&str]) -> String {
             [("NAME", "Octo"), ("EMAIL", "octo@example.test"), ("DATE", "2026-01-01T00:00:00Z")]
                 .map(|(what, value)| (format!("GIT_{who}_{what}"), value))
         }))
-        .args(args)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        .args(args);
+    git
+}
+
+/// What a command printed.
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 

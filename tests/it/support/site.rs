@@ -9,7 +9,7 @@ use countersign::app::{App, Clock, Opened};
 use countersign::config::Config;
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::review::report::{Found, Report};
-use countersign::inspector::{self, Inspector};
+use countersign::inspector::{Inspector, Settings};
 use countersign::pipeline::files::FileReader;
 use countersign::pipeline::inspection;
 use countersign::pipeline::log::notary::Notary;
@@ -43,6 +43,11 @@ impl Drop for Site {
     }
 }
 
+/// Children of the product read artifacts: this program is a test and cannot be asked to.
+pub(crate) fn reading() -> Settings {
+    Settings { program: env!("CARGO_BIN_EXE_countersign").into(), ..Settings::default() }
+}
+
 impl Site {
     /// A founded, unclaimed site on a database of the caller.
     pub(crate) async fn on(store: Store) -> Self {
@@ -65,10 +70,9 @@ impl Site {
         let config = Config::read(&file).unwrap();
         let Opened { mut app, claim_code: code, .. } =
             App::with_store(config, clock, store).await.unwrap();
-        // This program is a test and cannot be asked to read anything.
-        let program = env!("CARGO_BIN_EXE_countersign").into();
-        let settings = inspector::Settings { program, ..inspector::Settings::default() };
-        Arc::get_mut(&mut app).unwrap().files = FileReader::new(&Inspector::new(settings));
+        let opened = Arc::get_mut(&mut app).unwrap();
+        opened.inspector = Inspector::new(reading());
+        opened.files = FileReader::new(&opened.inspector);
         // Pages carry the token in a meta element; this stands for all of them.
         let me = |signed_in: SignedIn| async move {
             Json(json!({ "csrf": signed_in.csrf, "name": signed_in.name }))
@@ -236,15 +240,6 @@ impl Browser {
         let bytes = response.bytes().await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Answered { status, headers, text, bytes }
-    }
-
-    /// What an address gives, to the byte.
-    pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
-        let request = self.client.get(format!("http://{}{path}", self.address));
-        let cookie = self.cookie.clone().unwrap_or_default();
-        let response = request.header("cookie", cookie).send().await.expect("the site answers");
-        assert!(response.status().is_success(), "{response:?}");
-        response.bytes().await.unwrap().to_vec()
     }
 
     pub(crate) async fn get(&mut self, path: &str, accept: &str) -> Answered {

@@ -5,7 +5,7 @@ use countersign_e2e::clients::{Npm, NpmTarget, PythonTarget, Ran};
 use countersign_e2e::count;
 use countersign_e2e::projects::{self, Backend};
 use countersign_e2e::world::{NPM_NAME, PYTHON_NAME};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::stage::{Stage, python_files, tarball};
 
@@ -53,10 +53,7 @@ async fn npm_installs_a_preview_by_name_and_by_file_with_what_it_needs_from_else
     stage.plain_desk().npm_publish(Npm::V12, &target, &needed).await.succeeded();
 
     let project = stage.npm("1.1.0");
-    let manifest = project.join("package.json");
-    let mut json: Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
-    json["dependencies"] = json!({ NEEDED: "^1.0.0" });
-    std::fs::write(&manifest, json.to_string()).unwrap();
+    projects::set_in_manifest(&project, "dependencies", json!({ NEEDED: "^1.0.0" }));
     let desk = stage.world.ci_desk();
     desk.npm_publish(Npm::V12, &stage.world.npm_target(), &project).await.succeeded();
     let release = stage.assert_staged(&[], &tarball("1.1.0")).await;

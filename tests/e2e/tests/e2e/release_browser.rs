@@ -9,6 +9,7 @@ use axum::response::Html;
 use axum::routing::get;
 use countersign_e2e::browser::{Authenticator, Browser, Key};
 use countersign_e2e::gateway::Settings;
+use countersign_e2e::projects;
 use countersign_e2e::world::{INES, JUN, MARA, World};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -216,15 +217,6 @@ async fn a_rejection_with_a_reason_ends_the_release_and_nothing_is_sent() {
     assert_nothing_was_sent(&world).await;
 }
 
-/// Puts a script into the package that npm runs at installation; it does nothing.
-fn with_hook(dir: &Path) {
-    let file = dir.join("package.json");
-    let manifest = std::fs::read_to_string(&file).unwrap();
-    let mut manifest: Value = serde_json::from_str(&manifest).unwrap();
-    manifest["scripts"] = json!({ "postinstall": "node -p 1" });
-    std::fs::write(&file, manifest.to_string()).unwrap();
-}
-
 /// Rule A14: what blocks is overridden in words by two people, each with their own.
 #[tokio::test]
 async fn an_installation_script_goes_out_when_two_people_say_why() {
@@ -232,6 +224,9 @@ async fn an_installation_script_goes_out_when_two_people_say_why() {
     let (ines, _) = enrolled(&world, INES).await;
     let (mara, _) = enrolled(&world, MARA).await;
     world.found(&ines, &mara).await;
+    // npm runs it at installation; it does nothing.
+    let hook = json!({ "postinstall": "node -p 1" });
+    let with_hook = |dir: &Path| projects::set_in_manifest(dir, "scripts", hook);
     let release = world.submit_npm_after(with_hook).await;
 
     ines.review(&release.link).await;
