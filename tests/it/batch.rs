@@ -219,7 +219,11 @@ async fn grave_and_foreign_releases_are_not_among_them() {
         let (desk, [ines, mara, _]) = Desk::founded(store.clone()).await;
         let hook = json!({ "name": NPM_NAME, "version": "1.1.0",
             "scripts": { "postinstall": "node index.js" } });
-        let staged = desk.world.stage_npm(run(1), &npm_document_of(hook, b"1")).await.unwrap();
+        let staged = desk
+            .world
+            .stage_npm(run(1), &npm_document_of(hook, &[("index.js", b"1")]))
+            .await
+            .unwrap();
         let (grave, held) = (staged.release, desk.stage("1.2.0").await);
         hold::begin(&store, held, mara.id(), None, desk.world.now()).await.unwrap();
         let document = npm_document("2.0.0", b"2");

@@ -20,6 +20,7 @@ mod governance_model;
 mod governance_pages;
 mod governed;
 mod hold;
+mod incidents;
 mod inspected;
 mod inspection;
 mod inspector;

@@ -137,7 +137,7 @@ async fn what_was_found_is_sealed_with_the_release() {
         let scripts = json!({ "postinstall": "node steal.js" });
         let manifest =
             json!({ "name": "@octo/hello-wire", "version": "1.2.0", "scripts": scripts });
-        let document = npm_document_of(manifest, b"1.2.0");
+        let document = npm_document_of(manifest, &[("index.js", b"1.2.0")]);
         desk.release = desk.world.stage_npm(run(1), &document).await.unwrap().release;
         let found = desk.world.record(desk.release).await.seal.unwrap();
         assert!(found.manifest.manifest().findings.contains(&hook));

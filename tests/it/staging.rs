@@ -48,7 +48,7 @@ async fn an_npm_document_that_contradicts_its_file_or_address_is_not_staged() {
         let before = world.stock().await;
         let of = |name: &str, config: Value| {
             let package = json!({ "name": name, "version": "1.0.0", "publishConfig": config });
-            npm_document_of(package, b"module")
+            npm_document_of(package, &[("index.js", b"module")])
         };
         let claiming = |member: &str, value: Value| {
             let mut document = npm_document("1.0.0", b"module");

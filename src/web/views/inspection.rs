@@ -1,6 +1,7 @@
 //! What the gateway found inside a release, and how whoever approves answers it.
 
 use super::shell::{Badge, Tone};
+use crate::web::display::count;
 
 /// The card about what was found inside.
 #[derive(Clone, Debug)]
@@ -39,6 +40,21 @@ impl Inspection {
             not_checked: Vec::new(),
             again: None,
         }
+    }
+
+    /// How much of it asks something of whoever signs.
+    pub fn asked(&self) -> usize {
+        self.blocks.len() + self.looks.len()
+    }
+
+    /// Whether it goes on, and there is no report yet.
+    pub fn is_first(&self) -> bool {
+        self.live.is_some() && self.compared.is_empty()
+    }
+
+    /// "3 notes".
+    pub fn notes_counted(&self) -> String {
+        count(self.notes.len() as u64, "note")
     }
 }
 

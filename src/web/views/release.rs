@@ -153,11 +153,15 @@ pub struct ReleasePage {
 impl ReleasePage {
     /// Things to look at, without the reassuring ones.
     fn findings(&self) -> usize {
-        self.attention.iter().filter(|item| item.tone != Tone::Ok).count()
+        let found = self.inspection.as_ref().map_or(0, Inspection::asked);
+        found + self.attention.iter().filter(|item| item.tone != Tone::Ok).count()
     }
 
     /// "Look at these two before you sign", or "2 things to look at" when there is nothing to sign.
     pub fn attention_heading(&self) -> String {
+        if self.inspection.as_ref().is_some_and(Inspection::is_first) {
+            return "Countersign looks inside first".to_owned();
+        }
         match (self.findings(), &self.action) {
             (0, _) => "Nothing unusual found".to_owned(),
             (1, Action::Sign(_)) => "Look at this before you sign".to_owned(),

@@ -7,7 +7,9 @@ const KINDS = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=
 
 /** Starts on a port of the system's choice: {address, pages, close}. */
 export async function serve(folder) {
-  const { pages, headers, live } = JSON.parse(fs.readFileSync(path.join(folder, "index.json"), "utf8"));
+  const { headers, live } = JSON.parse(fs.readFileSync(path.join(folder, "index.json"), "utf8"));
+  // Other tests leave pages beside the samples.
+  const pages = fs.readdirSync(folder).filter((name) => name.endsWith(".html")).map((name) => name.slice(0, -".html".length)).sort();
   const server = http.createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
     for (const [name, value] of headers) response.setHeader(name, value);

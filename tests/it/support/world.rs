@@ -186,15 +186,20 @@ impl World {
 
     /// Stages a publish document as `npm publish` sends it; nothing is found in it.
     pub(crate) async fn stage_npm(&self, run: Run, document: &Value) -> Result<Staged> {
-        let name = PackageName::parse(Ecosystem::Npm, NPM_NAME).unwrap();
-        let upload = self.upload(run, Scope::Npm(name.clone())).await;
-        let body = Bytes::from(document.to_string());
-        let body = stream::iter([Ok::<_, std::io::Error>(body)]);
-        let staged = intake::npm(&self.site.app.intake, &upload, &name, body, self.now()).await?;
+        let staged = self.submit_npm(run, document).await?;
         if staged.new {
             self.site.find_nothing(staged.release).await;
         }
         Ok(staged)
+    }
+
+    /// The same, and nobody looks inside yet.
+    pub(crate) async fn submit_npm(&self, run: Run, document: &Value) -> Result<Staged> {
+        let name = PackageName::parse(Ecosystem::Npm, NPM_NAME).unwrap();
+        let upload = self.upload(run, Scope::Npm(name.clone())).await;
+        let body = Bytes::from(document.to_string());
+        let body = stream::iter([Ok::<_, std::io::Error>(body)]);
+        intake::npm(&self.site.app.intake, &upload, &name, body, self.now()).await
     }
 
     /// Stages a file as twine sends it.
@@ -311,17 +316,14 @@ fn files(folder: &std::path::Path) -> usize {
 
 /// The publish document that npm makes of a package with one module.
 pub(crate) fn npm_document(version: &str, module: &[u8]) -> Value {
-    npm_document_of(json!({ "name": NPM_NAME, "version": version }), module)
+    npm_document_of(json!({ "name": NPM_NAME, "version": version }), &[("index.js", module)])
 }
 
-/// The same with a `package.json` of the caller.
-pub(crate) fn npm_document_of(mut manifest: Value, module: &[u8]) -> Value {
+/// The same with a `package.json` and files of the caller.
+pub(crate) fn npm_document_of(mut manifest: Value, files: &[(&str, &[u8])]) -> Value {
     let text = |member: &str| manifest[member].as_str().unwrap().to_owned();
     let (name, version) = (text("name"), text("version"));
-    let tarball = build::tgz(&[
-        build::file("package/package.json", manifest.to_string().as_bytes()),
-        build::file("package/index.js", module),
-    ]);
+    let tarball = build::npm(&manifest, files);
     let integrity = STANDARD.encode(sha2::Sha512::digest(&tarball));
     let shasum = Sha1::from_bytes(sha1::Sha1::digest(&tarball).into()).to_string();
     manifest["_id"] = json!(format!("{name}@{version}"));
@@ -341,13 +343,21 @@ pub(crate) fn npm_document_of(mut manifest: Value, module: &[u8]) -> Value {
 
 /// A wheel for one Python, with further metadata: header, form field and value.
 pub(crate) fn wheel(version: &str, python: &str, more: &[(&str, &str, &str)]) -> PythonFile {
+    let module = ("hello_wire/__init__.py".to_owned(), b"x = 1\n".to_vec());
+    wheel_of(version, python, more, vec![module])
+}
+
+/// The same with files of the caller.
+pub(crate) fn wheel_of(
+    version: &str,
+    python: &str,
+    more: &[(&str, &str, &str)],
+    mut files: Vec<(String, Vec<u8>)>,
+) -> PythonFile {
     let info = format!("hello_wire-{version}.dist-info");
     let tag = format!("Wheel-Version: 1.0\nTag: {python}-none-any\n");
-    let files = [
-        ("hello_wire/__init__.py".to_owned(), b"x = 1\n".to_vec()),
-        (format!("{info}/METADATA"), metadata(version, more)),
-        (format!("{info}/WHEEL"), tag.into_bytes()),
-    ];
+    files.push((format!("{info}/METADATA"), metadata(version, more)));
+    files.push((format!("{info}/WHEEL"), tag.into_bytes()));
     let record = build::record_of(&files, &info);
     let mut all: Vec<_> = files.iter().map(|(name, body)| build::deflated(name, body)).collect();
     all.push(build::deflated(&format!("{info}/RECORD"), record.as_bytes()));

@@ -95,7 +95,7 @@ fn about(subject: &Subject<'_>, way: Way) -> Vec<Notice> {
     let found = findings(subject.release, subject.artifact, &subject.asked.path);
     if found > 0 && way != Way::Before {
         let title = format!("{} about this file", count(found as u64, "finding"));
-        let back = format!("/releases/{}#inside", subject.release.record.id);
+        let back = format!("/releases/{}#attention", subject.release.record.id);
         notices.push(Notice {
             link: Some(Link::new(back, "Read them")),
             ..notice(Tone::Warn, "triangle-alert", &title, "")
