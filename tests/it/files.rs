@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::review::diff::{At, Wanted};
-use countersign::domain::review::report::{Against, Report, ReportedArtifact};
+use countersign::domain::review::report::{Against, Gathered, Report, ReportedArtifact};
 use countersign::inspector::{Inspector, Settings};
 use countersign::pipeline::files::{Base, FileReader, NotShown};
 use countersign::pipeline::inspection;
@@ -36,9 +36,11 @@ async fn compared() -> (World, ReleaseId, tempfile::TempDir) {
         file: before.filename,
         sha256: before.digests.sha256,
     };
-    let artifact = ReportedArtifact { name: after.filename, sha256: after.digests.sha256, against };
+    let (name, sha256) = (after.filename, after.digests.sha256);
+    let artifact = ReportedArtifact { name, sha256, against, tally: None };
     let manifest = record.seal.unwrap().manifest;
-    let report = Report::new(&manifest, vec![artifact], Vec::new(), None, &[]);
+    let gathered = Gathered { artifacts: vec![artifact], ..Gathered::default() };
+    let report = Report::new(&manifest, gathered, None);
     assert!(inspection::record(world.store(), report, None, world.now()).await.unwrap());
     (world, new, folder)
 }
