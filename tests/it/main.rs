@@ -53,3 +53,4 @@ mod tampering;
 mod tidy;
 mod transactions;
 mod upstream;
+mod viewed;
