@@ -87,6 +87,7 @@ pub fn inspecting(app: &App) -> Inspecting<'_> {
         inspector: &app.inspector,
         trust_root: app.trust_root.as_ref(),
         sources: app.sources(),
+        files: &app.files,
         progress: &app.progress,
     }
 }

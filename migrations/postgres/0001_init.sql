@@ -457,3 +457,22 @@ create table previews (
   expires_at   bigint  not null
 );
 create index previews_by_release on previews (release_id, expires_at);
+
+-- Every file of an artifact beside the baseline's, listed when they were inspected.
+create table file_lists (
+  candidate    bytea   not null,
+  baseline     bytea   not null,           -- empty without one
+  made_at      bigint  not null,
+  body         text    not null,           -- JSON of the list
+  constraint file_lists_pk primary key (candidate, baseline)
+);
+create index file_lists_by_time on file_lists (made_at);
+
+-- Which differences somebody has read. Ticking is for whoever reads: nothing depends on it.
+create table viewed (
+  release_id   bytea   not null constraint viewed_release_fk references releases (id),
+  person_id    bytea   not null constraint viewed_person_fk references people (id),
+  difference   bytea   not null,           -- digest of the place and of what either side holds there
+  at           bigint  not null,
+  constraint viewed_pk primary key (release_id, person_id, difference)
+);

@@ -457,3 +457,22 @@ create table previews (
   expires_at   integer not null
 ) strict;
 create index previews_by_release on previews (release_id, expires_at);
+
+-- Every file of an artifact beside the baseline's, listed when they were inspected.
+create table file_lists (
+  candidate    blob    not null,
+  baseline     blob    not null,           -- empty without one
+  made_at      integer not null,
+  body         text    not null,           -- JSON of the list
+  constraint file_lists_pk primary key (candidate, baseline)
+) strict;
+create index file_lists_by_time on file_lists (made_at);
+
+-- Which differences somebody has read. Ticking is for whoever reads: nothing depends on it.
+create table viewed (
+  release_id   blob    not null constraint viewed_release_fk references releases (id),
+  person_id    blob    not null constraint viewed_person_fk references people (id),
+  difference   blob    not null,           -- digest of the place and of what either side holds there
+  at           integer not null,
+  constraint viewed_pk primary key (release_id, person_id, difference)
+) strict;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::artifact::{Facts, Filename};
 use crate::domain::package::{Ecosystem, PackageName, Version};
 use crate::domain::review::checks::{self, Position};
+use crate::domain::review::compared::Extent;
 use crate::domain::review::delta::{Comparison, FileChange, Member};
 use crate::domain::review::diff::{Counts, FileDiff, Wanted};
 use crate::domain::review::finding::Finding;
@@ -223,12 +224,9 @@ fn print(
     for finding in findings {
         writeln!(out, "{finding}\n    {}", finding.check.why)?;
     }
-    let looked: usize = checks::ALL.iter().map(|family| family.len()).sum();
-    writeln!(
-        out,
-        "\nLooked for {looked} kinds of things in what is in the files. Nothing was compared with \
-         the source repository."
-    )
+    let looked = Extent::of(comparison.candidate);
+    let assurance = checks::assurance(looked, findings.iter());
+    writeln!(out, "\n{assurance} Nothing was compared with the source repository.")
 }
 
 fn told(member: &Member) -> String {

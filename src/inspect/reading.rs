@@ -64,15 +64,15 @@ pub fn counts<F: Read + Seek>(
             held.insert(after.place.as_str(), Vec::new());
         }
     }
-    each(baseline, limits, |path, _, read| {
-        if let Some(bytes) = held.get_mut(place(path).as_str()) {
+    each(baseline, limits, |seen, read| {
+        if let Some(bytes) = held.get_mut(place(seen.path).as_str()) {
             *bytes = read(COUNTED_BYTES)?;
         }
         Ok(Going::On)
     })?;
     let mut counts = BTreeMap::new();
-    each(candidate, limits, |path, _, read| {
-        let place = place(path);
+    each(candidate, limits, |seen, read| {
+        let place = place(seen.path);
         if let Some(before) = held.get(place.as_str()) {
             let counted = diff::counts(before, &read(COUNTED_BYTES)?);
             counts.extend(counted.map(|counted| (place, counted)));
@@ -104,19 +104,21 @@ struct Found {
     path: String,
     size_bytes: u64,
     format: Format,
+    executable: bool,
     /// `None` when it is larger than [`FILE_BYTES`].
     bytes: Option<Vec<u8>>,
 }
 
 impl Found {
-    fn new(path: &str, size_bytes: u64, bytes: Option<Vec<u8>>) -> Self {
+    fn new(seen: &Seen<'_>, bytes: Option<Vec<u8>>) -> Self {
+        let Seen { path, size_bytes, executable } = *seen;
         let format = bytes.as_deref().map_or(Format::Opaque, |bytes| {
             let known = magic::format(&bytes[..bytes.len().min(magic::HEAD_BYTES)], path);
             let text =
                 || if diff::reads_as_text(bytes, path) { Format::Text } else { Format::Opaque };
             known.unwrap_or_else(text)
         });
-        Self { path: path.to_owned(), size_bytes, format, bytes }
+        Self { path: path.to_owned(), size_bytes, format, executable, bytes }
     }
 
     fn side(self) -> Side {
@@ -125,6 +127,7 @@ impl Found {
             size_bytes: self.size_bytes,
             sha256: self.bytes.as_deref().map(Sha256::of),
             format: self.format,
+            executable: self.executable,
         }
     }
 }
@@ -135,12 +138,12 @@ fn find<F: Read + Seek>(
     limits: &Limits,
 ) -> Result<Option<Found>, Failure> {
     let mut found = None;
-    each(origin, limits, |path, size_bytes, read| {
-        if place(path) != wanted {
+    each(origin, limits, |seen, read| {
+        if place(seen.path) != wanted {
             return Ok(Going::On);
         }
-        let bytes = (size_bytes <= FILE_BYTES).then(|| read(FILE_BYTES)).transpose()?;
-        found = Some(Found::new(path, size_bytes, bytes));
+        let bytes = (seen.size_bytes <= FILE_BYTES).then(|| read(FILE_BYTES)).transpose()?;
+        found = Some(Found::new(seen, bytes));
         Ok(Going::Enough)
     })?;
     Ok(found)
@@ -156,19 +159,27 @@ enum Going {
 /// Reads the content of the current file, if it is at most so many bytes.
 type Reader<'a> = &'a mut dyn FnMut(u64) -> Result<Vec<u8>, Failure>;
 
-/// Shows every file of an artifact: path, size and what reads it.
+/// A file of an artifact on its way past.
+struct Seen<'a> {
+    path: &'a str,
+    size_bytes: u64,
+    executable: bool,
+}
+
+/// Shows every file of an artifact, with what reads it.
 fn each<F: Read + Seek>(
     Origin { mut file, source }: Origin<'_, F>,
     limits: &Limits,
-    mut see: impl FnMut(&str, u64, Reader<'_>) -> Result<Going, Failure>,
+    mut see: impl FnMut(&Seen<'_>, Reader<'_>) -> Result<Going, Failure>,
 ) -> Result<(), Failure> {
     file.seek(SeekFrom::Start(0))?;
     if matches!(source, Source::Python(name) if name.kind() == ArtifactKind::Wheel) {
         let mut archive = zip::Archive::open(file, limits)?;
         for entry in archive.entries().to_vec() {
             let mut read = |limit| archive.content(&entry, limit);
-            if !entry.is_directory() && see(entry.path(), entry.size(), &mut read)? == Going::Enough
-            {
+            let (path, executable) = (entry.path(), entry.is_executable());
+            let seen = Seen { path, size_bytes: entry.size(), executable };
+            if !entry.is_directory() && see(&seen, &mut read)? == Going::Enough {
                 break;
             }
         }
@@ -177,7 +188,9 @@ fn each<F: Read + Seek>(
     let mut archive = tar::Reader::new(gzip::Member::new(BufReader::new(file), limits), limits);
     while let Some(entry) = archive.next_entry()? {
         let mut read = |limit| archive.content(limit);
-        if !entry.is_directory() && see(entry.inside(), entry.size(), &mut read)? == Going::Enough {
+        let (path, executable) = (entry.inside(), entry.is_executable());
+        let seen = Seen { path, size_bytes: entry.size(), executable };
+        if !entry.is_directory() && see(&seen, &mut read)? == Going::Enough {
             break;
         }
     }

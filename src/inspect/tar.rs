@@ -126,6 +126,7 @@ pub struct Entry {
     top: usize,
     size: u64,
     is_directory: bool,
+    is_executable: bool,
 }
 
 impl Entry {
@@ -153,6 +154,11 @@ impl Entry {
     /// True for directories.
     pub const fn is_directory(&self) -> bool {
         self.is_directory
+    }
+
+    /// Whether installers let somebody run it as a program.
+    pub const fn is_executable(&self) -> bool {
+        self.is_executable
     }
 }
 
@@ -262,7 +268,8 @@ impl<R: BufRead> Reader<R> {
         self.current.clone_from(&path);
         self.left = size;
         self.padding = padding_of(size);
-        Ok(Entry { path, top, size, is_directory })
+        let is_executable = !is_directory && header.mode & 0o111 != 0;
+        Ok(Entry { path, top, size, is_directory, is_executable })
     }
 
     fn extension_body(&mut self, header: &Header) -> Result<Vec<u8>, Failure> {
@@ -384,6 +391,7 @@ struct Header {
     name: Vec<u8>,
     kind: Kind,
     size: u64,
+    mode: u64,
 }
 
 /// What an extension header changes about the entry after it.
@@ -424,9 +432,9 @@ impl Header {
         }
         let kind = kind_of(block[156]).map_err(|kind| TarRefusal::Type { kind, entry: entry() })?;
         let size = number("size", 124..136)?;
+        let mode = number("mode", 100..108)?;
         // Readers stop at a field they cannot parse, and would not see what follows.
         for (field, range) in [
-            ("mode", 100..108),
             ("modification time", 136..148),
             ("device number", 329..337),
             ("device number", 337..345),
@@ -446,7 +454,7 @@ impl Header {
         text(block, "group name", 297..329)?;
         let name = text(block, "name", 0..100)?;
         let name = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
-        Ok(Self { name, kind, size })
+        Ok(Self { name, kind, size, mode })
     }
 }
 

@@ -167,6 +167,7 @@ const VERSION_MAX: u16 = 45;
 pub struct Entry {
     path: String,
     is_directory: bool,
+    is_executable: bool,
     flags: u16,
     method: u16,
     crc: u32,
@@ -190,6 +191,11 @@ impl Entry {
     /// True for directories.
     pub const fn is_directory(&self) -> bool {
         self.is_directory
+    }
+
+    /// Whether installers let somebody run it as a program.
+    pub const fn is_executable(&self) -> bool {
+        self.is_executable
     }
 }
 
@@ -470,7 +476,8 @@ fn central_entry(record: &[u8], offset: u64, limits: &Limits) -> Result<(Entry, 
     check_version(fields.u16(6), &path)?;
     let (flags, method) = (fields.u16(8), fields.u16(10));
     check_coding(flags, method, &path)?;
-    check_file_type(fields.u32(38), is_directory, &path)?;
+    let attributes = fields.u32(38);
+    check_file_type(attributes, is_directory, &path)?;
     let (packed, size, start) = (fields.u32(20), fields.u32(24), fields.u32(42));
     if [packed, size, start].contains(&u32::MAX) {
         return Err(ZipRefusal::Zip64 { place: name() }.into());
@@ -489,6 +496,7 @@ fn central_entry(record: &[u8], offset: u64, limits: &Limits) -> Result<(Entry, 
     let entry = Entry {
         path,
         is_directory,
+        is_executable: !is_directory && (attributes >> 16) & 0o111 != 0,
         flags,
         method,
         crc,

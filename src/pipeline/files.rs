@@ -2,12 +2,15 @@
 //! beside the baseline's.
 //!
 //! Everything is read in a child of its own (`inspector`), a few at a time and for seconds: a page
-//! that is not there in time is a page that says so. What was listed once is kept for a while, since
-//! neither of the two artifacts ever changes.
+//! that is not there in time is a page that says so. The lists are made when a release is inspected
+//! and kept for a while, since neither of the two artifacts ever changes; `viewed` notes what of them
+//! somebody has read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::blobs::Blobs;
 use crate::domain::digest::Sha256;
@@ -16,15 +19,23 @@ use crate::domain::review::files::FileEntry;
 use crate::domain::review::report::{Against, Report};
 use crate::inspect::request::{Artifact, Request};
 use crate::inspector::Inspector;
-use crate::pipeline::review::ArtifactRecord;
+use crate::pipeline::baseline::Shelf;
+use crate::pipeline::review::{ArtifactRecord, ReleaseView};
 use crate::pipeline::{Fault, Result};
+use crate::store::files::Pair;
 
 /// Longest wait for one page of one file, for a free child and for its answer (rule S9).
 const DIFF_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait for a list: the largest packages have thousands of files.
 const LIST_WAIT: Duration = Duration::from_secs(20);
-/// Lists kept. A release has a few artifacts, and people look at a few releases.
+/// Lists held in memory. A release has a few artifacts, and people look at a few releases.
 const LISTS_MAX: usize = 16;
+/// Longest list that is kept in the database, in bytes: fifty thousand files with short names.
+const KEPT_BYTES: usize = 16 << 20;
+/// How long one is kept there. Releases are decided within days; later it is made again.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(24 * 90);
+/// What was being done when a kept list made no sense.
+const KEEPING: &str = "keeping a list of files";
 
 /// Reads inside artifacts, a few at a time.
 #[derive(Debug)]
@@ -32,9 +43,6 @@ pub struct FileReader {
     inspector: Inspector,
     lists: Mutex<VecDeque<(Pair, Arc<Vec<FileEntry>>)>>,
 }
-
-/// Digests of a candidate and of its baseline.
-type Pair = (Sha256, Option<Sha256>);
 
 /// What a file of a release is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,24 +88,80 @@ impl FileReader {
         Self { inspector: inspector.within(LIST_WAIT), lists: Mutex::default() }
     }
 
-    /// Every file of an artifact beside the baseline's.
+    /// Every file of an artifact beside the baseline's. It is read now if nobody listed it before.
     pub async fn list(
         &self,
-        blobs: &Blobs,
+        shelf: Shelf<'_>,
         artifact: &ArtifactRecord,
         base: &Base,
     ) -> Result<Read<Arc<Vec<FileEntry>>>> {
-        let before = before(blobs, base).await?;
-        let pair = (artifact.digests.sha256, before.as_ref().map(|(_, digest)| *digest));
-        if let Some(kept) = self.kept(&pair) {
-            return Ok(Ok(kept));
+        if let Some(ready) = self.ready(shelf, artifact, base).await? {
+            return Ok(Ok(ready));
         }
-        let request = Request::Files {
-            candidate: held(blobs, artifact),
-            baseline: before.map(|(artifact, _)| artifact),
-        };
+        let (request, pair) = request(shelf.blobs, artifact, base).await?;
         let read: Read<Vec<FileEntry>> = self.ask(request, LIST_WAIT).await;
-        Ok(read.map(|files| self.keep(pair, files)))
+        Ok(read.map(|files| self.hold(pair, files)))
+    }
+
+    /// The same, as long as somebody listed it before.
+    pub async fn ready(
+        &self,
+        shelf: Shelf<'_>,
+        artifact: &ArtifactRecord,
+        base: &Base,
+    ) -> Result<Option<Arc<Vec<FileEntry>>>> {
+        let (_, pair) = request(shelf.blobs, artifact, base).await?;
+        if let Some(held) = self.held(&pair) {
+            return Ok(Some(held));
+        }
+        let kept = shelf.registries.store.snapshot().await?.file_list(&pair).await?;
+        let Some(text) = kept else { return Ok(None) };
+        // Some megabytes of text are not read on a thread that serves requests.
+        let read = tokio::task::spawn_blocking(move || serde_json::from_str(&text));
+        let read = read.await.map_err(|error| Fault::new(KEEPING, error))?;
+        Ok(Some(self.hold(pair, read.map_err(|error| Fault::new(KEEPING, error))?)))
+    }
+
+    /// The same of every file of a release; `None` when one of them was not listed yet.
+    pub async fn all_ready(
+        &self,
+        shelf: Shelf<'_>,
+        release: &ReleaseView,
+    ) -> Result<Option<Vec<Arc<Vec<FileEntry>>>>> {
+        let mut lists = Vec::new();
+        for artifact in &release.artifacts {
+            let base = Base::of(release.report.as_ref(), &artifact.filename);
+            let Some(list) = self.ready(shelf, artifact, &base).await? else { return Ok(None) };
+            lists.push(list);
+        }
+        Ok(Some(lists))
+    }
+
+    /// Lists an artifact before anybody asks, with all the time an inspection has, and keeps that. A
+    /// list that cannot be made is made when it is asked for, in front of whoever reads.
+    pub async fn prepare(
+        &self,
+        shelf: Shelf<'_>,
+        inspector: &Inspector,
+        (artifact, base): (&ArtifactRecord, &Base),
+        now: Timestamp,
+    ) -> Result<()> {
+        let (request, pair) = request(shelf.blobs, artifact, base).await?;
+        let files: Vec<FileEntry> = match inspector.ask(request).await {
+            Ok(files) => files,
+            Err(failed) => {
+                tracing::warn!(error = %failed, artifact = %artifact.filename, "no list of files");
+                return Ok(());
+            }
+        };
+        let text = serde_json::to_string(&files).map_err(|error| Fault::new(KEEPING, error))?;
+        if text.len() <= KEPT_BYTES {
+            let mut tx = shelf.registries.store.begin().await?;
+            tx.keep_file_list(&pair, &text, now - KEPT_FOR, now).await?;
+            tx.commit().await?;
+        }
+        self.hold(pair, files);
+        Ok(())
     }
 
     /// One file of the candidate beside the baseline's, or all of it without one; `None` when neither
@@ -141,18 +205,26 @@ impl FileReader {
         }
     }
 
-    fn kept(&self, pair: &Pair) -> Option<Arc<Vec<FileEntry>>> {
+    fn held(&self, pair: &Pair) -> Option<Arc<Vec<FileEntry>>> {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         lists.iter().find(|(known, _)| known == pair).map(|(_, list)| Arc::clone(list))
     }
 
-    fn keep(&self, pair: Pair, files: Vec<FileEntry>) -> Arc<Vec<FileEntry>> {
+    fn hold(&self, pair: Pair, files: Vec<FileEntry>) -> Arc<Vec<FileEntry>> {
         let files = Arc::new(files);
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         lists.truncate(LISTS_MAX - 1);
         lists.push_front((pair, Arc::clone(&files)));
         files
     }
+}
+
+/// What lists an artifact, and of what that is the list.
+async fn request(blobs: &Blobs, artifact: &ArtifactRecord, base: &Base) -> Result<(Request, Pair)> {
+    let before = before(blobs, base).await?;
+    let pair = (artifact.digests.sha256, before.as_ref().map(|(_, digest)| *digest));
+    let baseline = before.map(|(artifact, _)| artifact);
+    Ok((Request::Files { candidate: held(blobs, artifact), baseline }, pair))
 }
 
 fn held(blobs: &Blobs, artifact: &ArtifactRecord) -> Artifact {

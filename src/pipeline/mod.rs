@@ -40,6 +40,7 @@ pub mod signin;
 pub mod sso;
 pub mod staging;
 pub mod submission;
+pub mod viewed;
 
 /// What sort of mistake the caller made. `web::error` maps each to a status and a problem type;
 /// each is a heading in `docs/problems.md`.

@@ -20,6 +20,7 @@ use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::policy::Missing;
 use crate::domain::quorum::{Tally, Verdict};
 use crate::domain::release::{Hold, State};
+use crate::domain::review::binding::Summary;
 use crate::domain::review::report::Report;
 use crate::domain::statement::Statement;
 use crate::inspect;
@@ -29,7 +30,7 @@ use crate::pipeline::findings::{Finding, findings};
 use crate::pipeline::registries::Registries;
 use crate::pipeline::staging::{Difference, differences};
 use crate::pipeline::{Fault, Kind, Refusal, Result, hold, inspection, refuse};
-use crate::store::Store;
+use crate::store::{Store, Tx};
 use crate::upstream::{Conditions, ReadFault};
 
 pub use crate::store::jobs::AttemptRecord;
@@ -54,12 +55,16 @@ pub struct ReleaseView {
     pub findings: Vec<Finding>,
     /// What was found inside, once somebody looked.
     pub report: Option<Report>,
+    /// What was found in the source repository, where it was looked at.
+    pub source: Option<Summary>,
     /// Somebody looks inside now, or will.
     pub looking: bool,
     /// Whether the viewer can have it looked into again.
     pub may_inspect: bool,
     /// Decisions so far.
     pub decisions: Vec<DecisionRecord>,
+    /// Releases of the package before this one, newest first, at most [`EARLIER`].
+    pub earlier: Vec<Earlier>,
     /// Entries of the log about it.
     pub history: Vec<LogEntry>,
     /// Tries at sending.
@@ -81,6 +86,18 @@ pub struct ReleaseView {
     /// Names of everybody the page mentions.
     pub names: BTreeMap<PersonId, String>,
 }
+
+/// A release of the package before the one that is shown, and what people decided about it.
+#[derive(Debug)]
+pub struct Earlier {
+    /// The release.
+    pub record: ReleaseRecord,
+    /// Decisions, in order.
+    pub decisions: Vec<DecisionRecord>,
+}
+
+/// Earlier releases that a page shows.
+pub const EARLIER: u32 = 5;
 
 impl ReleaseView {
     /// One of its files.
@@ -164,6 +181,10 @@ pub async fn release(
         Some(inspected) => Some(inspection::report(&mut tx, id, inspected.report_sha256).await?),
         None => None,
     };
+    let source = match report {
+        Some(_) => inspection::source(&mut tx, id).await?,
+        None => None,
+    };
     let looking = tx.is_to_be_inspected(id).await?;
     let may_inspect = !looking
         && report.as_ref().is_some_and(Report::is_incomplete)
@@ -176,8 +197,10 @@ pub async fn release(
         claims,
         differences,
         report,
+        source,
         looking,
         may_inspect,
+        earlier: earlier(&mut tx, &record).await?,
         decisions: tx.decisions(id).await?,
         history: log.into_iter().filter(|e| e.event.release() == Some(id)).collect(),
         attempts: tx.attempts(id).await?,
@@ -192,6 +215,21 @@ pub async fn release(
         names: people.into_iter().map(|person| (person.id, person.name)).collect(),
         record,
     })
+}
+
+async fn earlier(tx: &mut Tx, record: &ReleaseRecord) -> Result<Vec<Earlier>> {
+    let filter = ReleaseFilter {
+        package: Some(record.package),
+        before: Some(record.id),
+        limit: EARLIER,
+        ..ReleaseFilter::default()
+    };
+    let mut earlier = Vec::new();
+    for record in tx.list_releases(&filter).await? {
+        let decisions = tx.decisions(record.id).await?;
+        earlier.push(Earlier { record, decisions });
+    }
+    Ok(earlier)
 }
 
 /// The verified claims a release was staged with.

@@ -57,6 +57,7 @@ macro_rules! row {
 pub mod checkpoints;
 pub mod ci;
 pub mod fetched;
+pub mod files;
 pub mod idempotency;
 pub mod inspections;
 pub mod instance;

@@ -138,6 +138,7 @@ POST   i - + + i /releases/{id}/reject/begin
 POST   i 0 0 0 i /releases/{id}/reject/finish
 POST   i - ? ? i /releases/{id}/together/begin
 POST   i - 0 0 i /releases/{id}/together/finish
+POST   i ? ? ? i /releases/{id}/viewed
 POST   + + + + + /theme
 POST   i - - ? i /packages/new
 POST   i - - ? i /packages/{id}/publishers/new

@@ -3,17 +3,24 @@
 
 use std::time::{Duration, Instant};
 
+use countersign::domain::event::SealedBecause;
 use countersign::domain::ids::ReleaseId;
-use countersign::domain::review::diff::{At, Wanted};
-use countersign::domain::review::report::{Against, Report, ReportedArtifact};
+use countersign::domain::review::diff::{At, Content, FileDiff, Side, Wanted};
+use countersign::domain::review::files::{FileEntry, Status};
+use countersign::domain::review::report::{Against, Gathered, Report, ReportedArtifact};
+use countersign::inspect::request::{Artifact, Request};
 use countersign::inspector::{Inspector, Settings};
 use countersign::pipeline::files::{Base, FileReader, NotShown};
-use countersign::pipeline::inspection;
+use countersign::pipeline::{inspection, staging};
+use countersign::store::Store;
+use countersign::workers;
 use serde_json::json;
 
-use crate::readers::build::{manifest, npm};
-use crate::support::database::sqlite;
-use crate::support::world::{World, npm_document, run};
+use crate::readers::build::{file, header_with, manifest, npm, padded, tgz};
+use crate::support::database::{on_both, sqlite};
+use crate::support::setup::count;
+use crate::support::site::reading;
+use crate::support::world::{World, npm_document, run, wheel};
 
 const OLD: &[u8] = b"const a = 1\nmodule.exports = () => a\n";
 const NEW: &str = "const a = 2\nmodule.exports = () => a // \u{202E}<script>alert(1)</script>\n";
@@ -25,7 +32,13 @@ async fn staged(world: &World, id: u32, version: &str, module: &[u8]) -> Release
 /// A release that was compared with another one.
 async fn compared() -> (World, ReleaseId, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let world = World::start(sqlite(folder.path()).await).await;
+    let (world, release) = compared_on(sqlite(folder.path()).await).await;
+    (world, release, folder)
+}
+
+/// The same in a database of the caller's.
+pub(crate) async fn compared_on(store: Store) -> (World, ReleaseId) {
+    let world = World::start(store).await;
     let old = staged(&world, 1, "1.0.0", OLD).await;
     let new = staged(&world, 2, "1.1.0", NEW.as_bytes()).await;
     let before = world.artifacts(old).await.remove(0);
@@ -36,11 +49,13 @@ async fn compared() -> (World, ReleaseId, tempfile::TempDir) {
         file: before.filename,
         sha256: before.digests.sha256,
     };
-    let artifact = ReportedArtifact { name: after.filename, sha256: after.digests.sha256, against };
+    let (name, sha256) = (after.filename, after.digests.sha256);
+    let artifact = ReportedArtifact { name, sha256, against, tally: None };
     let manifest = record.seal.unwrap().manifest;
-    let report = Report::new(&manifest, vec![artifact], Vec::new(), None, &[]);
+    let gathered = Gathered { artifacts: vec![artifact], ..Gathered::default() };
+    let report = Report::new(&manifest, gathered, None);
     assert!(inspection::record(world.store(), report, None, world.now()).await.unwrap());
-    (world, new, folder)
+    (world, new)
 }
 
 async fn page(world: &World, address: &str) -> String {
@@ -127,6 +142,68 @@ async fn what_cannot_be_read_in_time_is_said_and_not_shown() {
     assert!(why.contains("crashed with exit code 3"), "{why}");
     let NotShown(why) = ask("echo '{\"Ok\":{\"half\":1}}'").await;
     assert!(why.contains("makes no sense"), "{why}");
+}
+
+/// D8, S9: what an inspection listed is there for whoever opens the page, and no child is started.
+#[tokio::test]
+async fn the_list_of_files_is_made_when_a_release_is_inspected() {
+    on_both(|store: Store| async move {
+        let world = World::start(store).await;
+        let release =
+            world.stage_python(run(7), &wheel("1.0.0", "py3", &[])).await.unwrap().release;
+        let (because, now) = (SealedBecause::ReviewBegan, world.now());
+        staging::seal_now(world.store(), release, because, now).await.unwrap();
+        let app = &world.site.app;
+        assert!(inspection::run_next(workers::inspecting(app), world.now()).await.unwrap());
+        assert_eq!(count(world.store(), "file_lists").await, 1);
+
+        let broken = Settings { program: "/bin/false".into(), ..Settings::default() };
+        let reader = FileReader::new(&Inspector::new(broken));
+        let artifact = world.artifacts(release).await.remove(0);
+        let alone = Base::Nothing(String::new());
+        let files = reader.list(app.shelf(), &artifact, &alone).await.unwrap().unwrap();
+        assert!(files.iter().any(|file| file.path == "hello_wire/__init__.py"), "{files:?}");
+        let other = Base::Version {
+            version: "0.9.0".to_owned(),
+            filename: artifact.filename.clone(),
+            sha256: artifact.digests.sha256,
+        };
+        let NotShown(why) = reader.list(app.shelf(), &artifact, &other).await.unwrap().unwrap_err();
+        assert!(why.contains("crashed"), "a list beside another file is another list: {why}");
+    })
+    .await;
+}
+
+/// A file that can be run as a program where it could not is a change, although its bytes are not.
+#[tokio::test]
+async fn a_changed_mode_is_a_change_in_the_list_and_on_the_page_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, version: &str, mode: &[u8; 8]| {
+        let (document, script) = (manifest(version, json!({})).to_string(), b"echo hello\n");
+        let marked = header_with(b"package/run.sh", b'0', script.len(), |block| {
+            block[100..108].copy_from_slice(mode);
+        });
+        let entries =
+            [file("package/package.json", document.as_bytes()), [marked, padded(script)].concat()];
+        let path = folder.path().join(name);
+        std::fs::write(&path, tgz(&entries)).unwrap();
+        Artifact::new(&path, name)
+    };
+    let baseline = write("hello-wire-1.0.0.tgz", "1.0.0", b"0000644\0");
+    let candidate = write("hello-wire-1.1.0.tgz", "1.1.0", b"0000755\0");
+    let inspector = Inspector::new(reading());
+    let (before, after) = (Some(baseline.clone()), candidate.clone());
+    let request = Request::Files { candidate: after, baseline: before };
+    let files: Vec<FileEntry> = inspector.ask(request).await.unwrap();
+    let script = files.iter().find(|file| file.path == "run.sh").unwrap();
+    assert_eq!((script.status, script.mode_change()), (Status::Mode, Some(true)));
+    assert!(script.is_to_read());
+    let wanted = Wanted { place: "run.sh".to_owned(), from: None, at: At::Page(1), as_text: false };
+    let request = Request::Diff { candidate, baseline: Some(baseline), wanted };
+    let shown: FileDiff = inspector.ask(request).await.unwrap();
+    let executable = |side: Option<Side>| side.map(|side| side.executable);
+    assert_eq!((executable(shown.before), executable(shown.after)), (Some(false), Some(true)));
+    assert_eq!(shown.content, Content::Same);
 }
 
 #[test]

@@ -82,8 +82,14 @@ async fn a_sealed_release_is_looked_into_once_before_anybody_approves_it() {
         };
         let report = report(world, release, &ines).await.unwrap();
         assert_eq!(report.inspection().report_sha256, *report_sha256);
-        assert_eq!(report.artifacts.len(), 1);
         assert!(!report.is_incomplete());
+        let [artifact] = report.artifacts.as_slice() else { panic!("{report:?}") };
+        let tally = artifact.tally.as_ref().unwrap();
+        assert_eq!((tally.after.files, tally.after.parsed, tally.added), (4, 1, 4));
+        assert_eq!(tally.before, None, "a first release");
+        let assurance = report.assurance.as_deref().unwrap();
+        assert!(assurance.contains("in 4 files, 1 parsed as code."), "{assurance}");
+        assert!(assurance.contains("Nothing new of: code that runs"), "{assurance}");
         // Looking again finds the same, to the byte.
         queue_again(&desk, release).await;
         assert!(look(world).await);
@@ -127,6 +133,7 @@ async fn an_inspection_that_never_ends_is_a_block_after_three_tries() {
         let blocks: Vec<_> = report.of(Severity::Block).map(|it| it.check.as_str()).collect();
         assert_eq!(blocks, ["IN-01"]);
         assert!(report.is_incomplete());
+        assert_eq!((&report.artifacts[0].tally, report.assurance), (&None, None));
     })
     .await;
 }

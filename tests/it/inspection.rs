@@ -12,7 +12,7 @@ use countersign::domain::quorum::Verdict::Approve;
 use countersign::domain::review::checks::inspection::failed;
 use countersign::domain::review::finding::{Check, Finding, Severity, Since};
 use countersign::domain::review::report::{
-    ASKED_MAX, Accepted, Found, NOTES_MAX, Override, Report, ReportedFinding, Unanswered,
+    ASKED_MAX, Accepted, Found, Gathered, NOTES_MAX, Override, Report, ReportedFinding, Unanswered,
 };
 use countersign::domain::statement::Statement;
 use uuid::Uuid;
@@ -206,7 +206,8 @@ fn in_file(file: &str, severity: Severity, since: Since, sha256: &[u8]) -> Found
 
 fn report(found: Vec<Found>, accepted: Option<&Accepted>) -> Report {
     let (log, _) = History::sealed();
-    Report::new(&log.sealed_release().manifest, Vec::new(), found, accepted, &[])
+    let gathered = Gathered { found, ..Gathered::default() };
+    Report::new(&log.sealed_release().manifest, gathered, accepted)
 }
 
 fn names(report: &Report) -> Vec<&str> {

@@ -54,3 +54,4 @@ mod tampering;
 mod tidy;
 mod transactions;
 mod upstream;
+mod viewed;

@@ -16,9 +16,13 @@ use countersign::domain::review::finding::{Finding, Severity};
 use countersign::domain::review::provenance::{
     Attested, Before, Broken, Chain, FileProvenance, Link, Standing, judge, missing,
 };
+use countersign::domain::review::report::Report;
+use countersign::pipeline::inspection::{self, Inspecting};
 use countersign::pipeline::provenance::{Examined, examine};
+use countersign::pipeline::review;
 use countersign::provenance::{ATTESTATIONS_MAX, BYTES_MAX, Expected, Form, TrustRoot};
 use countersign::store::Store;
+use countersign::workers;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::Digest as _;
@@ -578,6 +582,17 @@ async fn examined(world: &World, release: ReleaseId, root: Option<&TrustRoot>) -
     examine(&mut tx, &record, root, Before::Had).await.unwrap()
 }
 
+/// What a gateway with this trust root reports about a release.
+async fn reported(world: &World, release: ReleaseId, root: &TrustRoot) -> Report {
+    let mut tx = world.store().begin().await.unwrap();
+    tx.queue_inspection(release, world.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let at = Inspecting { trust_root: Some(root), ..workers::inspecting(&world.site.app) };
+    assert!(inspection::run_next(at, world.now()).await.unwrap());
+    let ines = world.person("Ines Duarte").await;
+    review::release(world.store(), release, ines, world.now()).await.unwrap().report.unwrap()
+}
+
 /// The run as an authority would have certified it for the token that staged a release.
 async fn attested_run(world: &World, version: &str) -> AttestedRun {
     let probe = world.stage_npm(run(1), &npm_document(version, b"probe")).await.unwrap().release;
@@ -610,6 +625,8 @@ async fn attachments_of_a_release_are_examined() {
         assert_eq!(all.provenance.trust_root, Some(root.sha256()));
         assert!(all.provenance.files[0].chains[0].holds());
         assert_eq!(all.provenance.files[0].chains[0].steps.len(), 5);
+        let report = reported(&world, npm, &root).await;
+        assert_eq!(report.provenance, all.provenance, "it is part of what people sign");
 
         let unverified = examined(&world, npm, None).await;
         assert_eq!(unverified.findings, []);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::artifact::Facts;
 use crate::domain::digest::{Sha1, Sha256};
 use crate::domain::review::delta::{Comparison, FileChange, Member};
-use crate::domain::review::finding::Finding;
+use crate::domain::review::finding::{Finding, Since};
 use crate::domain::review::survey::{Format, Survey, SurveyedFile};
 
 /// What changed between the version people run today and a candidate, and what of it to look at.
@@ -18,6 +18,10 @@ pub struct Compared {
     pub candidate: Facts,
     /// What the baseline says about itself; `None` for a first release.
     pub baseline: Option<Facts>,
+    /// How much the candidate is.
+    pub extent: Extent,
+    /// How much the baseline is; `None` when nothing was read of one.
+    pub extent_before: Option<Extent>,
     /// Every file of the candidate, sorted by its place.
     pub files: Vec<ListedFile>,
     /// Every file that is not the same on both sides, sorted by place.
@@ -26,6 +30,42 @@ pub struct Compared {
     pub members: Vec<Member>,
     /// What is to be looked at, the gravest first.
     pub findings: Vec<Finding>,
+}
+
+/// How much an artifact is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extent {
+    /// Files in it.
+    pub files: u64,
+    /// Their sizes, in bytes.
+    pub bytes: u64,
+    /// Lines of those that are text.
+    pub lines: u64,
+    /// Files that a parser read as code.
+    pub parsed: u64,
+}
+
+/// What changed in an artifact, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// How much the baseline is; `None` when there is none to compare with.
+    pub before: Option<Extent>,
+    /// How much the candidate is.
+    pub after: Extent,
+    /// Files that only the candidate has.
+    pub added: u64,
+    /// Files that only the baseline has.
+    pub removed: u64,
+    /// Files that both have, with other bytes.
+    pub changed: u64,
+    /// Programs for a machine among those added and changed.
+    pub binaries: u64,
+    /// Ways to run without being called that are new.
+    pub hooks: u64,
+    /// Dependencies that are new.
+    pub dependencies: u64,
 }
 
 /// A file of an artifact without what stood out in it.
@@ -60,10 +100,50 @@ impl Compared {
         Self {
             candidate: comparison.candidate.facts.clone(),
             baseline: comparison.baseline.map(|survey| survey.facts.clone()),
+            extent: Extent::of(comparison.candidate),
+            // A survey of nothing stands for a baseline that could not be read.
+            extent_before: comparison
+                .baseline
+                .filter(|survey| !survey.files.is_empty())
+                .map(Extent::of),
             files: listed(comparison.candidate),
             changes: comparison.files().iter().map(Change::from).collect(),
             members: comparison.members(),
             findings,
+        }
+    }
+
+    /// What changed, in numbers.
+    pub fn tally(&self) -> Tally {
+        let count =
+            |is: fn(&Change) -> bool| self.changes.iter().filter(|it| is(it)).count() as u64;
+        let came = |family: &str| {
+            let new = |it: &&Finding| matches!(it.since, Since::New | Since::FirstRelease);
+            let of = self.findings.iter().filter(|it| it.check.id.starts_with(family));
+            of.filter(new).count() as u64
+        };
+        Tally {
+            before: self.extent_before,
+            after: self.extent,
+            added: count(|it| it.before.is_none()),
+            removed: count(|it| it.after.is_none()),
+            changed: count(|it| it.before.is_some() && it.after.is_some()),
+            binaries: count(|it| it.after.as_ref().is_some_and(|it| it.format.is_executable())),
+            hooks: came("HK-"),
+            dependencies: came("DP-01"),
+        }
+    }
+}
+
+impl Extent {
+    /// How much was surveyed.
+    pub fn of(survey: &Survey) -> Self {
+        let files = &survey.files;
+        Self {
+            files: files.len() as u64,
+            bytes: survey.unpacked_bytes(),
+            lines: files.iter().map(|file| u64::from(file.lines)).sum(),
+            parsed: files.iter().filter(|file| file.is_parsed()).count() as u64,
         }
     }
 }

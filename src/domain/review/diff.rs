@@ -32,6 +32,8 @@ pub struct Side {
     pub sha256: Option<Sha256>,
     /// What it is by its content.
     pub format: Format,
+    /// Whether the archive says that it is run as a program.
+    pub executable: bool,
 }
 
 /// What is shown of a file.

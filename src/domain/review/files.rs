@@ -10,7 +10,7 @@ use crate::domain::review::delta::Comparison;
 use crate::domain::review::diff::Counts;
 use crate::domain::review::modules::{AT_INSTALL, words};
 use crate::domain::review::path;
-use crate::domain::review::survey::{Format, Survey, SurveyedFile};
+use crate::domain::review::survey::{Format, Survey, SurveyedFile, place};
 
 /// One file of the candidate, of the baseline, or of both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,39 @@ pub struct FileEntry {
     pub format: Format,
     /// Rows that differ, where they were counted.
     pub counts: Option<Counts>,
+    /// What the baseline has of it.
+    pub before: Option<Held>,
+    /// What the candidate has of it.
+    pub after: Option<Held>,
+}
+
+/// A file as one of the two artifacts holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Digest of the content.
+    pub sha256: Sha256,
+    /// Whether the archive says that it is run as a program.
+    pub executable: bool,
+}
+
+impl FileEntry {
+    /// Names what somebody saw who read this file: its place, and what either side holds there. The
+    /// same difference in another artifact, or after another inspection, has the same name.
+    pub fn difference(&self) -> Sha256 {
+        let places = (place(&self.path), self.from.as_deref().map(place));
+        Sha256::of(&crate::domain::canonical(&(places, self.before, self.after)))
+    }
+
+    /// Whether there is anything to read: it is not just as people have it today.
+    pub fn is_to_read(&self) -> bool {
+        self.status != Status::Unchanged
+    }
+
+    /// Whether it can be run as a program and could not before, or the other way round.
+    pub fn mode_change(&self) -> Option<bool> {
+        let (before, after) = (self.before?, self.after?);
+        (before.executable != after.executable).then_some(after.executable)
+    }
 }
 
 /// How a file stands against the baseline.
@@ -43,6 +76,8 @@ pub enum Status {
     Removed,
     /// The same bytes were somewhere else before.
     Moved,
+    /// Both have it, with the same bytes, and it can be run as a program in only one of them.
+    Mode,
     /// Both have it, with the same bytes.
     Unchanged,
 }
@@ -78,13 +113,15 @@ pub fn list(comparison: &Comparison<'_>, counts: &BTreeMap<String, Counts>) -> V
             came_from.insert(old.place.as_str());
         }
         let status = match (before, elsewhere) {
-            (Some(before), _) if before.sha256 == file.sha256 => Status::Unchanged,
+            (Some(before), _) if Held::of(before) == Held::of(file) => Status::Unchanged,
+            (Some(before), _) if before.sha256 == file.sha256 => Status::Mode,
             (Some(_), _) => Status::Changed,
             (None, Some(_)) => Status::Moved,
             (None, None) => Status::Added,
         };
         entries.push(FileEntry {
             from: elsewhere.map(|old| old.path.clone()),
+            before: before.or_else(|| elsewhere.copied()).map(Held::of),
             counts: counts.get(&file.place).copied().or_else(|| {
                 (status == Status::Added && file.format == Format::Text)
                     .then_some(Counts { added: file.lines, removed: 0 })
@@ -95,10 +132,18 @@ pub fn list(comparison: &Comparison<'_>, counts: &BTreeMap<String, Counts>) -> V
     let removed = gone_files(comparison).filter(|file| !came_from.contains(file.place.as_str()));
     entries.extend(removed.map(|file| FileEntry {
         counts: (file.format == Format::Text).then_some(Counts { added: 0, removed: file.lines }),
+        before: Some(Held::of(file)),
+        after: None,
         ..entry(file, Status::Removed, &by_itself)
     }));
     entries.sort_by(|a, b| (a.group, &a.path).cmp(&(b.group, &b.path)));
     entries
+}
+
+impl Held {
+    const fn of(file: &SurveyedFile) -> Self {
+        Self { sha256: file.sha256, executable: file.executable }
+    }
 }
 
 fn entry(file: &SurveyedFile, status: Status, by_itself: &BTreeSet<String>) -> FileEntry {
@@ -110,6 +155,8 @@ fn entry(file: &SurveyedFile, status: Status, by_itself: &BTreeSet<String>) -> F
         size_bytes: file.size_bytes,
         format: file.format,
         counts: None,
+        before: None,
+        after: Some(Held::of(file)),
     }
 }
 
@@ -226,6 +273,7 @@ mod tests {
                 ..serde_json::from_value(serde_json::json!({
                     "path": "", "place": "", "size_bytes": 0, "sha256": Sha256::of(b""),
                     "git_blob": "0".repeat(40), "format": "text", "lines": 0, "longest_line": 9,
+                    "executable": false,
                     "marks": []
                 }))
                 .unwrap()

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::digest::Sha256;
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::manifest::SealedManifest;
-use crate::domain::review::checks::inspection;
+use crate::domain::review::checks::{self, inspection};
+use crate::domain::review::compared::{Extent, Tally};
 use crate::domain::review::finding::{Finding, Severity, Since};
+use crate::domain::review::provenance::Provenance;
 use crate::domain::review::survey::place;
 
 /// The only value of [`Report::format`].
@@ -30,6 +32,10 @@ pub const NAME_MAX: usize = 120;
 pub const SENTENCE_MAX: usize = 300;
 /// Most sentences about what was not checked.
 pub const SENTENCES_MAX: usize = 50;
+/// Most attestations of one file; PyPI takes no more than two.
+pub const CHAINS_MAX: usize = 8;
+/// Longest words about one link of a chain, in characters.
+pub const WORDS_MAX: usize = 1_000;
 
 /// What one artifact was compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +67,23 @@ pub struct ReportedArtifact {
     pub sha256: Sha256,
     /// What it was compared with.
     pub against: Against,
+    /// What changed in it, in numbers; `None` when it could not be read.
+    pub tally: Option<Tally>,
+}
+
+/// What looking at a sealed release gave, before it is a [`Report`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gathered {
+    /// Every file of it.
+    pub artifacts: Vec<ReportedArtifact>,
+    /// What was found.
+    pub found: Vec<Found>,
+    /// What CI attached to the files.
+    pub provenance: Provenance,
+    /// See [`Report::source_sha256`].
+    pub source_sha256: Option<Sha256>,
+    /// What nobody looked at and why, as sentences.
+    pub not_checked: Vec<String>,
 }
 
 /// A finding before it has a place in a report.
@@ -149,6 +172,8 @@ pub struct Report {
     pub manifest_sha256: Sha256,
     /// Every file of it, sorted by name.
     pub artifacts: Vec<ReportedArtifact>,
+    /// What CI attached to each file, link by link.
+    pub provenance: Provenance,
     /// Digest of what the source repository and the closure of the CI run were found to be, when
     /// they were looked at.
     pub source_sha256: Option<Sha256>,
@@ -159,6 +184,9 @@ pub struct Report {
     pub unlisted: u32,
     /// What was accepted before, if anything was.
     pub lowered: Option<Lowered>,
+    /// What was looked for in every file and is not new, in one line; `None` when one of them could
+    /// not be read.
+    pub assurance: Option<String>,
     /// What nobody looked at and why, as sentences.
     pub not_checked: Vec<String>,
 }
@@ -166,14 +194,10 @@ pub struct Report {
 impl Report {
     /// Puts findings in order, names them and lowers what was accepted before. The same inputs
     /// always make the same report.
-    pub fn new(
-        manifest: &SealedManifest,
-        mut artifacts: Vec<ReportedArtifact>,
-        found: Vec<Found>,
-        accepted: Option<&Accepted>,
-        not_checked: &[String],
-    ) -> Self {
+    pub fn new(manifest: &SealedManifest, gathered: Gathered, accepted: Option<&Accepted>) -> Self {
+        let Gathered { mut artifacts, found, provenance, source_sha256, not_checked } = gathered;
         artifacts.sort_by(|a, b| a.name.cmp(&b.name));
+        let assurance = assurance(&artifacts, &found);
         let mut findings = merged(found);
         let lowered = accepted.and_then(|accepted| lower(&mut findings, accepted));
         let (mut notes, mut asked): (Vec<_>, Vec<_>) =
@@ -195,10 +219,12 @@ impl Report {
             release: manifest.manifest().release,
             manifest_sha256: manifest.digest(),
             artifacts,
-            source_sha256: None,
+            provenance: cut_short(provenance),
+            source_sha256,
             findings: named(asked),
             unlisted,
             lowered,
+            assurance,
             not_checked: not_checked.iter().take(SENTENCES_MAX).map(cut).collect(),
         }
     }
@@ -305,6 +331,31 @@ impl Inspection {
             None => Ok(()),
         }
     }
+}
+
+/// The line about all files of a release.
+fn assurance(artifacts: &[ReportedArtifact], found: &[Found]) -> Option<String> {
+    let read: Option<Vec<&Tally>> = artifacts.iter().map(|it| it.tally.as_ref()).collect();
+    let read = read.filter(|read| !read.is_empty())?;
+    let sum = |of: fn(&Extent) -> u64| read.iter().map(|tally| of(&tally.after)).sum();
+    let looked = Extent {
+        files: sum(|it| it.files),
+        bytes: sum(|it| it.bytes),
+        lines: sum(|it| it.lines),
+        parsed: sum(|it| it.parsed),
+    };
+    Some(checks::assurance(looked, found.iter().map(|found| &found.finding)))
+}
+
+/// As much of the chains as is kept; they are in order of what CI sent.
+fn cut_short(mut provenance: Provenance) -> Provenance {
+    for file in &mut provenance.files {
+        file.chains.truncate(CHAINS_MAX);
+        for step in file.chains.iter_mut().flat_map(|chain| &mut chain.steps) {
+            step.words = step.words.chars().take(WORDS_MAX).collect();
+        }
+    }
+    provenance
 }
 
 fn first_without<'a>(

@@ -62,6 +62,8 @@ pub struct SurveyedFile {
     pub git_blob: Sha1,
     /// What the first bytes say it is, whatever its name.
     pub format: Format,
+    /// Whether the archive says that it is run as a program.
+    pub executable: bool,
     /// Number of lines; 0 for what is not text.
     pub lines: u32,
     /// Length of the longest line in bytes; 0 for what is not text.

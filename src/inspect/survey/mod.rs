@@ -91,13 +91,15 @@ fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading) -> Result<()
             continue;
         }
         let (path, size) = (entry.inside().to_owned(), entry.size());
-        if path == "pyproject.toml" {
+        let surveyed = if path == "pyproject.toml" {
             let bytes = archive.content(pypi::text_limit(limits))?;
             build_system(&bytes, &mut reading.python);
-            reading.files.push(one(path, size, &bytes[..], &mut reading.names)?);
+            one(path, size, &bytes[..], &mut reading.names)?
         } else {
-            reading.files.push(one(path, size, &mut archive, &mut reading.names)?);
-        }
+            one(path, size, &mut archive, &mut reading.names)?
+        };
+        let executable = entry.is_executable();
+        reading.files.push(SurveyedFile { executable, ..surveyed });
     }
     Ok(())
 }
@@ -118,7 +120,8 @@ fn wheel(file: impl Read + Seek, limits: &Limits, reading: &mut Reading) -> Resu
             pass.piece(&path, piece);
             Ok(())
         })?;
-        reading.files.push(pass.finish(path));
+        let executable = entry.is_executable();
+        reading.files.push(SurveyedFile { executable, ..pass.finish(path) });
     }
     Ok(())
 }
@@ -314,6 +317,8 @@ impl<'n> Pass<'n> {
             sha256: Sha256::from_bytes(digest),
             git_blob: Sha1::from_bytes(git_blob),
             format,
+            // The archive says it, not the content.
+            executable: false,
             lines: if is_text { self.lines } else { 0 },
             longest_line: if is_text { self.longest_line } else { 0 },
             marks: if is_text { self.scanner.finish() } else { Vec::new() },

@@ -11,7 +11,7 @@ use crate::domain::review::checks::inspection;
 use crate::domain::review::compared::Compared;
 use crate::domain::review::finding::Finding;
 use crate::domain::review::provenance::Before;
-use crate::domain::review::report::{Against, Found, Report, ReportedArtifact};
+use crate::domain::review::report::{Against, Found, Gathered, Report, ReportedArtifact};
 use crate::domain::review::survey::place;
 use crate::inspect::request::{Artifact, Pair, Standing};
 use crate::pipeline::baseline::{self, Baseline, BaselineFile};
@@ -34,11 +34,9 @@ struct Look<'a> {
     at: Inspecting<'a>,
     subject: &'a Subject,
     baseline: Baseline,
-    artifacts: Vec<ReportedArtifact>,
-    found: Vec<Found>,
     /// What was read, by the name of the artifact.
     compared: BTreeMap<&'a str, Compared>,
-    not_checked: Vec<String>,
+    gathered: Gathered,
 }
 
 /// Looks at everything.
@@ -53,15 +51,8 @@ pub(super) async fn look(
     if passing && due.tries < TRIES_MAX {
         return Ok(Looked::Later);
     }
-    let mut look = Look {
-        at,
-        subject,
-        baseline,
-        artifacts: Vec::new(),
-        found: Vec::new(),
-        compared: BTreeMap::new(),
-        not_checked: Vec::new(),
-    };
+    let mut look =
+        Look { at, subject, baseline, compared: BTreeMap::new(), gathered: Gathered::default() };
     look.read(due.tries > TRIES_MAX).await;
     look.distributions().await;
     look.provenance().await?;
@@ -70,12 +61,8 @@ pub(super) async fn look(
         .map(|summary| serde_json::to_string(&summary))
         .transpose()
         .map_err(|error| Fault::new("keeping what the source is", error))?;
-    let accepted = subject.accepted.as_ref();
-    let Look { artifacts, found, not_checked, .. } = look;
-    let report = Report {
-        source_sha256: summary.as_ref().map(|text| Sha256::of(text.as_bytes())),
-        ..Report::new(&subject.manifest, artifacts, found, accepted, &not_checked)
-    };
+    look.gathered.source_sha256 = summary.as_ref().map(|text| Sha256::of(text.as_bytes()));
+    let report = Report::new(&subject.manifest, look.gathered, subject.accepted.as_ref());
     Ok(Looked::Done(Box::new(report), summary))
 }
 
@@ -83,26 +70,27 @@ impl Look<'_> {
     /// Every artifact, beside its baseline.
     async fn read(&mut self, gave_up: bool) {
         if let Baseline::Unreadable { why, .. } = &self.baseline {
-            self.found.push(inspection::no_baseline(why).into());
+            self.gathered.found.push(inspection::no_baseline(why).into());
         }
         for artifact in &self.subject.artifacts {
-            self.artifacts.push(ReportedArtifact {
-                name: artifact.filename.clone(),
-                sha256: artifact.digests.sha256,
-                against: self.against(artifact),
-            });
             let looked = if gave_up {
                 Err(format!("the inspection began {TRIES_MAX} times and never ended"))
             } else {
                 self.compare(artifact).await
             };
+            self.gathered.artifacts.push(ReportedArtifact {
+                name: artifact.filename.clone(),
+                sha256: artifact.digests.sha256,
+                against: self.against(artifact),
+                tally: looked.as_ref().ok().map(Compared::tally),
+            });
             match looked {
                 Ok(mut compared) => {
                     let findings = std::mem::take(&mut compared.findings);
                     self.compared.insert(&artifact.filename, compared);
                     self.add(&artifact.filename, findings);
                 }
-                Err(why) => self.found.push(Found {
+                Err(why) => self.gathered.found.push(Found {
                     artifact: Some(artifact.filename.clone()),
                     ..inspection::failed(&why).into()
                 }),
@@ -164,7 +152,7 @@ impl Look<'_> {
             sha256: finding.file.as_deref().and_then(|path| digests.get(path).copied()),
             finding,
         });
-        self.found.extend(found.collect::<Vec<_>>());
+        self.gathered.found.extend(found.collect::<Vec<_>>());
     }
 
     /// The wheels beside the source distribution of the same release (SRC-09).
@@ -182,7 +170,7 @@ impl Look<'_> {
             let before = before.map(|(sdist, wheel)| Pair { sdist, wheel });
             match self.at.inspector.same_release(pair, before).await {
                 Ok(findings) => self.add(&wheel.filename, findings),
-                Err(failed) => self.found.push(Found {
+                Err(failed) => self.gathered.found.push(Found {
                     artifact: Some(wheel.filename.clone()),
                     ..inspection::failed(&failed.to_string()).into()
                 }),
@@ -200,12 +188,13 @@ impl Look<'_> {
         let (record, root) = (&self.subject.record, self.at.trust_root);
         let examined = provenance::examine(&mut tx, record, root, before).await?;
         // The file of each is one of the release.
-        self.found.extend(examined.findings.into_iter().map(|finding| Found {
+        self.gathered.found.extend(examined.findings.into_iter().map(|finding| Found {
             artifact: finding.file.clone(),
             sha256: None,
             finding: Finding { file: None, ..finding },
         }));
-        self.not_checked.extend(examined.not_checked);
+        self.gathered.provenance = examined.provenance;
+        self.gathered.not_checked.extend(examined.not_checked);
         Ok(())
     }
 
@@ -240,8 +229,8 @@ impl Look<'_> {
             last_look: self.subject.last_look.as_ref(),
         };
         let bound = source::look(self.at.sources, &release).await;
-        self.found.extend(bound.findings.into_iter().map(Found::from));
-        self.not_checked.extend(bound.not_checked);
+        self.gathered.found.extend(bound.findings.into_iter().map(Found::from));
+        self.gathered.not_checked.extend(bound.not_checked);
         for (artifact, findings) in bound.artifacts {
             self.add(&artifact, findings);
         }

@@ -19,6 +19,7 @@ use crate::inspector::Inspector;
 use crate::pipeline::approval::{count_again, existing, locked, signs, waits};
 use crate::pipeline::baseline::Shelf;
 use crate::pipeline::binding::Sources;
+use crate::pipeline::files::{Base, FileReader};
 use crate::pipeline::forwarding::{Progress, Running};
 use crate::pipeline::{Fault, Kind, Result, refuse, transaction};
 use crate::provenance::TrustRoot;
@@ -49,6 +50,8 @@ pub struct Inspecting<'a> {
     pub trust_root: Option<&'a TrustRoot>,
     /// The source repositories.
     pub sources: Sources<'a>,
+    /// Keeps the lists of what is inside.
+    pub files: &'a FileReader,
     /// Whoever has the release's page open.
     pub progress: &'a Progress,
 }
@@ -69,8 +72,14 @@ pub async fn run_next(at: Inspecting<'_>, now: Timestamp) -> Result<bool> {
     };
     let looked = look::look(at, &subject, due, clock.now()).await;
     if let Ok(Looked::Done(report, source)) = looked {
+        let bases: Vec<Base> = (subject.artifacts.iter())
+            .map(|artifact| Base::of(Some(&report), &artifact.filename))
+            .collect();
         if record(store, *report, source, clock.now()).await? {
+            // If we stop here, a list is made when somebody asks for it.
+            let listed = list(at, &subject.artifacts, &bases, clock.now()).await;
             at.progress.announce(due.release);
+            listed?;
         }
         return Ok(true);
     }
@@ -78,6 +87,19 @@ pub async fn run_next(at: Inspecting<'_>, now: Timestamp) -> Result<bool> {
     tx.postpone_inspection(due.release, clock.now() + AGAIN_AFTER).await?;
     tx.commit().await?;
     looked.map(|_| true)
+}
+
+/// Has the lists of what is inside ready before somebody opens them.
+async fn list(
+    at: Inspecting<'_>,
+    artifacts: &[ArtifactRecord],
+    bases: &[Base],
+    now: Timestamp,
+) -> Result<()> {
+    for of in artifacts.iter().zip(bases) {
+        at.files.prepare(at.shelf, at.inspector, of, now).await?;
+    }
+    Ok(())
 }
 
 /// A release to look into.
@@ -116,7 +138,7 @@ async fn subject(store: &Store, release: ReleaseId, now: Timestamp) -> Result<Op
 }
 
 /// What was found in the source repository when a release was looked into last.
-async fn source(tx: &mut Tx, release: ReleaseId) -> Result<Option<Summary>> {
+pub(super) async fn source(tx: &mut Tx, release: ReleaseId) -> Result<Option<Summary>> {
     let text = tx.last_source(release).await?;
     let read = text.map(|text| serde_json::from_str(&text)).transpose();
     Ok(read.map_err(|error| Fault::new("reading what the source was", error))?)

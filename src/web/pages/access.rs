@@ -3,6 +3,7 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
@@ -253,6 +254,7 @@ async fn health(visit: Visit, uri: Uri) -> Answer {
         check_folder("The data folder takes files", &app.config.data_dir).await,
         check_folder("The blob store takes files", &app.config.data_dir.join("blobs")).await,
     ];
+    checks.push(sandbox(app).await);
     checks.extend(log_checks(app, visit.now));
     checks.extend(private_addresses(app).await?);
     checks.extend(leavers(app, visit.now).await?);
@@ -279,6 +281,42 @@ fn about(app: &App) -> Vec<Fact> {
         Fact::code("Log key", app.notary.verifier_key().to_string()),
         Fact::words("Upload session", span(config.limits.upload_session)),
     ]
+}
+
+/// Longest wait for a child that says what holds it; both places may be taken by inspections.
+const SANDBOX_WAIT: Duration = Duration::from_secs(2);
+
+/// What holds the children that read artifacts (D8).
+async fn sandbox(app: &App) -> Preflight {
+    let asked = tokio::time::timeout(SANDBOX_WAIT, app.inspector.sandbox()).await;
+    match asked {
+        Ok(Ok(sandbox)) if sandbox.is_whole() => fine(
+            "Artifacts are read where nothing else can be done",
+            format!("{}.", sandbox.sentences().join(". ")),
+        ),
+        Ok(Ok(sandbox)) => Preflight {
+            tone: Tone::Warn,
+            title: "Artifacts are read with less protection than there is".to_owned(),
+            detail: format!(
+                "{}. Use Linux 6.7 or later with Landlock switched on, and a container runtime that \
+                 allows both. The bounds of memory and time hold all the same.",
+                sandbox.sentences().join(". ")
+            ),
+        },
+        Ok(Err(failed)) => broken(
+            "No artifact can be read",
+            format!(
+                "Nothing can be approved, because nothing can be inspected: {failed}. \
+                 `countersign doctor` tries the same."
+            ),
+        ),
+        Err(_) => Preflight {
+            tone: Tone::Note,
+            title: "Artifacts are being read just now".to_owned(),
+            detail: "What holds the reader is said when it is free. Load the page again."
+                .to_owned(),
+        },
+    }
 }
 
 /// Whoever left and may still publish at a registry.

@@ -15,6 +15,42 @@ pub struct FilesPage {
     pub release: ReleaseName,
     /// Each artifact with its files.
     pub artifacts: Vec<ArtifactFiles>,
+    /// "12 of 40 viewed"; empty as long as not every list is there.
+    pub viewed: String,
+    /// `/releases/{id}/viewed`; `None` for whoever only reads.
+    pub ticks: Option<String>,
+}
+
+/// The button that ticks a file for whoever reads it.
+#[derive(Clone, Debug)]
+pub struct Tick {
+    /// What is ticked: 64 hexadecimal digits.
+    pub difference: String,
+    /// It is ticked.
+    pub viewed: bool,
+}
+
+/// Where a reader of a file stands among all of them.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// `/releases/{id}/viewed`; `None` for whoever only reads.
+    pub ticks: Option<String>,
+    /// The button of this file.
+    pub tick: Tick,
+    /// "12 of 40 viewed".
+    pub viewed: String,
+    /// The file before it in the list.
+    pub previous: Option<String>,
+    /// The file after it.
+    pub next: Option<String>,
+}
+
+/// What a tick answers: how much is viewed now.
+#[derive(Debug, Template)]
+#[template(path = "fragments/viewed.html")]
+pub struct ViewedFragment {
+    /// "12 of 40 viewed".
+    pub viewed: String,
 }
 
 /// One artifact with its files.
@@ -50,6 +86,10 @@ pub struct FileGroup {
 /// One file of a list.
 #[derive(Clone, Debug)]
 pub struct FileRow {
+    /// What a link to the row ends with; empty for what is the same.
+    pub anchor: String,
+    /// Its button; `None` for what is the same.
+    pub tick: Option<Tick>,
     /// Where it is read.
     pub href: String,
     /// Folder part with the final slash; may be empty.
@@ -92,6 +132,8 @@ pub struct FilePage {
     pub ways: Vec<(&'static str, String, bool)>,
     /// What has to be known about what is shown.
     pub notices: Vec<Notice>,
+    /// Among the files that changed; `None` as long as they are not listed, and for what is the same.
+    pub reading: Option<Reading>,
     /// The rows.
     pub body: Body,
     /// Where the other pages are.

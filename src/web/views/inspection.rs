@@ -6,6 +6,8 @@ use crate::web::display::count;
 /// The card about what was found inside.
 #[derive(Clone, Debug)]
 pub struct Inspection {
+    /// Whether somebody looked inside already.
+    pub reported: bool,
     /// "2 blocks, 3 to look at".
     pub summary: Badge,
     /// `/releases/{id}/live` while it goes on.
@@ -18,8 +20,8 @@ pub struct Inspection {
     pub notes: Vec<FindingRow>,
     /// Whole sentences about what is not listed, and about what was accepted before.
     pub asides: Vec<String>,
-    /// Each file, and what it was compared with.
-    pub compared: Vec<(String, String)>,
+    /// What was looked for and is not new, in one line; empty where a file could not be read.
+    pub assurance: String,
     /// Whole sentences.
     pub not_checked: Vec<String>,
     /// Where another inspection is asked for; `None` when that would change nothing.
@@ -30,13 +32,14 @@ impl Inspection {
     /// Nobody looked inside yet; the address says when that is over.
     pub fn being_checked(live: String) -> Self {
         Self {
+            reported: false,
             summary: Badge::new(Tone::Note, "loader", "Being checked"),
             live: Some(live),
             blocks: Vec::new(),
             looks: Vec::new(),
             notes: Vec::new(),
             asides: Vec::new(),
-            compared: Vec::new(),
+            assurance: String::new(),
             not_checked: Vec::new(),
             again: None,
         }
@@ -47,9 +50,9 @@ impl Inspection {
         self.blocks.len() + self.looks.len()
     }
 
-    /// Whether it goes on, and there is no report yet.
+    /// Whether nobody has looked inside yet.
     pub fn is_first(&self) -> bool {
-        self.live.is_some() && self.compared.is_empty()
+        !self.reported
     }
 
     /// "3 notes".
@@ -73,4 +76,39 @@ pub struct FindingRow {
     pub href: Option<String>,
     /// What it means, and since when it is so.
     pub why: String,
+}
+
+/// The card about what changed, in numbers.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Each file to publish.
+    pub artifacts: Vec<ArtifactChange>,
+    /// `/releases/{id}/files`.
+    pub files: String,
+    /// "12 of 40 viewed"; empty as long as the files are not listed.
+    pub viewed: String,
+}
+
+/// What changed in one file to publish.
+#[derive(Clone, Debug)]
+pub struct ArtifactChange {
+    /// Its name.
+    pub name: String,
+    /// What it was compared with, as a sentence.
+    pub against: String,
+    /// The numbers; none when it could not be read.
+    pub tiles: Vec<Tile>,
+}
+
+/// One number.
+#[derive(Clone, Debug)]
+pub struct Tile {
+    /// "Dependencies".
+    pub label: &'static str,
+    /// "1 new".
+    pub value: String,
+    /// "2 added, 1 removed"; may be empty.
+    pub aside: String,
+    /// It is worth a look.
+    pub stands_out: bool,
 }

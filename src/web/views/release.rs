@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::form::{Choice, Field};
 use super::home::ReleaseName;
-use super::inspection::Inspection;
+use super::inspection::{Changed, Inspection};
 use super::preview::Previews;
 use super::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
 use crate::domain::policy::Missing;
@@ -122,6 +122,8 @@ pub struct ReleasePage {
     pub attention: Vec<Attention>,
     /// What the gateway found inside, once the release is sealed.
     pub inspection: Option<Inspection>,
+    /// What changed, in numbers, once somebody looked.
+    pub changed: Option<Changed>,
     /// What the files themselves say.
     pub metadata: Vec<Fact>,
     /// Where the upload said something else than the file.
@@ -134,6 +136,8 @@ pub struct ReleasePage {
     pub files: Vec<FileRow>,
     /// `/releases/{id}/manifest.json`, once it is sealed.
     pub manifest: Option<String>,
+    /// Releases of the package before this one, newest first.
+    pub earlier: Vec<EarlierRelease>,
     /// Newest first.
     pub history: Vec<HistoryItem>,
     /// Who signed and who may.
@@ -259,6 +263,30 @@ pub struct Difference {
     pub claimed: String,
     /// What the file says.
     pub embedded: String,
+}
+
+/// A release of the package before this one.
+#[derive(Clone, Debug)]
+pub struct EarlierRelease {
+    /// Which.
+    pub release: ReleaseName,
+    /// How it ended, or stands.
+    pub status: Status,
+    /// When that was.
+    pub when: When,
+    /// Who decided what, in order.
+    pub decisions: Vec<EarlierDecision>,
+}
+
+/// What one person decided about it.
+#[derive(Clone, Debug)]
+pub struct EarlierDecision {
+    /// "Mara Lindqvist approved".
+    pub who: String,
+    /// Note or reason; may be empty.
+    pub reason: String,
+    /// Findings that blocked, and why they were right all the same.
+    pub overrides: Vec<(String, String)>,
 }
 
 /// One link from CI to the held files.

@@ -1,4 +1,4 @@
-// live.js and passkey.js in a real browser under the real headers: node live.mjs <target/pages>
+// live.js, passkey.js and reading.js in a real browser under the real headers: node live.mjs <target/pages>
 import assert from "node:assert/strict";
 import path from "node:path";
 import { CHROMIUM, libraries, serve } from "./serve.mjs";
@@ -80,6 +80,41 @@ for (const [status, body, sentence, alert] of [
   await reject.tab.click("text=Wrong version");
   assert.equal(await reject.tab.inputValue("#reason"), "Wrong version: ");
   await reject.close();
+}
+
+// Keys lead through the files that changed and tick them without a reload, but not while somebody types.
+{
+  const { tab, said, close } = await open("files");
+  const sent = [];
+  let status = 200;
+  await tab.route("**/viewed", (route) => {
+    sent.push(new URLSearchParams(route.request().postData()).get("viewed") ? "viewed" : "unviewed");
+    route.fulfill({ status, headers: { "x-fragment": "1", "content-type": "text/html" }, body: "5 of 6 viewed" });
+  });
+  const focused = () => tab.evaluate(() => document.activeElement.textContent);
+  for (const [key, file] of [["j", "aurora.pth"], ["n", "aurora/_speedups.so"], ["k", "aurora.pth"], ["p", "aurora.pth"]]) {
+    await tab.keyboard.press(key);
+    assert.equal(await focused(), file);
+  }
+  const first = tab.locator("button.tick").first();
+  assert.equal(await first.getAttribute("aria-pressed"), "false");
+  await tab.keyboard.press("v");
+  await tab.waitForSelector("button.tick[aria-pressed=true][name=unviewed]");
+  assert.equal(await first.getAttribute("aria-pressed"), "true");
+  assert.equal(await tab.locator(".viewed").innerText(), "5 of 6 viewed");
+  assert.equal(await tab.locator("#said").textContent(), "5 of 6 viewed");
+  status = 409;
+  await tab.keyboard.press("v");
+  await tab.waitForFunction(() => document.getElementById("said").textContent.startsWith("Not saved"));
+  assert.equal(await first.getAttribute("aria-pressed"), "true", "what was not saved does not look saved");
+  assert.deepEqual(sent, ["viewed", "unviewed"]);
+  await tab.keyboard.press("?");
+  await tab.uncheck("[data-keyboard-on]");
+  await tab.locator("h1").click();
+  await tab.keyboard.press("j");
+  assert.notEqual(await focused(), "aurora.pth", "keys that are switched off do nothing");
+  assert.deepEqual(said.filter((words) => !words.includes("409")), []);
+  await close();
 }
 await browser.close();
 site.close();

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign::domain::artifact::Filename;
 use countersign::domain::package::{Ecosystem, Version};
 use countersign::domain::review::checks::{self, Position};
+use countersign::domain::review::compared::Extent;
 use countersign::domain::review::delta::Comparison;
-use countersign::domain::review::finding::{Check, Finding, Severity};
+use countersign::domain::review::finding::{Check, Finding, Severity, Since};
 use countersign::domain::review::survey::Survey;
 use countersign::domain::review::{binding, closure, provenance};
 use serde_json::{Value, json};
@@ -255,14 +256,17 @@ fn without_a_readable_baseline_everything_is_new_and_loud() {
 #[test]
 fn one_line_says_what_was_not_found() {
     let survey = benign();
-    let comparison = Comparison { baseline: Some(&survey), candidate: &survey };
-    let line = checks::assurance(&comparison, &[]);
-    assert!(
-        line.contains("2 file(s), 1 of them parsed as code; none of: code that runs"),
-        "{line}"
-    );
-    let found = after(json!({ "scripts": { "install": "x" } }), &[]);
-    let line = checks::assurance(&comparison, &found);
+    let line = |found: &[Finding]| checks::assurance(Extent::of(&survey), found.iter());
+    let clean = line(&[]);
+    assert!(clean.contains("in 2 files, 1 parsed as code. Nothing new of: code that"), "{clean}");
+    let stands = |severity, since| {
+        let found = after(json!({ "scripts": { "install": "x" } }), &[]).remove(0);
+        line(&[Finding { severity, since, ..found }])
+    };
+    assert_eq!(stands(Severity::Note, Since::Unchanged), clean, "it stands as it did");
+    assert_ne!(stands(Severity::Note, Since::New), clean, "a note is something, too");
+    assert_ne!(stands(Severity::Look, Since::Unchanged), clean);
+    let line = line(&after(json!({ "scripts": { "install": "x" } }), &[]));
     assert!(!line.contains("code that runs without being called"), "{line}");
     assert!(line.contains("secrets in clear"), "{line}");
 }

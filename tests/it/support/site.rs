@@ -8,7 +8,7 @@ use axum::{Json, Router, middleware};
 use countersign::app::{App, Clock, Opened};
 use countersign::config::Config;
 use countersign::domain::ids::ReleaseId;
-use countersign::domain::review::report::{Found, Report};
+use countersign::domain::review::report::{Found, Gathered, Report};
 use countersign::inspector::{Inspector, Settings};
 use countersign::pipeline::files::FileReader;
 use countersign::pipeline::inspection;
@@ -145,7 +145,8 @@ impl Site {
         let (store, now) = (&self.app.store, self.app.clock.now());
         let record = store.snapshot().await.unwrap().release(release).await.unwrap().unwrap();
         let manifest = record.seal.expect("a sealed release").manifest;
-        let report = Report::new(&manifest, Vec::new(), found, None, &[]);
+        let gathered = Gathered { found, ..Gathered::default() };
+        let report = Report::new(&manifest, gathered, None);
         assert!(inspection::record(store, report, None, now).await.unwrap());
     }
 

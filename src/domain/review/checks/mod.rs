@@ -13,6 +13,7 @@ mod version;
 
 use std::collections::BTreeSet;
 
+use crate::domain::review::compared::Extent;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 use crate::domain::review::{binding, closure};
@@ -79,8 +80,20 @@ fn correlate(found: &mut [Finding]) {
     }
 }
 
-/// What was looked for and not found, in one line. Says nothing about what was not looked for.
-pub fn assurance(comparison: &Comparison<'_>, found: &[Finding]) -> String {
+/// The families that [`findings`] asks of every comparison.
+const COMPARED: [&[Check]; 7] = [
+    identity::CHECKS,
+    hooks::CHECKS,
+    loading::CHECKS,
+    dependencies::CHECKS,
+    content::CHECKS,
+    capability::CHECKS,
+    version::CHECKS,
+];
+
+/// What was looked for in the files and is not new, in one line. Says nothing about what was not
+/// looked for, and claims nothing of which there is as much as a new note.
+pub fn assurance<'a>(looked: Extent, found: impl Iterator<Item = &'a Finding> + Clone) -> String {
     const FAMILIES: [(&[&str], &str); 6] = [
         (&["HK-"], "code that runs without being called"),
         (&["DP-"], "dependencies that are new or unusual"),
@@ -89,25 +102,18 @@ pub fn assurance(comparison: &Comparison<'_>, found: &[Finding]) -> String {
         (&["AR-08"], "secrets in clear"),
         (&["CP-"], "abilities and hosts that are new"),
     ];
+    let told = found.filter(|it| it.severity > Severity::Note || it.since != Since::Unchanged);
     let said = |ids: &[&str]| {
-        found.iter().any(|finding| {
-            finding.severity > Severity::Note
-                && ids.iter().any(|id| finding.check.id.starts_with(id))
-        })
+        told.clone().any(|finding| ids.iter().any(|id| finding.check.id.starts_with(id)))
     };
     let absent: Vec<&str> =
         FAMILIES.iter().filter(|(ids, _)| !said(ids)).map(|(_, words)| *words).collect();
-    let files = comparison.candidate.files.len();
-    let parsed = comparison.candidate.files.iter().filter(|file| file.is_parsed()).count();
-    let kinds: usize = ALL.iter().map(|family| family.len()).sum();
-    let looked = format!("{files} file(s), {parsed} of them parsed as code");
+    let kinds: usize = COMPARED.iter().map(|family| family.len()).sum();
+    let Extent { files, parsed, .. } = looked;
+    let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    let looked = format!("Looked for {kinds} kinds of things in {files}, {parsed} parsed as code");
     match absent.as_slice() {
-        [] => format!("Looked for {kinds} kinds of things in {looked}."),
-        absent => {
-            format!(
-                "Looked for {kinds} kinds of things in {looked}; none of: {}.",
-                absent.join(", ")
-            )
-        }
+        [] => format!("{looked}."),
+        absent => format!("{looked}. Nothing new of: {}.", absent.join(", ")),
     }
 }

@@ -1,8 +1,11 @@
 //! The files inside a release, and one of them beside the baseline's (A2). Whoever may see the
-//! release's page may see these.
+//! release's page may see these, and tick what they have read.
 
 mod list;
 mod one;
+mod ticks;
+
+use std::sync::Arc;
 
 use axum::extract::Query;
 use axum::http::StatusCode;
@@ -12,15 +15,19 @@ use url::form_urlencoded;
 use super::view;
 use crate::domain::ids::ReleaseId;
 use crate::domain::review::diff::{At, Wanted};
+use crate::domain::review::files::FileEntry;
 use crate::domain::review::survey::place;
 use crate::pipeline::files::Base;
 use crate::pipeline::review::{self, ReleaseView};
+use crate::pipeline::viewed::{self, Progress};
 use crate::web::display::visible;
 use crate::web::extract::Path;
 use crate::web::pages::visit::{Visit, see};
 use crate::web::pages::{Answer, show};
-use crate::web::views::files::FilesPage;
+use crate::web::views::files::{FilePage, FilesPage};
 use crate::web::views::shell::Section;
+
+pub(super) use ticks::tick;
 
 /// What of a file is asked for, as the address says it.
 #[derive(Debug, Default, Deserialize)]
@@ -100,16 +107,46 @@ fn parted(path: &str) -> (String, String) {
 pub(super) async fn list(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
     let app = &visit.app;
     let release = review::release(&app.store, id, visit.viewer.person, visit.now).await?;
-    let mut artifacts = Vec::new();
-    for artifact in &release.artifacts {
+    let ticked = viewed::ticked(app.shelf(), &release, visit.viewer.person).await?;
+    let (mut artifacts, mut lists) = (Vec::new(), Vec::new());
+    for (number, artifact) in release.artifacts.iter().enumerate() {
         let base = Base::of(release.report.as_ref(), &artifact.filename);
-        let files = app.files.list(&app.intake.blobs, artifact, &base).await?;
-        artifacts.push(list::artifact(&release, artifact, &base, files));
+        let files = app.files.list(app.shelf(), artifact, &base).await?;
+        lists.extend(files.iter().map(Arc::clone));
+        let listed = list::Listed { release: &release, artifact, base: &base, number };
+        artifacts.push(listed.files(files, &ticked));
     }
+    let all = lists.len() == release.artifacts.len();
     let name = view::name(&release.record, &release.upstream);
     let title = format!("Files of {} {}", name.package, name.version);
     let layout = visit.layout(Section::Releases, &title).await?;
-    show(StatusCode::OK, &FilesPage { layout, release: name, artifacts })
+    let page = FilesPage {
+        layout,
+        release: name,
+        artifacts,
+        viewed: if all { in_words(Progress::of(&lists, &ticked)) } else { String::new() },
+        ticks: ticks::action(&visit, &release),
+    };
+    show(StatusCode::OK, &page)
+}
+
+/// "12 of 40 viewed".
+pub(super) fn in_words(progress: Progress) -> String {
+    format!("{} of {} viewed", progress.viewed, progress.of)
+}
+
+/// What a link to a row of the list ends with.
+fn anchor(artifact: usize, difference: &str) -> String {
+    format!("f{artifact}-{}", difference.get(..16).unwrap_or_default())
+}
+
+/// How somebody gets to read a file, and its path in the baseline when that is another one.
+fn way(file: &FileEntry, alone: bool) -> (Way, Option<&str>) {
+    if alone || !file.is_to_read() {
+        (Way::Whole, None)
+    } else {
+        (Way::Difference, file.from.as_deref())
+    }
 }
 
 /// What changed in a file.
@@ -152,11 +189,13 @@ async fn file(
         }
         Way::Before => app.files.before(blobs, &base, wanted).await?,
     };
+    let reading = ticks::reading(&visit, &release, (artifact, &base), &asked).await?;
     let subject =
         one::Subject { release: &release, artifact: &filename, base: &base, asked: &asked };
     let (_, name) = parted(&asked.path);
     let layout = visit.layout(Section::Releases, &name).await?;
-    show(StatusCode::OK, &one::page(layout, &subject, way, read)?)
+    let page = one::page(layout, &subject, way, read)?;
+    show(StatusCode::OK, &FilePage { reading, ..page })
 }
 
 /// How many findings of the report are about a file.

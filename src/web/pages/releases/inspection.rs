@@ -1,12 +1,16 @@
 //! What was found inside a release, in the words of its page.
 
-use super::files::line_address;
+use std::cmp::Ordering;
+
+use super::files::{in_words, line_address};
 use crate::domain::ids::ReleaseId;
+use crate::domain::review::compared::Tally;
 use crate::domain::review::finding::{Severity, Since};
-use crate::domain::review::report::{Against, Lowered, Report, ReportedFinding};
+use crate::domain::review::report::{Against, Lowered, Report, ReportedArtifact, ReportedFinding};
 use crate::pipeline::review::ReleaseView;
-use crate::web::display::{count, list, visible};
-use crate::web::views::inspection::{FindingRow, Inspection};
+use crate::pipeline::viewed::Progress;
+use crate::web::display::{count, list, size, visible};
+use crate::web::views::inspection::{ArtifactChange, Changed, FindingRow, Inspection, Tile};
 use crate::web::views::shell::{Badge, Tone};
 
 /// The card, once the release is sealed and as long as there is something to say.
@@ -20,17 +24,14 @@ pub(super) fn card(release: &ReleaseView) -> Option<Inspection> {
     let (blocks, looks) = (rows(Severity::Block), rows(Severity::Look));
     let again = || format!("/releases/{}/inspect", release.record.id);
     Some(Inspection {
+        reported: true,
         summary: badge(blocks.len(), looks.len()),
         live,
         blocks,
         looks,
         notes: rows(Severity::Note),
         asides: asides(release, report),
-        compared: report
-            .artifacts
-            .iter()
-            .map(|it| (visible(&it.name), against(&it.against)))
-            .collect(),
+        assurance: report.assurance.as_deref().map(visible).unwrap_or_default(),
         not_checked: report.not_checked.iter().map(|sentence| visible(sentence)).collect(),
         again: release.may_inspect.then(again),
     })
@@ -104,11 +105,75 @@ fn asides(release: &ReleaseView, report: &Report) -> Vec<String> {
     sentences
 }
 
+/// The card about what changed, in numbers.
+pub(super) fn changed(release: &ReleaseView, viewed: Option<Progress>) -> Option<Changed> {
+    let report = release.report.as_ref()?;
+    let change = |artifact: &ReportedArtifact| ArtifactChange {
+        name: visible(&artifact.name),
+        against: against(&artifact.against),
+        tiles: artifact.tally.as_ref().map(tiles).unwrap_or_default(),
+    };
+    Some(Changed {
+        artifacts: report.artifacts.iter().map(change).collect(),
+        files: format!("/releases/{}/files", release.record.id),
+        viewed: viewed.map(in_words).unwrap_or_default(),
+    })
+}
+
 fn against(against: &Against) -> String {
     match against {
         Against::Baseline { version, file, .. } => {
-            format!("{} of version {}", visible(file), visible(version))
+            format!("Compared with {}, the file {}.", visible(version), visible(file))
         }
-        Against::Nothing { why } => visible(why),
+        Against::Nothing { why } => format!("Compared with {}.", visible(why)),
+    }
+}
+
+fn tiles(tally: &Tally) -> Vec<Tile> {
+    let tile = |label, value, aside: String| Tile { label, value, aside, stands_out: false };
+    let new = |label, number: u64, words: &str| Tile {
+        label,
+        value: if number == 0 { "None new".to_owned() } else { format!("{number} {words}") },
+        aside: String::new(),
+        stands_out: number > 0,
+    };
+    let Tally { before, after, .. } = tally;
+    let files = match before {
+        Some(_) => {
+            let told = [(tally.added, "added"), (tally.removed, "removed")];
+            let told = told.iter().filter(|(number, _)| *number > 0);
+            let aside = told.map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>();
+            tile("Files", format!("{} changed", tally.changed), aside.join(", "))
+        }
+        None => tile("Files", after.files.to_string(), "all new".to_owned()),
+    };
+    let lines = before.map(|before| difference(before.lines, after.lines)).unwrap_or_default();
+    let bytes = before.map(|before| percent(before.bytes, after.bytes)).unwrap_or_default();
+    vec![
+        files,
+        tile("Lines of text", after.lines.to_string(), lines),
+        new("Run by themselves", tally.hooks, "new"),
+        new("Dependencies", tally.dependencies, "new"),
+        new("Binaries", tally.binaries, if before.is_some() { "new or changed" } else { "new" }),
+        tile("Size, unpacked", size(after.bytes), bytes),
+    ]
+}
+
+/// "+184", "−61" or "as many".
+fn difference(before: u64, after: u64) -> String {
+    match after.cmp(&before) {
+        Ordering::Greater => format!("+{}", after - before),
+        Ordering::Less => format!("−{}", before - after),
+        Ordering::Equal => "as many".to_owned(),
+    }
+}
+
+/// "+3 %", "−12 %", or "the same" below one.
+fn percent(before: u64, after: u64) -> String {
+    let share = before.abs_diff(after).saturating_mul(100) / before.max(1);
+    match (after.cmp(&before), share) {
+        (_, 0) | (Ordering::Equal, _) => "about the same".to_owned(),
+        (Ordering::Greater, share) => format!("+{share} %"),
+        (Ordering::Less, share) => format!("−{share} %"),
     }
 }

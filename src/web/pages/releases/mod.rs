@@ -2,6 +2,7 @@
 //!
 //! `view` turns what the pipeline knows about a release into the words of the page.
 
+mod earlier;
 mod evidence;
 mod files;
 mod inspection;
@@ -39,7 +40,7 @@ use crate::domain::review::report::Override;
 use crate::domain::statement::Terms;
 use crate::pipeline::approval;
 use crate::pipeline::{
-    Error, Kind, Refusal, detached, hold, inspection as inspect, refuse, review, staging,
+    Error, Kind, Refusal, detached, hold, inspection as inspect, refuse, review, staging, viewed,
 };
 use crate::web::ceremonies::{Finish, begun_json, location_json};
 use crate::web::error::WebError;
@@ -82,6 +83,7 @@ pub fn routes() -> Routes<Arc<App>> {
         .get("/releases/{id}/evidence.intoto.jsonl", evidence::in_toto)
         .get("/releases/{id}/evidence.ssdf.json", evidence::ssdf)
         .get("/releases/{id}/files", files::list)
+        .post("/releases/{id}/viewed", files::tick)
         .get("/releases/{id}/files/{filename}/diff", files::diff)
         .get("/releases/{id}/files/{filename}/file", files::whole)
         .get("/releases/{id}/manifest.json", manifest)
@@ -98,7 +100,9 @@ async fn release(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
         if matches!(release.mine, Some(Ok(_))) { Section::Inbox } else { Section::Releases };
     let layout = visit.layout(section, &title).await?;
     let preview = previews::part(&visit, &release).await?;
-    let page = ReleasePage { preview, ..view::page(app, layout, viewer, &release, *now) };
+    let viewed = viewed::progress(app.shelf(), &app.files, &release, viewer.person).await?;
+    let changed = inspection::changed(&release, viewed);
+    let page = ReleasePage { preview, changed, ..view::page(app, layout, viewer, &release, *now) };
     let shown = show(StatusCode::OK, &page)?;
     Ok(if page.signable() { may_sign(shown) } else { shown })
 }

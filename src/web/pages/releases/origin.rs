@@ -1,6 +1,9 @@
 //! Where a release came from and what about it is worth a look, in the words of the page.
 
 use crate::domain::claims::{Claims, GitHubClaims, GitLabClaims, Provider};
+use crate::domain::review::binding::{Counts, Summary};
+use crate::domain::review::provenance::{Chain, FileProvenance, Standing};
+use crate::domain::review::report::Report;
 use crate::domain::roster::ActorIs;
 use crate::pipeline::findings::Finding;
 use crate::pipeline::review::ReleaseView;
@@ -56,24 +59,110 @@ fn sentence(finding: &Finding) -> Attention {
     Attention { tone: Tone::Warn, title: title.to_owned(), subject, detail, link }
 }
 
-/// From the token to the held files.
+/// From the commit to the held files: what was built, by which run, who vouches for that, and what
+/// arrived.
 pub(super) fn chain(release: &ReleaseView) -> Vec<ChainLink> {
     let claims = &release.claims;
-    let mut links = vec![ChainLink {
-        icon: "file-badge",
+    let mut links = match claims.provider() {
+        Provider::GitHub(github) => vec![github_ref(github), github_workflow(github)],
+        Provider::GitLab(gitlab) => vec![gitlab_ref(gitlab), gitlab_pipeline(gitlab)],
+        Provider::Generic(_) => vec![generic(claims)],
+    };
+    links.push(started_by(release));
+    links.push(ChainLink {
+        icon: "key-round",
         title: "Token of".to_owned(),
         subject: visible(claims.issuer_url()),
         detail: "Signature, audience and lifetime verified.".to_owned(),
-        verdict: Badge::new(Tone::Ok, "circle-check", "Verified"),
-    }];
-    match claims.provider() {
-        Provider::GitHub(github) => links.extend([github_workflow(github), github_ref(github)]),
-        Provider::GitLab(gitlab) => links.extend([gitlab_pipeline(gitlab), gitlab_ref(gitlab)]),
-        Provider::Generic(_) => links.push(generic(claims)),
+        verdict: verified(),
+    });
+    if let Some(report) = &release.report {
+        links.extend(report.provenance.files.iter().flat_map(provenance));
+        links.extend(in_git(report, release.source.as_ref()));
     }
-    links.push(started_by(release));
     links.push(held(release));
     links
+}
+
+/// What the whole chain comes to.
+pub(super) fn verdict(chain: &[ChainLink]) -> Badge {
+    if chain.iter().any(|link| link.verdict.tone == Tone::Bad) {
+        return Badge::new(Tone::Bad, "octagon-x", "Something does not hold");
+    }
+    Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher")
+}
+
+fn verified() -> Badge {
+    Badge::new(Tone::Ok, "circle-check", "Verified")
+}
+
+fn not_checked(text: &str) -> Badge {
+    Badge::new(Tone::Plain, "circle-dashed", text)
+}
+
+fn look_at_it() -> Badge {
+    Badge::new(Tone::Warn, "triangle-alert", "Look at it")
+}
+
+/// What CI attached to a file, link by link.
+fn provenance(file: &FileProvenance) -> Vec<ChainLink> {
+    let link = |detail, verdict| ChainLink {
+        icon: "file-badge",
+        title: "Provenance of".to_owned(),
+        subject: visible(&file.name),
+        detail,
+        verdict,
+    };
+    if file.chains.is_empty() {
+        return vec![link("CI attached none.".to_owned(), not_checked("None"))];
+    }
+    let told = |chain: &Chain| {
+        // Said of every link alike, it is said once.
+        let mut words: Vec<&str> = chain.steps.iter().map(|step| step.words.as_str()).collect();
+        words.dedup();
+        let words: Vec<String> =
+            words.into_iter().map(|words| format!("{}.", visible(words))).collect();
+        let checked = chain.steps.iter().all(|step| step.standing == Standing::Holds);
+        let verdict = match (chain.holds(), checked) {
+            (false, _) => Badge::new(Tone::Bad, "octagon-x", "Does not hold"),
+            (true, true) => verified(),
+            (true, false) => not_checked("Not all checked"),
+        };
+        link(words.join(" "), verdict)
+    };
+    file.chains.iter().map(told).collect()
+}
+
+/// How the files compare with the commit; nothing where the report says why nobody looked.
+fn in_git(report: &Report, source: Option<&Summary>) -> Option<ChainLink> {
+    let source = source.filter(|_| report.source_sha256.is_some())?;
+    let sum = |of: fn(&Counts) -> usize| source.artifacts.iter().map(of).sum::<usize>();
+    let same = sum(|it| it.exact + it.elsewhere + it.rewritten);
+    let told = [
+        (sum(|it| it.generated), "written while packing"),
+        (sum(|it| it.differs), "with other content than in Git"),
+        (sum(|it| it.missing), "not in Git"),
+    ];
+    let rest = told.iter().filter(|(number, _)| *number > 0);
+    let rest: String = rest.map(|(number, words)| format!(", {number} {words}")).collect();
+    let branch = source.branch.as_deref().map_or_else(
+        || "No branch that releases come from leads to the commit.".to_owned(),
+        |branch| format!("Branch {} leads to the commit.", visible(branch)),
+    );
+    let tag = source.tag.as_ref().map(|tag| match tag.commit == source.commit {
+        true => format!(" Tag {} is that commit.", visible(&tag.name)),
+        false => format!(" Tag {} is another commit.", visible(&tag.name)),
+    });
+    let odd = source.branch.is_none()
+        || source.tag.as_ref().is_some_and(|tag| tag.commit != source.commit)
+        || sum(|it| it.differs + it.missing) > 0;
+    Some(ChainLink {
+        icon: "file-diff",
+        title: format!("{} as in", count(same as u64, "file")),
+        subject: visible(&source.repository),
+        detail: format!("{same} the same{rest}. {branch}{}", tag.unwrap_or_default()),
+        verdict: if odd { look_at_it() } else { Badge::new(Tone::Ok, "circle-check", "The same") },
+    })
 }
 
 /// Staged at all means that every claim the publisher names was as it says.
@@ -140,11 +229,7 @@ fn at_ref(name: &str, commit: &str, protected: Option<&str>) -> ChainLink {
         title: "Ref".to_owned(),
         subject: visible(name),
         detail: format!("It {protection}. Commit {}.", visible(commit)),
-        verdict: if is_protected {
-            as_configured()
-        } else {
-            Badge::new(Tone::Warn, "triangle-alert", "Look at it")
-        },
+        verdict: if is_protected { as_configured() } else { look_at_it() },
     }
 }
 

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{inspection, origin};
+use super::{earlier, inspection, origin};
 use crate::app::App;
 use crate::domain::artifact::{ArtifactKind, Facts};
 use crate::domain::authorise::Standing;
@@ -30,7 +30,7 @@ use crate::web::views::release::{
     Action, Attention, Difference, FileRow, Hold as HoldForm, Quorum, ReleasePage, Run, Settling,
     Signing, Slot, StatementView, Status, Step, StepState, UnderEmbargo,
 };
-use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
+use crate::web::views::shell::{Face, Fact, HistoryItem, Layout, Link, Notice, Tone};
 
 /// The whole page.
 pub(super) fn page(
@@ -43,6 +43,7 @@ pub(super) fn page(
     let record = &release.record;
     let unknown_actor = release.standing.as_ref().is_some_and(|s| s.started_by == ActorIs::Unknown);
     let registry = release.upstream.upstream.name();
+    let chain = origin::chain(release);
     ReleasePage {
         release: name(record, &release.upstream),
         package_href: format!("/packages/{}", record.package),
@@ -60,12 +61,14 @@ pub(super) fn page(
         run: run(app, release),
         attention: attention(release),
         inspection: inspection::card(release),
+        changed: None,
         metadata: metadata(&release.artifacts),
         differences: differences(release),
-        chain: origin::chain(release),
-        chain_badge: Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher"),
+        chain_badge: origin::verdict(&chain),
+        chain,
         files: release.artifacts.iter().map(|artifact| file(record.id, artifact)).collect(),
         manifest: record.seal.as_ref().map(|_| format!("/releases/{}/manifest.json", record.id)),
+        earlier: earlier::releases(release, now),
         history: history(release, now),
         quorum: quorum(release, viewer, now),
         statement: shown_statement(release, viewer),

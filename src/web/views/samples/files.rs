@@ -2,7 +2,8 @@
 
 use super::{Words, layout, name};
 use crate::web::views::files::{
-    ArtifactFiles, Body, FileGroup, FilePage, FileRow, FilesPage, LineView, Pager, Piece,
+    ArtifactFiles, Body, FileGroup, FilePage, FileRow, FilesPage, LineView, Pager, Piece, Reading,
+    Tick,
 };
 use crate::web::views::shell::{Badge, Link, Notice, Section, Tone};
 
@@ -12,6 +13,8 @@ const FILE: &str = "/releases/0193a7c2/files/aurora_client-4.2.0-py3-none-any.wh
 
 pub(super) fn list(words: Words) -> FilesPage {
     let row = |folder: &str, name: &str, status: Option<Badge>, counts, size: &str| FileRow {
+        anchor: status.as_ref().map(|_| format!("f0-{}", name.len())).unwrap_or_default(),
+        tick: status.as_ref().map(|_| tick(name.ends_with("old.py"))),
         href: DIFF.to_owned(),
         folder: words.show(folder),
         name: words.show(name),
@@ -34,18 +37,25 @@ pub(super) fn list(words: Words) -> FilesPage {
         remark: "Linux binary".to_owned(),
         ..row("aurora/", "_speedups.so", changed(), None, "1.2 MB")
     };
+    let program = FileRow {
+        remark: "can be run as a program now".to_owned(),
+        ..row("bin/", "aurora", Some(Badge::new(Tone::Warn, "key-round", "Mode")), None, "1 KB")
+    };
     let renamed = FileRow {
         remark: format!("from {}", words.show("aurora/retry.py")),
         ..row("aurora/net/", "retry.py", moved(), None, "4 KB")
     };
     FilesPage {
+        viewed: "1 of 6 viewed".to_owned(),
+        ticks: Some("/releases/0193a7c2/viewed".to_owned()),
         layout: layout(&format!("Files of {}", words.show("aurora-client")), Section::Releases),
         release: name(words, "PyPI", "aurora-client", "4.2.0"),
         artifacts: vec![
             ArtifactFiles {
                 name: words.show(WHEEL),
                 compared: format!("Compared with {}.", words.show("4.1.3")),
-                summary: "2 changed, 1 added, 1 removed, 1 moved, 38 the same".to_owned(),
+                summary: "2 changed, 1 added, 1 removed, 1 moved, 1 with another mode, 38 the same"
+                    .to_owned(),
                 not_shown: None,
                 groups: vec![
                     group("Runs by itself", vec![pth]),
@@ -61,6 +71,7 @@ pub(super) fn list(words: Words) -> FilesPage {
                         "Tests",
                         vec![row("tests/", "test_old.py", removed(), Some((0, 41)), "2 KB")],
                     ),
+                    group("Written by programs", vec![program]),
                 ],
                 same: vec![row("aurora/", "__init__.py", None, None, "1 KB")],
                 left_off: 0,
@@ -78,6 +89,10 @@ pub(super) fn list(words: Words) -> FilesPage {
             },
         ],
     }
+}
+
+fn tick(viewed: bool) -> Tick {
+    Tick { difference: "9f2c41d7".repeat(8), viewed }
 }
 
 fn page(words: Words, body: Body) -> FilePage {
@@ -99,6 +114,13 @@ fn page(words: Words, body: Body) -> FilePage {
             ("Before", format!("{FILE}&before=true"), false),
         ],
         notices: Vec::new(),
+        reading: Some(Reading {
+            ticks: Some("/releases/0193a7c2/viewed".to_owned()),
+            tick: tick(false),
+            viewed: "2 of 6 viewed".to_owned(),
+            previous: Some(DIFF.to_owned()),
+            next: Some(format!("{DIFF}b")),
+        }),
         body,
         pager: Some(Pager {
             words: "Page 2 of 38, 37878 rows".to_owned(),
@@ -174,6 +196,7 @@ pub(super) fn whole(words: Words) -> FilePage {
     let pieces = ["import os", "import sys", "", "def main():", "    print(sys.argv, os.name)"];
     let rows = (1..).zip(pieces).map(|(number, text)| Piece::Same(line(0, number, text)));
     FilePage {
+        reading: None,
         status: None,
         counts: None,
         facts: vec![("This file", "1 KB, text".to_owned())],

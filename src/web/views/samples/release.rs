@@ -3,11 +3,12 @@
 use super::{Words, layout, name, when};
 use crate::domain::policy::Missing;
 use crate::web::views::form::{Choice, Field};
-use crate::web::views::inspection::{FindingRow, Inspection};
+use crate::web::views::inspection::{ArtifactChange, Changed, FindingRow, Inspection, Tile};
 use crate::web::views::preview::{Command, OpenPreview, PreviewPage, Previews};
 use crate::web::views::release::{
-    Action, Attention, ChainLink, ContentsPage, Difference, EntryRow, FileRow, Hold, Quorum,
-    RejectPage, ReleasePage, Settling, Signing, Slot, StatementView, Status, UnderEmbargo,
+    Action, Attention, ChainLink, ContentsPage, Difference, EarlierDecision, EarlierRelease,
+    EntryRow, FileRow, Hold, Quorum, RejectPage, ReleasePage, Settling, Signing, Slot,
+    StatementView, Status, UnderEmbargo,
 };
 use crate::web::views::shell::{Badge, Face, Fact, HistoryItem, Link, Section, Tone};
 use crate::web::views::together::{TogetherPage, TogetherRow};
@@ -28,6 +29,7 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
         run: None,
         attention: attention(words),
         inspection: Some(inspection(words)),
+        changed: Some(changed(words)),
         metadata: metadata(words),
         differences: vec![Difference {
             field: "summary".to_owned(),
@@ -39,6 +41,7 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
         chain_badge: Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher"),
         files: files(words),
         manifest: Some("/releases/0193a7c2/manifest.json".to_owned()),
+        earlier: earlier(words),
         history: history(words),
         quorum: quorum(),
         statement: Some(statement()),
@@ -123,6 +126,7 @@ fn inspection(words: Words) -> Inspection {
         why: why.to_owned(),
     };
     Inspection {
+        reported: true,
         summary: Badge::new(Tone::Bad, "octagon-x", "1 block, 2 to look at"),
         live: None,
         blocks: vec![row(
@@ -160,16 +164,83 @@ fn inspection(words: Words) -> Inspection {
              4.1.9, and the file is unchanged."
                 .to_owned(),
         ],
-        compared: vec![(
-            words.show("aurora_client-4.2.0-py3-none-any.whl"),
-            words.show("aurora_client-4.1.9-py3-none-any.whl of version 4.1.9"),
-        )],
+        assurance: "Looked for 41 kinds of things in 43 files, 31 parsed as code. Nothing new of: \
+                    programs, secrets in clear."
+            .to_owned(),
         not_checked: vec![
             "The files were not compared with the source repository: none is configured."
                 .to_owned(),
         ],
         again: None,
     }
+}
+
+fn changed(words: Words) -> Changed {
+    let tile = |label, value: &str, aside: &str, stands_out| Tile {
+        label,
+        value: value.to_owned(),
+        aside: aside.to_owned(),
+        stands_out,
+    };
+    let change = |name: &str, tiles| ArtifactChange {
+        name: words.show(name),
+        against: format!("Compared with {}.", words.show("4.1.9")),
+        tiles,
+    };
+    let tiles = vec![
+        tile("Files", "2 changed", "1 added, 1 removed", false),
+        tile("Lines of text", "6104", "+123", false),
+        tile("Run by themselves", "1 new", "", true),
+        tile("Dependencies", "1 new", "", true),
+        tile("Binaries", "None new", "", false),
+        tile("Size, unpacked", "131 KB", "+3 %", false),
+    ];
+    Changed {
+        artifacts: vec![
+            change("aurora_client-4.2.0-py3-none-any.whl", tiles),
+            change("aurora_client-4.2.0.tar.gz", Vec::new()),
+        ],
+        files: "/releases/0193a7c2/files".to_owned(),
+        viewed: "2 of 6 viewed".to_owned(),
+    }
+}
+
+fn earlier(words: Words) -> Vec<EarlierRelease> {
+    let decision = |who: &str, reason: &str, overrides| EarlierDecision {
+        who: who.to_owned(),
+        reason: words.show(reason),
+        overrides,
+    };
+    vec![
+        EarlierRelease {
+            release: name(words, "PyPI", "aurora-client", "4.1.9"),
+            status: Status::Published(String::new()),
+            when: when("2026-10-11T09:12:00Z"),
+            decisions: vec![
+                decision(
+                    "Jun Watanabe approved",
+                    "Read the retry change, ran it against staging.",
+                    vec![(
+                        words.show("HK-06:aurora.pth"),
+                        words.show("Coverage needs it, and it does nothing unless it is measured."),
+                    )],
+                ),
+                decision("Mara Lindqvist approved", "", Vec::new()),
+            ],
+        },
+        EarlierRelease {
+            release: name(words, "PyPI", "aurora-client", "4.1.8"),
+            status: Status::Rejected(String::new()),
+            when: when("2026-10-02T15:40:00Z"),
+            decisions: vec![decision("Priya Raman rejected", "Wrong content", Vec::new())],
+        },
+        EarlierRelease {
+            release: name(words, "PyPI", "aurora-client", "4.1.7"),
+            status: Status::Expired,
+            when: when("2026-09-21T08:00:00Z"),
+            decisions: Vec::new(),
+        },
+    ]
 }
 
 fn metadata(words: Words) -> Vec<Fact> {
@@ -223,6 +294,27 @@ fn chain(words: Words) -> Vec<ChainLink> {
             "theo-okafor",
             "Account 1004, linked to Theo Okafor. Run 1184, attempt 1.",
             (Tone::Ok, "circle-check", "Known"),
+        ),
+        link(
+            "file-badge",
+            "Provenance of",
+            "aurora_client-4.2.0-py3-none-any.whl",
+            "The statement is about this file. Certified for the workflow. Entry 412887310 of the log.",
+            (Tone::Ok, "circle-check", "Verified"),
+        ),
+        link(
+            "file-badge",
+            "Provenance of",
+            "aurora_client-4.2.0.tar.gz",
+            "CI attached none.",
+            (Tone::Plain, "circle-dashed", "None"),
+        ),
+        link(
+            "file-diff",
+            "41 files as in",
+            "aurora/client",
+            "41 the same, 1 written while packing, 1 not in Git. Branch main leads to the commit.",
+            (Tone::Warn, "triangle-alert", "Look at it"),
         ),
         link(
             "package",

@@ -49,6 +49,7 @@ pub(super) fn page(
         counts: None,
         ways: Vec::new(),
         notices: Vec::new(),
+        reading: None,
         body: Body::Nothing,
         pager: None,
     };
@@ -62,6 +63,7 @@ pub(super) fn page(
     };
     let compared = file.before.is_some() && file.after.is_some();
     let mut notices = about(subject, way);
+    notices.extend(mode(&file));
     notices.extend(said(subject, way, &file));
     let (body, pager, counts) = body(subject, way, &file);
     Ok(FilePage {
@@ -105,6 +107,19 @@ fn about(subject: &Subject<'_>, way: Way) -> Vec<Notice> {
         notices.push(notice(Tone::Plain, "info", "This is the whole file", visible(why)));
     }
     notices
+}
+
+/// Whether a file can be run as a program and could not before, or the other way round.
+fn mode(file: &FileDiff) -> Option<Notice> {
+    let (before, after) = (file.before.as_ref()?, file.after.as_ref()?);
+    (before.executable != after.executable).then(|| {
+        let text = if after.executable {
+            "Whoever installs it can now run it as a program."
+        } else {
+            "It could be run as a program before."
+        };
+        notice(Tone::Warn, "key-round", "Another mode", text)
+    })
 }
 
 /// What has to be known about what is shown.
@@ -167,7 +182,13 @@ fn badge(subject: &Subject<'_>, file: &FileDiff) -> Option<Badge> {
     }
     Some(status(match (&file.before, &file.after) {
         (Some(before), Some(after)) if before.sha256 == after.sha256 => {
-            if subject.asked.from.is_some() { Status::Moved } else { Status::Unchanged }
+            if subject.asked.from.is_some() {
+                Status::Moved
+            } else if before.executable != after.executable {
+                Status::Mode
+            } else {
+                Status::Unchanged
+            }
         }
         (Some(_), None) => Status::Removed,
         (None, _) => Status::Added,
@@ -178,7 +199,8 @@ fn badge(subject: &Subject<'_>, file: &FileDiff) -> Option<Badge> {
 fn facts(file: &FileDiff) -> Vec<(&'static str, String)> {
     let words = |side: &Side| {
         let digest = side.sha256.map(|digest| format!(", SHA-256 {digest}")).unwrap_or_default();
-        format!("{}, {}{digest}", size(side.size_bytes), side.format.words())
+        let program = if side.executable { ", can be run as a program" } else { "" };
+        format!("{}, {}{program}{digest}", size(side.size_bytes), side.format.words())
     };
     match (&file.before, &file.after) {
         (Some(before), Some(after)) => vec![("Before", words(before)), ("After", words(after))],
