@@ -202,7 +202,7 @@ impl Report {
         let lowered = accepted.and_then(|accepted| lower(&mut findings, accepted));
         let (mut notes, mut asked): (Vec<_>, Vec<_>) =
             findings.into_iter().partition(|finding| finding.severity == Severity::Note);
-        asked.sort_by_key(|finding| Reverse(finding.severity));
+        asked.sort_by_key(|it| (Reverse(it.severity), checks::urgency(&it.check)));
         if asked.len() > ASKED_MAX {
             let more = asked.len() - (ASKED_MAX - 1);
             asked.truncate(ASKED_MAX - 1);

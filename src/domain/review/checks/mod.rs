@@ -11,6 +11,7 @@ mod loading;
 mod release;
 mod version;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::domain::review::compared::Extent;
@@ -22,22 +23,28 @@ pub use distributions::{Pair, sdist_against_wheel};
 pub use release::files_of_release;
 pub use version::Position;
 
-/// Every check of files, source and build, for documentation and for the line that says what was
-/// looked for. Those of provenance share one number and are in `review::provenance`.
+/// Every check of files, source and build, in the order in which people read what was found: how fast
+/// it can hurt. Those of provenance share one number and are in `review::provenance`.
 pub const ALL: &[&[Check]] = &[
+    inspection::CHECKS,
     identity::CHECKS,
     hooks::CHECKS,
     loading::CHECKS,
     dependencies::CHECKS,
     content::CHECKS,
     capability::CHECKS,
-    version::CHECKS,
-    inspection::CHECKS,
-    release::CHECKS,
-    distributions::CHECKS,
     binding::CHECKS,
+    distributions::CHECKS,
     closure::CHECKS,
+    release::CHECKS,
+    version::CHECKS,
 ];
+
+/// The place of a check in that order, the first being the smallest.
+pub fn urgency(id: &str) -> usize {
+    let mut all = ALL.iter().copied().flatten();
+    all.position(|check| check.id == id).unwrap_or(usize::MAX)
+}
 
 /// The check of an id.
 pub fn by_id(id: &str) -> Option<&'static Check> {
@@ -56,7 +63,7 @@ pub fn findings(comparison: &Comparison<'_>, position: &Position) -> Vec<Finding
     version::look(comparison, position, &mut found);
     correlate(&mut found);
     found.sort_by(|a, b| {
-        let key = |f: &Finding| (std::cmp::Reverse(f.severity), f.check.id, f.file.clone(), f.line);
+        let key = |f: &Finding| (Reverse(f.severity), urgency(f.check.id), f.file.clone(), f.line);
         key(a).cmp(&key(b))
     });
     found
