@@ -77,7 +77,7 @@ pub struct App {
     /// Has artifacts read, in children.
     pub inspector: Inspector,
     /// Whom provenance is verified with, where it is configured.
-    pub trust_root: Option<TrustRoot>,
+    pub trust_root: Option<Arc<TrustRoot>>,
     /// Reads files inside artifacts for whoever looks at them.
     pub files: FileReader,
     /// Signs the log's checkpoints and evidence, and knows who keeps them.
@@ -160,7 +160,7 @@ impl App {
             git: Git::new(source::Settings::new(config.data_dir.join("sources"))),
             files: FileReader::new(&inspector),
             inspector,
-            trust_root: trust_root(&config)?,
+            trust_root: trust_root(&config)?.map(Arc::new),
             notary,
             progress: Progress::default(),
             uploads: Arc::new(Semaphore::new(

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use crate::domain::review::compared::Compared;
 use crate::domain::review::finding::Finding;
 use crate::inspect::request::{
-    Answer, Artifact, Bounds, Pair, Request, Sandbox, Standing, Task, Unreadable,
+    Answer, Artifact, Bounds, Pair, READING, Request, Sandbox, Standing, Task, Unreadable,
 };
 
 /// This very program, even when the file it was started from has been replaced since.
@@ -102,6 +102,14 @@ pub enum InspectionFailed {
     /// The child wrote something else than an answer.
     #[error("the inspection gave an answer that makes no sense")]
     Unintelligible(#[source] serde_json::Error),
+    /// What befell a child while it read one of its artifacts.
+    #[error("{what}: {why}")]
+    While {
+        /// Which one, in words.
+        what: String,
+        /// What befell it.
+        why: Box<Self>,
+    },
     /// No child could be started or heard.
     #[error("no inspection could be started")]
     NotStarted(#[source] io::Error),
@@ -112,6 +120,7 @@ impl InspectionFailed {
     pub const fn refused(&self) -> Option<&Unreadable> {
         match self {
             Self::Refused(unreadable) => Some(unreadable),
+            Self::While { why, .. } => why.refused(),
             Self::OutOfMemory { .. }
             | Self::TimeOver { .. }
             | Self::AnswerTooLong { .. }
@@ -176,13 +185,15 @@ impl Inspector {
     {
         let not_started = InspectionFailed::NotStarted;
         let request = request.absolute().map_err(not_started)?;
+        let asked = request.clone();
         let task = Task { bounds: self.settings.bounds, request };
         let task = serde_json::to_string(&task).map_err(io::Error::from).map_err(not_started)?;
         let _place = self.room.acquire().await.map_err(io::Error::other).map_err(not_started)?;
-        let wall = self.settings.wall;
-        let answer = tokio::time::timeout(wall, self.run(&task))
-            .await
-            .unwrap_or(Err(InspectionFailed::TimeOver { limit_secs: wall.as_secs() }))?;
+        let mut said = Vec::new();
+        let ran = tokio::time::timeout(self.settings.wall, self.run(&task, &mut said)).await;
+        let limit_secs = self.settings.wall.as_secs();
+        let ran = ran.unwrap_or(Err(InspectionFailed::TimeOver { limit_secs }));
+        let answer = ran.map_err(|why| while_reading(&asked, &said, why))?;
         // Some megabytes of text are not read on a thread that serves requests.
         let read = tokio::task::spawn_blocking(move || serde_json::from_slice(&answer));
         let answer: Answer<T> = read
@@ -193,8 +204,8 @@ impl Inspector {
         answer.map_err(InspectionFailed::Refused)
     }
 
-    /// What the child wrote, if it ended well.
-    async fn run(&self, task: &str) -> Result<Vec<u8>, InspectionFailed> {
+    /// What the child wrote, if it ended well. `said` gets the beginning of standard error.
+    async fn run(&self, task: &str, said: &mut Vec<u8>) -> Result<Vec<u8>, InspectionFailed> {
         let mut child = Command::new(&self.settings.program)
             .arg0("countersign-inspect")
             .args(["inspect", "--child", task])
@@ -208,12 +219,12 @@ impl Inspector {
             .map_err(InspectionFailed::NotStarted)?;
         let limit_bytes = self.settings.answer_bytes;
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let (answer, said) = tokio::try_join!(answer(out, limit_bytes), said(err))?;
+        let (answer, ()) = tokio::try_join!(answer(out, limit_bytes), listen(err, said))?;
         let status = child.wait().await.map_err(InspectionFailed::NotStarted)?;
         if status.success() {
             return Ok(answer);
         }
-        let said = String::from_utf8_lossy(&said);
+        let said = String::from_utf8_lossy(said);
         tracing::warn!(status = %status, stderr = %said.escape_debug(), "an inspection failed");
         Err(self.ended(status, &said))
     }
@@ -247,14 +258,27 @@ async fn answer(
 }
 
 /// The beginning of standard error; the rest is read as well, so that the child is not held up.
-async fn said(err: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, InspectionFailed> {
-    let mut bytes = Vec::new();
-    if let Some(mut err) = err {
-        let read = async {
-            (&mut err).take(SAID_BYTES).read_to_end(&mut bytes).await?;
-            tokio::io::copy(&mut err, &mut tokio::io::sink()).await
-        };
-        read.await.map_err(InspectionFailed::NotStarted)?;
+async fn listen(
+    err: Option<impl AsyncRead + Unpin>,
+    said: &mut Vec<u8>,
+) -> Result<(), InspectionFailed> {
+    let Some(mut err) = err else { return Ok(()) };
+    let read = async {
+        (&mut err).take(SAID_BYTES).read_to_end(said).await?;
+        tokio::io::copy(&mut err, &mut tokio::io::sink()).await
+    };
+    read.await.map(drop).map_err(InspectionFailed::NotStarted)
+}
+
+/// Adds which artifact the child was reading, if it said that it began and did not say that it ended.
+fn while_reading(asked: &Request, said: &[u8], why: InspectionFailed) -> InspectionFailed {
+    let said = String::from_utf8_lossy(said);
+    let last = said.lines().rev().find_map(|line| line.strip_prefix(READING));
+    let number = last.and_then(|number| number.parse().ok());
+    match number.and_then(|number| asked.words(number)) {
+        // It answered, so it had read everything, whether or not that was heard.
+        _ if matches!(why, InspectionFailed::AnswerTooLong { .. }) => why,
+        Some(what) => InspectionFailed::While { what, why: Box::new(why) },
+        None => why,
     }
-    Ok(bytes)
 }

@@ -352,9 +352,10 @@ create table attachments (
 create table reports (
   release_id  bytea    not null constraint reports_release_fk references releases (id),
   sha256      bytea    not null,
-  at          bigint not null,
   body        text    not null,            -- the exact report
   source      text,                        -- JSON of what was found in the source repository
+  -- mutable
+  at          bigint not null,             -- when the same was found last
   constraint reports_pk primary key (release_id, sha256)
 );
 

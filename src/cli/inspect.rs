@@ -20,7 +20,7 @@ use crate::domain::review::delta::{Comparison, FileChange, Member};
 use crate::domain::review::diff::{Counts, FileDiff, Wanted};
 use crate::domain::review::finding::Finding;
 use crate::domain::review::survey::Survey;
-use crate::inspect::request::{Artifact, Bounds, Standing, Unreadable};
+use crate::inspect::request::{Artifact, Bounds, READING, Standing, Unreadable};
 use crate::inspect::survey::{Source, survey};
 use crate::inspect::{Failure, Limits, reading};
 
@@ -84,20 +84,28 @@ fn named(path: &Path) -> Result<Artifact, Failed> {
 struct Opened {
     artifact: Artifact,
     file: File,
+    /// Its number among those of a task, to be said when reading begins.
+    number: Option<usize>,
 }
 
 impl Opened {
     fn new(artifact: &Artifact) -> Result<Self, Failed> {
         let file = File::open(&artifact.path)
             .map_err(|error| format!("`{}` cannot be read: {error}", artifact.path.display()))?;
-        Ok(Self { artifact: artifact.clone(), file })
+        Ok(Self { artifact: artifact.clone(), file, number: None })
     }
 
     /// Fails with [`Unreadable`] when the bytes are to blame.
     fn survey(&self) -> Result<Survey, Failed> {
+        if let Some(number) = self.number {
+            writeln!(std::io::stderr(), "{READING}{number}")?;
+        }
         let name = self.python()?;
         let read = self.origin(name.as_ref());
         let surveyed = survey(read.file, read.source, &Limits::default());
+        if self.number.is_some() {
+            writeln!(std::io::stderr(), "{READING}none")?;
+        }
         surveyed.map_err(|failure| self.failed(failure))
     }
 

@@ -32,4 +32,6 @@ pub struct ListedFile {
     pub file: ObservedFile,
     /// Where it is; none when the registry gives no address.
     pub url: Option<Url>,
+    /// Whether the registry has provenance of it; none when it does not say.
+    pub provenance: Option<bool>,
 }

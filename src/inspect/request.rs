@@ -138,6 +138,15 @@ impl Request {
         }
     }
 
+    /// One of [`Self::artifacts`] in words.
+    pub fn words(&self, number: usize) -> Option<String> {
+        let all = self.artifacts();
+        let artifact = all.get(number)?;
+        let candidates = if matches!(self, Self::SameRelease { .. }) { 2 } else { 1 };
+        let what = if number < candidates { "the candidate" } else { "the baseline" };
+        Some(format!("{what} `{}`", artifact.filename))
+    }
+
     /// The same with paths that do not depend on where a process stands.
     pub fn absolute(mut self) -> std::io::Result<Self> {
         let resolve = |artifact: &mut Artifact| -> std::io::Result<()> {
@@ -199,6 +208,11 @@ pub struct Unreadable {
     /// The reader's sentence.
     pub why: String,
 }
+
+/// What a child writes to standard error when it begins to read one of [`Request::artifacts`], with
+/// its number after it, and with something else when it is done: should it end in between, its parent
+/// knows which one it was.
+pub const READING: &str = "reading artifact ";
 
 /// What a child writes.
 pub type Answer<T> = Result<T, Unreadable>;

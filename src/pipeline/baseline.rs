@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::blobs::{BlobFault, Blobs, HeldBlob, Wanted};
+use crate::domain::artifact::ArtifactKind;
 use crate::domain::digest::Sha256;
 use crate::domain::listing::{ListedFile, Listing};
 use crate::domain::manifest::Destination;
@@ -35,6 +36,16 @@ pub struct Shelf<'a> {
     pub pypi_file_bytes: u64,
 }
 
+/// What the registry has beside a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// What the candidate is compared with.
+    pub baseline: Baseline,
+    /// The version most people get, which may be higher than the candidate; `None` when there is
+    /// none or the registry could not be read.
+    pub newest: Option<String>,
+}
+
 /// What a candidate is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Baseline {
@@ -47,6 +58,10 @@ pub enum Baseline {
         /// By the name of the candidate's file, what it is compared with. Files that the version
         /// has none of their sort for are not here: everything in them is new.
         files: BTreeMap<String, BaselineFile>,
+        /// Sort and name of every file of the version, whether or not it is compared with.
+        names: Vec<(ArtifactKind, String)>,
+        /// Whether it has provenance; `None` when the registry does not say.
+        provenance: Option<bool>,
     },
     /// There is one, and it could not be read.
     Unreadable {
@@ -113,27 +128,57 @@ pub async fn find(
     release: &ReleaseRecord,
     artifacts: &[ArtifactRecord],
     now: Timestamp,
-) -> Result<Baseline> {
+) -> Result<Beside> {
     let sought = sought(shelf, release).await?;
     let listing = match shelf.registries.listing(&sought.upstream, &sought.package).await? {
         Ok(listing) => listing,
-        Err(fault) => return Ok(Unread::from(fault).into()),
+        Err(fault) => return Ok(Beside { baseline: Unread::from(fault).into(), newest: None }),
     };
+    let newest = choice::newest(release.ecosystem, &listing).map(ToString::to_string);
+    let baseline = baseline(shelf, (release, artifacts), (&sought, &listing), now).await?;
+    Ok(Beside { baseline, newest })
+}
+
+async fn baseline(
+    shelf: Shelf<'_>,
+    (release, artifacts): (&ReleaseRecord, &[ArtifactRecord]),
+    (sought, listing): (&Sought, &Listing),
+    now: Timestamp,
+) -> Result<Baseline> {
     let dist_tag = sought.dist_tag.as_deref();
-    let Some(version) = choice::version(&sought.version, dist_tag, &listing) else {
-        return nothing_listed(shelf, release, &sought, &listing).await;
+    let Some(version) = choice::version(&sought.version, dist_tag, listing) else {
+        return nothing_listed(shelf, release, sought, listing).await;
     };
     let ours = published_here(shelf, release, version, &sought.upstream).await?;
     let mut files = BTreeMap::new();
     for artifact in artifacts {
-        let nearest = choice::file(artifact.kind, &artifact.filename, version, &listing);
+        let nearest = choice::file(artifact.kind, &artifact.filename, version, listing);
         let Some(listed) = nearest else { continue };
-        match take(shelf, &sought, listed, &ours, now).await? {
+        match take(shelf, sought, listed, &ours, now).await? {
             Ok(file) => drop(files.insert(artifact.filename.clone(), file)),
             Err(unread) => return Ok(unread.into()),
         }
     }
-    Ok(Baseline::Found { version: version.to_string(), files })
+    let name = |listed: &ListedFile| (listed.kind, listed.file.filename.clone());
+    // What CI attached to what we sent stayed here (Q2), so the registry does not show it.
+    let attached = has_attachments(shelf, &ours).await?;
+    Ok(Baseline::Found {
+        version: version.to_string(),
+        files,
+        names: choice::files(version, listing).map(name).collect(),
+        provenance: if attached { Some(true) } else { choice::provenance(version, listing) },
+    })
+}
+
+/// Whether CI attached provenance to any of these files.
+async fn has_attachments(shelf: Shelf<'_>, files: &[ArtifactRecord]) -> Result<bool> {
+    let mut tx = shelf.registries.store.snapshot().await?;
+    for file in files {
+        if !tx.attachments(file.id).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn sought(shelf: Shelf<'_>, release: &ReleaseRecord) -> Result<Sought> {

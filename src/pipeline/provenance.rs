@@ -2,16 +2,18 @@
 //!
 //! What is found out is evidence for people (SRC-11). Nothing of it is sent on (Q2).
 
+use std::sync::Arc;
+
 use crate::domain::claims::Claims;
 use crate::domain::package::Ecosystem;
 use crate::domain::review::finding::Finding;
 use crate::domain::review::provenance::{
     Before, Chain, FileProvenance, Provenance, judge, missing,
 };
-use crate::pipeline::Result;
 use crate::pipeline::review::claims;
+use crate::pipeline::{Fault, Result};
 use crate::provenance::{Expected, Form, TrustRoot};
-use crate::store::Tx;
+use crate::store::Store;
 use crate::store::releases::{ArtifactRecord, ReleaseRecord};
 
 /// How the store names a bundle that npm's client attached.
@@ -30,21 +32,50 @@ pub struct Examined {
     pub not_checked: Vec<String>,
 }
 
+/// A release with everything CI attached to its files.
+struct Attached {
+    release: ReleaseRecord,
+    claims: Claims,
+    files: Vec<AttachedFile>,
+}
+
+struct AttachedFile {
+    artifact: ArtifactRecord,
+    /// Kind and bytes of each.
+    attachments: Vec<(String, Vec<u8>)>,
+}
+
 /// Looks at everything CI attached to the files of a release. Repeating it gives the same.
 pub async fn examine(
-    tx: &mut Tx,
+    store: &Store,
     release: &ReleaseRecord,
-    root: Option<&TrustRoot>,
+    root: Option<Arc<TrustRoot>>,
     before: Before,
 ) -> Result<Examined> {
-    let claims = claims(release)?;
-    let mut examined = Examined::default();
-    examined.provenance.trust_root = root.map(TrustRoot::sha256);
+    let attached = attached(store, release).await?;
+    // Certificates and signatures take a processor, and nobody else is to wait for it meanwhile.
+    let judged = tokio::task::spawn_blocking(move || judged(&attached, root.as_deref(), before));
+    Ok(judged.await.map_err(|error| Fault::new("verifying provenance", error))?)
+}
+
+async fn attached(store: &Store, release: &ReleaseRecord) -> Result<Attached> {
+    let mut tx = store.snapshot().await?;
+    let mut files = Vec::new();
     for artifact in tx.artifacts(release.id).await? {
         let attachments = tx.attachments(artifact.id).await?;
-        let (chains, findings) = examine_file(release, &artifact, &attachments, (root, &claims));
+        files.push(AttachedFile { artifact, attachments });
+    }
+    Ok(Attached { release: release.clone(), claims: claims(release)?, files })
+}
+
+fn judged(attached: &Attached, root: Option<&TrustRoot>, before: Before) -> Examined {
+    let Attached { release, claims, files } = attached;
+    let mut examined = Examined::default();
+    examined.provenance.trust_root = root.map(TrustRoot::sha256);
+    for AttachedFile { artifact, attachments } in files {
+        let (chains, findings) = examine_file(release, artifact, attachments, (root, claims));
         examined.findings.extend(findings);
-        let known = FileProvenance { name: artifact.filename, chains };
+        let known = FileProvenance { name: artifact.filename.clone(), chains };
         examined.provenance.files.push(known);
     }
     let files = &examined.provenance.files;
@@ -56,7 +87,7 @@ pub async fn examine(
     } else if before == Before::Unknown {
         examined.not_checked.push(NO_BASELINE.to_owned());
     }
-    Ok(examined)
+    examined
 }
 
 const NO_ROOT: &str = "Provenance was not verified: no trust root is configured.";

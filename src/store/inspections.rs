@@ -129,7 +129,7 @@ impl Tx {
         Ok(found.is_some())
     }
 
-    /// Keeps a report. The same one again changes nothing.
+    /// Keeps a report. The same one again is the last one again.
     pub async fn keep_report(
         &mut self,
         release: ReleaseId,
@@ -141,7 +141,7 @@ impl Tx {
             sqlx::query(
                 "-- reports: keep one
                 insert into reports (release_id, sha256, at, body, source) values ($1, $2, $3, $4, $5)
-                on conflict do nothing",
+                on conflict (release_id, sha256) do update set at = excluded.at",
             )
             .bind(release.as_bytes().to_vec())
             .bind(sha256.as_bytes().to_vec())

@@ -137,6 +137,7 @@ struct Dist {
     integrity: Option<String>,
     shasum: Option<String>,
     tarball: Option<String>,
+    attestations: Option<IgnoredAny>,
 }
 
 /// Repeated members that matter are refused (U29); unknown members are not looked at.
@@ -199,7 +200,8 @@ fn list(body: &[u8], base: &Url) -> Result<Listing, ReadFault> {
         let manifest: Manifest<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
         let url = manifest.dist.tarball.as_deref().and_then(|address| base.join(address).ok());
         let kind = ArtifactKind::NpmTarball;
-        files.push(ListedFile { version, kind, file: manifest.file(), url });
+        let provenance = Some(manifest.dist.attestations.is_some());
+        files.push(ListedFile { version, kind, file: manifest.file(), url, provenance });
     }
     Ok(Listing { files, dist_tags, project_status: None })
 }

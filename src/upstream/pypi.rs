@@ -143,7 +143,8 @@ pub(super) async fn listing(client: &Client, reading: Reading<'_>) -> Result<Lis
         let (kind, found) = of_package(&link.file.filename, reading.package)?;
         let version = Version::parse_listed(Ecosystem::Pypi, found).ok()?;
         let url = base.join(&link.href).ok();
-        Some(ListedFile { version, kind, file: link.file, url })
+        let provenance = link.provenance;
+        Some(ListedFile { version, kind, file: link.file, url, provenance })
     });
     let files = files.collect();
     Ok(Listing { files, project_status: page.project_status, ..Listing::default() })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -29,6 +29,8 @@ pub(super) struct Page {
 pub(super) struct Link {
     pub(super) file: ObservedFile,
     pub(super) href: String,
+    /// Whether it has provenance (PEP 740); none when the page does not say.
+    pub(super) provenance: Option<bool>,
 }
 
 impl Page {
@@ -61,6 +63,13 @@ struct SimpleFile<'a> {
     hashes: SimpleHashes,
     #[serde(borrow)]
     yanked: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "said")]
+    provenance: Option<bool>,
+}
+
+/// Whether a member that is there is something, which an absent one leaves open.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Option::<IgnoredAny>::deserialize(deserializer).map(|value| Some(value.is_some()))
 }
 
 /// At most [`FILES_MAX`] files.
@@ -106,6 +115,7 @@ fn from_json(body: &[u8]) -> Result<Page, ReadFault> {
         serde_json::from_slice(body).map_err(|error| ReadFault::Malformed(error.to_string()))?;
     let files = page.files.0.into_iter().map(|file| Link {
         href: file.url,
+        provenance: file.provenance,
         file: ObservedFile {
             filename: file.filename,
             sha256: file.hashes.sha256.and_then(|text| Sha256::parse_hex(&text).ok()),
@@ -215,7 +225,9 @@ fn anchor(tag: &Tag<'_>, text: &str) -> Option<Link> {
         withdrawn: tag.value("data-yanked").is_some(),
         ..ObservedFile::default()
     };
-    Some(Link { file, href })
+    // An index need not write the attribute for any file.
+    let provenance = tag.value("data-provenance").map(|_| true);
+    Some(Link { file, href, provenance })
 }
 
 /// The character references that file names and addresses need.
@@ -238,14 +250,15 @@ mod tests {
             "meta": {"api-version": "1.4"}, "name": "hello-wire",
             "project-status": {"status": "quarantined"},
             "files": [
-                {"filename": "a.whl", "url": address, "hashes": {"sha256": digest}, "yanked": false},
+                {"filename": "a.whl", "url": address, "hashes": {"sha256": digest}, "yanked": false,
+                 "provenance": "https://index.example/integrity/a.whl"},
                 {"filename": "b.whl", "url": "b.whl", "hashes": {}, "yanked": "broken"},
             ],
         });
         let html = format!(
             "<!DOCTYPE html><html><head><META content='quarantined' name=\"pypi:project-status\">\
              </head><body><!-- <a href='c.whl'>c.whl</a> -->\
-             <a data-x=\"a>b\" HREF=\"../../a.whl?x=1&amp;y=2#sha256={digest}\">a.whl</a><br/>\n\
+             <a data-x=\"a>b\" data-provenance=\"p\" HREF=\"../../a.whl?x=1&amp;y=2#sha256={digest}\">a.whl</a><br/>\n\
              <a data-yanked='broken' href=b.whl>b.whl</a></body></html>"
         );
         let of_json = from_json(json.to_string().as_bytes()).unwrap();
@@ -254,6 +267,9 @@ mod tests {
         let [first, second] = of_json.files.as_slice() else { panic!("two files: {of_json:?}") };
         assert_eq!(first.file.sha256, Some(digest));
         assert!(!first.file.withdrawn && second.file.withdrawn);
+        assert_eq!((first.provenance, second.provenance), (Some(true), None));
+        let none = from_json(br#"{"files":[{"filename":"a.whl","provenance":null}]}"#).unwrap();
+        assert_eq!(none.files[0].provenance, Some(false), "said, and there is none");
     }
 
     /// Fault U28: a small page cannot grow large in memory.

@@ -25,7 +25,7 @@ fn fetched(listener: &Listener) -> Vec<Seen> {
 
 async fn find_with(world: &World, shelf: Shelf<'_>, release: ReleaseId) -> Baseline {
     let (record, artifacts) = (world.record(release).await, world.artifacts(release).await);
-    baseline::find(shelf, &record, &artifacts, world.now()).await.unwrap()
+    baseline::find(shelf, &record, &artifacts, world.now()).await.unwrap().baseline
 }
 
 async fn find(world: &World, release: ReleaseId) -> Baseline {
@@ -48,7 +48,7 @@ fn list(world: &World, member: &str, to: Value) {
 #[track_caller]
 fn only(found: &Baseline) -> (&str, &BaselineFile) {
     match found {
-        Baseline::Found { version, files } if files.len() == 1 => {
+        Baseline::Found { version, files, .. } if files.len() == 1 => {
             (version, files.values().next().unwrap())
         }
         other => panic!("expected one file: {other:?}"),
@@ -247,7 +247,8 @@ async fn python_files_are_compared_by_their_sort_with_a_version_that_is_not_yank
                 staged = Some(world.stage_python(run(1), file).await.unwrap().release);
             }
             let found = find(&world, staged.unwrap()).await;
-            let Baseline::Found { version, files } = found else { panic!("{found:?}") };
+            let Baseline::Found { version, files, names, .. } = found else { panic!("{found:?}") };
+            assert_eq!(names.len(), 2, "{names:?}");
             assert_eq!((version.as_str(), files.len()), ("1.0.0", 3));
             for (file, beside) in [(&new[0], &sent[0]), (&new[1], &sent[1]), (&new[2], &sent[1])] {
                 assert_eq!(files[&file.name].filename, beside.name);

@@ -188,6 +188,34 @@ async fn a_child_that_panics_or_is_killed_is_no_clean_answer() {
     assert!(matches!(failed, InspectionFailed::NotStarted(_)), "{failed}");
 }
 
+/// A file that never comes: whoever reads it waits until somebody ends them.
+fn endless(folder: &Folder, filename: &str) -> (Artifact, std::fs::File) {
+    let path = folder.0.path().join(format!("pipe-{filename}"));
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let writer = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    (Artifact::new(&path, filename), writer)
+}
+
+#[tokio::test]
+async fn a_child_that_ends_over_one_of_two_artifacts_says_which() {
+    let folder = Folder::new();
+    let whole = folder.artifact("hello-wire-1.0.1.tgz", &npm(&manifest("1.0.1", json!({})), &[]));
+    let (stuck, _writer) = endless(&folder, "hello-wire-1.0.0.tgz");
+    let hasty = Inspector::new(Settings { wall: Duration::from_secs(1), ..settings() });
+    let compare = async |candidate: &Artifact, baseline: &Artifact| {
+        let before = Some(baseline.clone());
+        let failed = hasty.compare(candidate.clone(), before, Standing::default()).await;
+        failed.unwrap_err().to_string()
+    };
+    let over = "`hello-wire-1.0.0.tgz`: reading it took more than 1 s";
+    assert_eq!(compare(&whole, &stuck).await, format!("the baseline {over}"));
+    assert_eq!(compare(&stuck, &whole).await, format!("the candidate {over}"));
+    let curt = Inspector::new(Settings { answer_bytes: 10, ..settings() });
+    let both = curt.compare(whole.clone(), Some(whole), Standing::default()).await;
+    let both = both.unwrap_err().to_string();
+    assert_eq!(both, "what was found does not fit into 10 bytes", "nothing is being read");
+}
+
 /// Sends SIGKILL to a child of this process, if there is one that inspects.
 async fn kill_a_child() -> bool {
     let Some(pid) = children().pop() else { return false };

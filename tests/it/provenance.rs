@@ -3,6 +3,8 @@
 //! No client can make an attestation offline, so ours are made by `support::sigstore` with an
 //! authority and logs of its own.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use countersign::app::{App, Clock};
@@ -12,7 +14,7 @@ use countersign::domain::claims::Claims;
 use countersign::domain::digest::{Sha256, Sha512};
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::package::Ecosystem;
-use countersign::domain::review::finding::{Finding, Severity};
+use countersign::domain::review::finding::{Finding, Severity, Since};
 use countersign::domain::review::provenance::{
     Attested, Before, Broken, Chain, FileProvenance, Link, Standing, judge, missing,
 };
@@ -576,14 +578,13 @@ async fn a_gateway_does_not_start_on_a_trust_root_that_it_cannot_read() {
     assert!(refused.to_string().contains("provenance_root"), "{refused}");
 }
 
-async fn examined(world: &World, release: ReleaseId, root: Option<&TrustRoot>) -> Examined {
+async fn examined(world: &World, release: ReleaseId, root: Option<&Arc<TrustRoot>>) -> Examined {
     let record = world.record(release).await;
-    let mut tx = world.store().snapshot().await.unwrap();
-    examine(&mut tx, &record, root, Before::Had).await.unwrap()
+    examine(world.store(), &record, root.cloned(), Before::Had).await.unwrap()
 }
 
 /// What a gateway with this trust root reports about a release.
-async fn reported(world: &World, release: ReleaseId, root: &TrustRoot) -> Report {
+async fn reported(world: &World, release: ReleaseId, root: &Arc<TrustRoot>) -> Report {
     let mut tx = world.store().begin().await.unwrap();
     tx.queue_inspection(release, world.now()).await.unwrap();
     tx.commit().await.unwrap();
@@ -600,25 +601,73 @@ async fn attested_run(world: &World, version: &str) -> AttestedRun {
     AttestedRun::of(claims["issuer_url"].as_str().unwrap(), &claims["provider"]["github"])
 }
 
+/// The tarball in a publish document.
+fn tarball(document: &Value, version: &str) -> Vec<u8> {
+    let data = &document["_attachments"][format!("{NPM_NAME}-{version}.tgz")]["data"];
+    B64.decode(data.as_str().unwrap()).unwrap()
+}
+
+/// A publish document with provenance, as `npm publish --provenance` sends it.
+fn attested_document(sigstore: &Sigstore, certified: &AttestedRun, version: &str) -> Value {
+    let mut document = npm_document(version, b"x = 1");
+    let sha512 = digests(&tarball(&document, version)).sha512.unwrap().to_string();
+    let subject = format!("pkg:npm/%40octo/hello-wire@{version}");
+    let bundle = sigstore.attest(certified, &statement(&subject, &json!({ "sha512": sha512 })));
+    let bundle = bundle.to_string();
+    document["_attachments"][format!("{NPM_NAME}-{version}.sigstore")] = json!({
+        "content_type": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "data": bundle, "length": bundle.len(),
+    });
+    document
+}
+
+/// SRC-11: the listing says whether people run a version with provenance, and what this gateway
+/// sent had it when CI attached it, although the registry does not show that (Q2).
+#[tokio::test]
+async fn provenance_that_people_run_today_is_missed_in_a_release_without() {
+    on_both(|store: Store| async move {
+        let world = World::start(store).await;
+        let sigstore = Sigstore::new();
+        let root = Arc::new(TrustRoot::from_json(&sigstore.trust_root().to_string()).unwrap());
+        let said = async |release: ReleaseId| -> Vec<(Severity, Since)> {
+            let report = reported(&world, release, &root).await;
+            let unknown = report.not_checked.iter().any(|it| it.contains("has provenance is not"));
+            assert!(!unknown, "{:?}", report.not_checked);
+            let of = report.findings.iter().filter(|finding| finding.check == "SRC-11");
+            of.map(|finding| (finding.severity, finding.since)).collect()
+        };
+        let before = tarball(&npm_document("0.8.0", b"x = 1"), "0.8.0");
+        world.npm.hold(NPM_NAME, "0.8.0", &before);
+        let bare = world.stage_npm(run(3), &npm_document("1.1.0", b"x = 1")).await.unwrap().release;
+        assert_eq!(said(bare).await, []);
+        world.npm.change(NPM_NAME, |packument| {
+            let dist = &mut packument["versions"]["0.8.0"]["dist"];
+            dist["attestations"] = json!({ "url": "x", "provenance": { "predicateType": "y" } });
+        });
+        assert_eq!(said(bare).await, [(Severity::Block, Since::New)]);
+
+        let certified = attested_run(&world, "0.9.0").await;
+        let document = attested_document(&sigstore, &certified, "1.0.0");
+        let sent = world.stage_npm(run(1), &document).await.unwrap().release;
+        world.approve(sent).await;
+        world.forward_to_the_end(sent).await;
+        let listed = world.npm.manifest(NPM_NAME, "1.0.0").unwrap();
+        assert!(listed["dist"].get("attestations").is_none(), "{listed}");
+        assert_eq!(said(bare).await, [(Severity::Block, Since::New)]);
+    })
+    .await;
+}
+
 /// Rules N9 and P12: what CI attached to a staged release is verified against the run's token.
 #[tokio::test]
 async fn attachments_of_a_release_are_examined() {
     on_both(|store: Store| async move {
         let world = World::start(store).await;
         let sigstore = Sigstore::new();
-        let root = TrustRoot::from_json(&sigstore.trust_root().to_string()).unwrap();
+        let root = Arc::new(TrustRoot::from_json(&sigstore.trust_root().to_string()).unwrap());
         let certified = attested_run(&world, "0.9.0").await;
 
-        let mut document = npm_document("1.0.0", b"x = 1");
-        let tarball = &document["_attachments"][format!("{NPM_NAME}-1.0.0.tgz")]["data"];
-        let tarball = B64.decode(tarball.as_str().unwrap()).unwrap();
-        let sha512 = digests(&tarball).sha512.unwrap().to_string();
-        let bundle = sigstore.attest(&certified, &statement(SUBJECT, &json!({ "sha512": sha512 })));
-        let bundle = bundle.to_string();
-        document["_attachments"][format!("{NPM_NAME}-1.0.0.sigstore")] = json!({
-            "content_type": "application/vnd.dev.sigstore.bundle.v0.3+json",
-            "data": bundle, "length": bundle.len(),
-        });
+        let document = attested_document(&sigstore, &certified, "1.0.0");
         let npm = world.stage_npm(run(1), &document).await.unwrap().release;
         let all = examined(&world, npm, Some(&root)).await;
         assert_eq!((all.findings, all.not_checked), (vec![], vec![]));
@@ -651,7 +700,7 @@ async fn python_attestations_of_a_release_are_examined() {
     on_both(|store: Store| async move {
         let world = World::start(store).await;
         let sigstore = Sigstore::new();
-        let root = TrustRoot::from_json(&sigstore.trust_root().to_string()).unwrap();
+        let root = Arc::new(TrustRoot::from_json(&sigstore.trust_root().to_string()).unwrap());
         let certified = attested_run(&world, "0.9.0").await;
         for (version, digest_of, holds) in [("1.0.0", None, true), ("1.1.0", Some("other"), false)]
         {

@@ -108,9 +108,8 @@ impl<'a> Case<'a> {
             Version::parse(Ecosystem::Npm, "1.0.0").unwrap(),
         );
         let files: Vec<ArtifactFile> = self.files.iter().map(|file| packed(*file)).collect();
-        let (facts, texts) = (facts(), BTreeMap::new());
-        let candidate =
-            Candidate { file_name: "lib-1.0.0.tgz", facts: &facts, files: &files, texts: &texts };
+        let facts = facts();
+        let candidate = Candidate { file_name: "lib-1.0.0.tgz", facts: &facts, files: &files };
         let release = Release {
             package: &package,
             version: &version,
@@ -134,7 +133,8 @@ fn repository(name: &str, place: Place) -> Repository {
 fn packed((path, content): (&str, &str)) -> ArtifactFile {
     let (path, place) = (path.to_owned(), path.to_owned());
     let sha256 = Sha256::of(content.as_bytes());
-    ArtifactFile { path, place, blob: blob(content), sha256, executable: false }
+    let blob = blob(content);
+    ArtifactFile { path, place, blob, sha256, executable: false, only_version: false }
 }
 
 fn facts() -> Facts {
@@ -183,7 +183,7 @@ fn recorded(artifact: &str, tree: &str, kind: ArtifactKind) -> Counts {
     };
     let file = |(blob, path): (Sha1, String)| {
         let (place, sha256) = (path.clone(), Sha256::of(b""));
-        ArtifactFile { path, place, blob, sha256, executable: false }
+        ArtifactFile { path, place, blob, sha256, executable: false, only_version: false }
     };
     let files: Vec<ArtifactFile> = rows(artifact).into_iter().map(file).collect();
     let mut git = Tree::default();
@@ -203,8 +203,7 @@ fn recorded(artifact: &str, tree: &str, kind: ArtifactKind) -> Counts {
             unpacked_bytes: 0,
         }),
     };
-    let texts = BTreeMap::new();
-    let candidate = Candidate { file_name: "x", facts: &facts, files: &files, texts: &texts };
+    let candidate = Candidate { file_name: "x", facts: &facts, files: &files };
     let matching = Matching::new(candidate, &git, None, &BTreeMap::new());
     assert_eq!(matching.findings(), Vec::new());
     matching.counts()

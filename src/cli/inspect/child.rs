@@ -19,8 +19,11 @@ use crate::inspect::request::{Answer, Misbehavior, Request, Sandbox, Standing, T
 /// Carries out a task. Bytes that are refused are an answer; every failure is a failure.
 pub(super) fn run(task: &str) -> Result<(), Failed> {
     let task: Task = serde_json::from_str(task)?;
+    let open = |(number, artifact)| {
+        Ok::<_, Failed>(Opened { number: Some(number), ..Opened::new(artifact)? })
+    };
     let opened: Vec<Opened> =
-        task.request.artifacts().into_iter().map(Opened::new).collect::<Result<_, _>>()?;
+        task.request.artifacts().into_iter().enumerate().map(open).collect::<Result<_, _>>()?;
     sandbox::write_no_files()?;
     let sandbox = sandbox::enter(task.bounds)?;
     match carry_out(&task.request, &opened, sandbox) {

@@ -60,7 +60,7 @@ pub fn version<'a>(
 pub fn file<'a>(
     kind: ArtifactKind,
     filename: &str,
-    version: &Version,
+    version: &'a Version,
     listing: &'a Listing,
 ) -> Option<&'a ListedFile> {
     let wanted = WheelTag::of(filename);
@@ -75,10 +75,44 @@ pub fn file<'a>(
             _ => 3,
         },
     };
-    usable(version.ecosystem(), listing)
+    files(version, listing)
         .filter(|listed| listed.kind == kind)
-        .filter(|listed| listed.version.compare(version) == Some(Ordering::Equal))
         .min_by_key(|listed| (distance(&listed.file.filename), &listed.file.filename))
+}
+
+/// The version that most people get: the one behind the dist-tag `latest`, else the highest final
+/// one, else the highest.
+pub fn newest(ecosystem: Ecosystem, listing: &Listing) -> Option<&Version> {
+    let versions = || usable(ecosystem, listing).map(|listed| &listed.version);
+    let latest = listing.dist_tags.get("latest");
+    let highest = |of: &dyn Fn(&Version) -> bool| {
+        let fitting = versions().filter(|version| of(version));
+        fitting.max_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal))
+    };
+    versions()
+        .find(|version| latest.is_some_and(|latest| version.as_str() == latest))
+        .or_else(|| highest(&|version| !version.is_prerelease()))
+        .or_else(|| highest(&|_| true))
+}
+
+/// Every file of a version.
+pub fn files<'a>(
+    version: &'a Version,
+    listing: &'a Listing,
+) -> impl Iterator<Item = &'a ListedFile> {
+    usable(version.ecosystem(), listing)
+        .filter(|listed| listed.version.compare(version) == Some(Ordering::Equal))
+}
+
+/// Whether a version has provenance, as far as the registry says so: one file of it is enough.
+pub fn provenance(version: &Version, listing: &Listing) -> Option<bool> {
+    let said: Option<Vec<bool>> = files(version, listing).map(|listed| listed.provenance).collect();
+    match said {
+        Some(said) => Some(said.contains(&true)),
+        None => {
+            files(version, listing).any(|listed| listed.provenance == Some(true)).then_some(true)
+        }
+    }
 }
 
 /// The files that installers would take: a yanked one only where it is asked for by its version.
@@ -119,7 +153,7 @@ mod tests {
     fn listed(kind: ArtifactKind, version: &str, filename: &str) -> ListedFile {
         let version = Version::parse_listed(kind.ecosystem(), version).unwrap();
         let file = ObservedFile { filename: filename.to_owned(), ..ObservedFile::default() };
-        ListedFile { version, kind, file, url: None }
+        ListedFile { version, kind, file, url: None, provenance: None }
     }
 
     fn npm(versions: &[&str], tags: &[(&str, &str)]) -> Listing {
@@ -242,6 +276,37 @@ mod tests {
         let found = nearest(ArtifactKind::Wheel, "a-1.1-py3-none-any.whl", &without_pure);
         assert_eq!(found.as_deref(), Some("a-1.0-cp311-cp311-win_amd64.whl"));
         assert_eq!(nearest(TARBALL, "a-1.1.tgz", &without_pure), None);
+    }
+
+    #[test]
+    fn the_newest_is_what_most_people_get() {
+        let of = |ecosystem, listing: &Listing| newest(ecosystem, listing).map(ToString::to_string);
+        let tagged = npm(&["1.0.0", "2.0.0", "3.0.0-rc.1"], &[("latest", "1.0.0")]);
+        assert_eq!(of(Ecosystem::Npm, &tagged).as_deref(), Some("1.0.0"));
+        let astray = npm(&["1.0.0", "2.0.0", "3.0.0-rc.1"], &[("latest", "9.0.0")]);
+        assert_eq!(of(Ecosystem::Npm, &astray).as_deref(), Some("2.0.0"));
+        let yanked = pypi(&["1.0.0", "2.0.0!", "2.0.0rc1"]);
+        assert_eq!(of(Ecosystem::Pypi, &yanked).as_deref(), Some("1.0.0"));
+        assert_eq!(of(Ecosystem::Pypi, &pypi(&["1.0rc1"])).as_deref(), Some("1.0rc1"));
+        assert_eq!(of(Ecosystem::Pypi, &pypi(&[])), None);
+    }
+
+    #[test]
+    fn a_version_has_provenance_when_one_file_has_and_none_only_when_every_file_says_so() {
+        let version = Version::parse(Ecosystem::Pypi, "1.0.0").unwrap();
+        for (said, expected) in [
+            (&[Some(true), None][..], Some(true)),
+            (&[Some(false), Some(true)], Some(true)),
+            (&[Some(false), Some(false)], Some(false)),
+            (&[Some(false), None], None),
+        ] {
+            let file = |provenance: &Option<bool>| ListedFile {
+                provenance: *provenance,
+                ..listed(ArtifactKind::Sdist, "1.0", "a.tar.gz")
+            };
+            let listing = Listing { files: said.iter().map(file).collect(), ..Listing::default() };
+            assert_eq!(provenance(&version, &listing), expected, "{said:?}");
+        }
     }
 
     fn some_version() -> impl Strategy<Value = String> {

@@ -83,6 +83,8 @@ pub struct ListedFile {
     pub format: Format,
     /// Number of lines; 0 for what is not text.
     pub lines: u32,
+    /// It is a file that build tools write the version into, and holds nothing else.
+    pub only_version: bool,
 }
 
 /// How one file differs; at least one side is there.
@@ -161,6 +163,7 @@ impl From<&SurveyedFile> for ListedFile {
             git_blob: file.git_blob,
             format: file.format,
             lines: file.lines,
+            only_version: file.only_version,
         }
     }
 }

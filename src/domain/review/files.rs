@@ -273,8 +273,7 @@ mod tests {
                 ..serde_json::from_value(serde_json::json!({
                     "path": "", "place": "", "size_bytes": 0, "sha256": Sha256::of(b""),
                     "git_blob": "0".repeat(40), "format": "text", "lines": 0, "longest_line": 9,
-                    "executable": false,
-                    "marks": []
+                    "executable": false, "only_version": false, "marks": []
                 }))
                 .unwrap()
             })

@@ -216,8 +216,14 @@ pub fn in_site_packages(place: &str) -> Option<&str> {
     let (scheme, path) = rest.split_once('/')?;
     match scheme {
         "purelib" | "platlib" => Some(path),
-        // Below the environment itself: `lib/python3.12/site-packages/…` is there.
-        "data" => path.split_once("/site-packages/").map(|(_, path)| path),
+        // Below the environment itself: `lib/python3.12/site-packages/…` is there, and what Debian
+        // has in its place, whatever the letters where file systems do not tell them apart.
+        "data" => {
+            let folded = path.to_ascii_lowercase();
+            let end_of = |folder: &str| folded.find(folder).map(|at| at + folder.len());
+            let ends = ["/site-packages/", "/dist-packages/"].iter().filter_map(|it| end_of(it));
+            ends.min().and_then(|end| path.get(end..))
+        }
         _ => None,
     }
 }

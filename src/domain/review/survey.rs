@@ -68,6 +68,8 @@ pub struct SurveyedFile {
     pub lines: u32,
     /// Length of the longest line in bytes; 0 for what is not text.
     pub longest_line: u64,
+    /// It is a file that build tools write the version into, and holds nothing else.
+    pub only_version: bool,
     /// What stands out, in order of lines, at most [`MARKS_MAX`] of a sort.
     pub marks: Vec<Mark>,
     /// What a parser read in it; `None` for what is no JavaScript, TypeScript or Python.

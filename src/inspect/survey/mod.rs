@@ -18,6 +18,7 @@ use sha2::Digest as _;
 
 use crate::domain::artifact::{ArtifactKind, Facts, Filename};
 use crate::domain::digest::{Sha1, Sha256};
+use crate::domain::review::binding::is_only_version;
 use crate::domain::review::survey::{
     Code, Format, NPM_DEPENDENCIES, Parsed, PythonParts, Survey, SurveyedFile, place,
 };
@@ -307,6 +308,8 @@ impl<'n> Pass<'n> {
             None => Format::Opaque,
         };
         let is_text = format == Format::Text;
+        let text = std::str::from_utf8(&self.held);
+        let only_version = is_text && text.is_ok_and(|text| is_only_version(&path, text));
         let code = if is_text { self.parse(&path) } else { None };
         let digest: [u8; 32] = self.sha256.finalize().into();
         let git_blob: [u8; 20] = self.git_blob.finalize().into();
@@ -321,6 +324,7 @@ impl<'n> Pass<'n> {
             executable: false,
             lines: if is_text { self.lines } else { 0 },
             longest_line: if is_text { self.longest_line } else { 0 },
+            only_version,
             marks: if is_text { self.scanner.finish() } else { Vec::new() },
             code,
         }

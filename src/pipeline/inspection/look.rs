@@ -7,14 +7,14 @@ use crate::domain::artifact::ArtifactKind;
 use crate::domain::digest::Sha256;
 use crate::domain::package::{PackageName, Version};
 use crate::domain::review::binding::{self, ArtifactFile, Summary};
-use crate::domain::review::checks::inspection;
+use crate::domain::review::checks::{files_of_release, inspection};
 use crate::domain::review::compared::Compared;
 use crate::domain::review::finding::Finding;
 use crate::domain::review::provenance::Before;
 use crate::domain::review::report::{Against, Found, Gathered, Report, ReportedArtifact};
 use crate::domain::review::survey::place;
 use crate::inspect::request::{Artifact, Pair, Standing};
-use crate::pipeline::baseline::{self, Baseline, BaselineFile};
+use crate::pipeline::baseline::{self, Baseline, BaselineFile, Beside};
 use crate::pipeline::inspection::{Inspecting, Subject, TRIES_MAX};
 use crate::pipeline::review::claims;
 use crate::pipeline::{Fault, Result, binding as source, provenance};
@@ -34,6 +34,8 @@ struct Look<'a> {
     at: Inspecting<'a>,
     subject: &'a Subject,
     baseline: Baseline,
+    /// The version most people get.
+    newest: Option<String>,
     /// What was read, by the name of the artifact.
     compared: BTreeMap<&'a str, Compared>,
     gathered: Gathered,
@@ -46,14 +48,22 @@ pub(super) async fn look(
     due: DueInspection,
     now: jiff::Timestamp,
 ) -> Result<Looked> {
-    let baseline = baseline::find(at.shelf, &subject.record, &subject.artifacts, now).await?;
+    let beside = baseline::find(at.shelf, &subject.record, &subject.artifacts, now).await?;
+    let Beside { baseline, newest } = beside;
     let passing = matches!(baseline, Baseline::Unreadable { passing: true, .. });
     if passing && due.tries < TRIES_MAX {
         return Ok(Looked::Later);
     }
-    let mut look =
-        Look { at, subject, baseline, compared: BTreeMap::new(), gathered: Gathered::default() };
+    let mut look = Look {
+        at,
+        subject,
+        baseline,
+        newest,
+        compared: BTreeMap::new(),
+        gathered: Gathered::default(),
+    };
     look.read(due.tries > TRIES_MAX).await;
+    look.sorts();
     look.distributions().await;
     look.provenance().await?;
     let summary = look.source().await?;
@@ -103,7 +113,7 @@ impl Look<'_> {
         match &self.baseline {
             Baseline::None => nothing("nothing, because no earlier version is at the registry"),
             Baseline::Unreadable { .. } => nothing("nothing, because it could not be read"),
-            Baseline::Found { version, files } => match files.get(&artifact.filename) {
+            Baseline::Found { version, files, .. } => match files.get(&artifact.filename) {
                 Some(file) => Against::Baseline {
                     version: version.clone(),
                     file: file.filename.clone(),
@@ -123,7 +133,7 @@ impl Look<'_> {
         let candidate = self.held(artifact);
         let before = self.before(artifact);
         let standing = Standing {
-            newest: None,
+            newest: self.newest.clone(),
             dist_tag: self.subject.record.dist_tag.clone(),
             baseline_unreadable: matches!(self.baseline, Baseline::Unreadable { .. }),
         };
@@ -155,6 +165,14 @@ impl Look<'_> {
         self.gathered.found.extend(found.collect::<Vec<_>>());
     }
 
+    /// The sorts of files beside those of the version people run today (SRC-10).
+    fn sorts(&mut self) {
+        let Baseline::Found { names, .. } = &self.baseline else { return };
+        let ours = self.subject.artifacts.iter().map(|it| (it.kind, it.filename.clone()));
+        let found = files_of_release(names, &ours.collect::<Vec<_>>());
+        self.gathered.found.extend(found.into_iter().map(Found::from));
+    }
+
     /// The wheels beside the source distribution of the same release (SRC-09).
     async fn distributions(&mut self) {
         let (artifacts, compared) = (&self.subject.artifacts, &self.compared);
@@ -182,11 +200,12 @@ impl Look<'_> {
     async fn provenance(&mut self) -> Result<()> {
         let before = match self.baseline {
             Baseline::None => Before::FirstRelease,
+            Baseline::Found { provenance: Some(true), .. } => Before::Had,
+            Baseline::Found { provenance: Some(false), .. } => Before::HadNone,
             Baseline::Found { .. } | Baseline::Unreadable { .. } => Before::Unknown,
         };
-        let mut tx = self.at.shelf.registries.store.snapshot().await?;
-        let (record, root) = (&self.subject.record, self.at.trust_root);
-        let examined = provenance::examine(&mut tx, record, root, before).await?;
+        let (store, root) = (self.at.shelf.registries.store, self.at.trust_root.cloned());
+        let examined = provenance::examine(store, &self.subject.record, root, before).await?;
         // The file of each is one of the release.
         self.gathered.found.extend(examined.findings.into_iter().map(|finding| Found {
             artifact: finding.file.clone(),
@@ -209,7 +228,6 @@ impl Look<'_> {
             .map_err(|error| Fault::new(CONTEXT, error))?;
         let files: BTreeMap<&str, Vec<ArtifactFile>> =
             self.compared.iter().map(|(name, compared)| (*name, listed(compared))).collect();
-        let no_texts = BTreeMap::new();
         let candidates: Vec<binding::Candidate<'_>> = self
             .compared
             .iter()
@@ -217,7 +235,6 @@ impl Look<'_> {
                 file_name: name,
                 facts: &compared.candidate,
                 files: files.get(name).map_or(&[][..], Vec::as_slice),
-                texts: &no_texts,
             })
             .collect();
         let release = source::Release {
@@ -245,6 +262,7 @@ fn listed(compared: &Compared) -> Vec<ArtifactFile> {
         blob: file.git_blob,
         sha256: file.sha256,
         executable: file.format.is_executable(),
+        only_version: file.only_version,
     };
     compared.files.iter().map(file).collect()
 }

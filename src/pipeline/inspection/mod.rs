@@ -6,6 +6,8 @@
 
 mod look;
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::authorise::{Standing, standing};
@@ -47,7 +49,7 @@ pub struct Inspecting<'a> {
     /// Starts the children that read them.
     pub inspector: &'a Inspector,
     /// Whom provenance is verified with, where that is configured.
-    pub trust_root: Option<&'a TrustRoot>,
+    pub trust_root: Option<&'a Arc<TrustRoot>>,
     /// The source repositories.
     pub sources: Sources<'a>,
     /// Keeps the lists of what is inside.

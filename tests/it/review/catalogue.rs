@@ -152,8 +152,9 @@ fn versions() -> Vec<Case> {
 
 fn releases() -> Vec<Case> {
     use Severity::{Block, Look, Note};
+    let kind = |name: &str| Filename::parse(name).unwrap().kind();
     let names =
-        |all: &[&str]| all.iter().map(|name| Filename::parse(name).unwrap()).collect::<Vec<_>>();
+        |all: &[&str]| all.iter().map(|name| (kind(name), (*name).to_owned())).collect::<Vec<_>>();
     let sdist = "hello_wire-1.0.0.tar.gz";
     let linux = "hello_wire-1.0.0-cp312-cp312-manylinux_2_28_x86_64.whl";
     let next = "hello_wire-1.1.0-cp313-cp313-manylinux_2_28_x86_64.whl";

@@ -30,6 +30,7 @@ struct State {
     files: Mutex<BTreeMap<String, Stored>>,
     quarantined: Mutex<bool>,
     yanked: Mutex<BTreeSet<String>>,
+    attested: Mutex<BTreeSet<String>>,
     files_base: Mutex<String>,
     /// Reads without exactly this header are refused.
     read_login: Mutex<Option<String>>,
@@ -53,6 +54,7 @@ impl PypiRegistry {
             files: Mutex::default(),
             quarantined: Mutex::default(),
             yanked: Mutex::default(),
+            attested: Mutex::default(),
             files_base: Mutex::new("../../files/".to_owned()),
             read_login: Mutex::default(),
         });
@@ -100,6 +102,11 @@ impl PypiRegistry {
     /// Marks a file as yanked (PEP 592).
     pub(crate) fn yank(&self, filename: &str) {
         self.state.yanked.lock().unwrap().insert(filename.to_owned());
+    }
+
+    /// From now on the index has provenance of a file (PEP 740).
+    pub(crate) fn attest(&self, filename: &str) {
+        self.state.attested.lock().unwrap().insert(filename.to_owned());
     }
 
     /// From now on the index says that files are below this address.
@@ -198,14 +205,17 @@ impl Registry for State {
         }
         let (base, yanked) = (self.files_base.lock().unwrap(), self.yanked.lock().unwrap());
         let quarantined = *self.quarantined.lock().unwrap();
+        let attested = self.attested.lock().unwrap();
         let listed = files.iter().map(|(name, file)| (name, Sha256::of(&file.content)));
         match self.style {
             Style::Json => {
                 let files: Vec<_> = listed
                     .map(|(name, sha256)| {
+                        let provenance = attested.contains(name).then_some("integrity");
                         json!({
                             "filename": name, "url": format!("{base}{name}"),
                             "hashes": {"sha256": sha256}, "yanked": yanked.contains(name),
+                            "provenance": provenance,
                         })
                     })
                     .collect();

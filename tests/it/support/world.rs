@@ -1,6 +1,7 @@
 //! Everything a release walks past: CI, a gateway, two people who approve, two fake registries, and
 //! a forwarder that goes when it is told to.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
@@ -54,6 +55,8 @@ pub(crate) struct World {
     issuer: TestIssuer,
     key: OpeningKey,
     serial: AtomicU64,
+    /// What CI checked out; some commit that nobody has unless a test says which.
+    commit: Mutex<Option<String>>,
 }
 
 /// One run of CI.
@@ -127,7 +130,8 @@ impl World {
         }
         let (mara, ines) = (browsers.pop().unwrap(), browsers.pop().unwrap());
         let key = vault::load_or_create(&site.app.config.data_dir).unwrap();
-        Self { site, npm, pypi, ines, mara, issuer, key, serial: AtomicU64::new(1) }
+        let (serial, commit) = (AtomicU64::new(1), Mutex::default());
+        Self { site, npm, pypi, ines, mara, issuer, key, serial, commit }
     }
 
     /// Makes tokens differ and signature counters grow.
@@ -161,6 +165,11 @@ impl World {
         }
     }
 
+    /// From now on CI builds from this commit.
+    pub(crate) fn build_from(&self, commit: &str) {
+        *self.commit.lock().unwrap() = Some(commit.to_owned());
+    }
+
     /// A CI token of a run, which a bot started.
     pub(crate) fn ci_token(&self, run: Run) -> String {
         let mut claims = self.issuer.github_claims("localhost", self.now());
@@ -169,6 +178,11 @@ impl World {
         claims["run_attempt"] = json!(run.attempt.to_string());
         claims["actor_id"] = json!("9000");
         claims["actor"] = json!("release-bot");
+        if let Some(commit) = &*self.commit.lock().unwrap() {
+            for member in ["sha", "workflow_sha", "job_workflow_sha"] {
+                claims[member] = json!(commit);
+            }
+        }
         self.issuer.rsa.mint(&claims)
     }
 
@@ -343,11 +357,22 @@ pub(crate) fn npm_document_of(mut manifest: Value, files: &[(&str, &[u8])]) -> V
 
 /// A wheel for one Python, with further metadata: header, form field and value.
 pub(crate) fn wheel(version: &str, python: &str, more: &[(&str, &str, &str)]) -> PythonFile {
-    let module = ("hello_wire/__init__.py".to_owned(), b"x = 1\n".to_vec());
-    wheel_of(version, python, more, vec![module])
+    wheel_holding(&[], version, python, more)
 }
 
-/// The same with files of the caller.
+/// The same with files beside the one module.
+pub(crate) fn wheel_holding(
+    extra: &[(&str, &[u8])],
+    version: &str,
+    python: &str,
+    more: &[(&str, &str, &str)],
+) -> PythonFile {
+    let module = ("hello_wire/__init__.py".to_owned(), b"x = 1\n".to_vec());
+    let extra = extra.iter().map(|(name, body)| ((*name).to_owned(), body.to_vec()));
+    wheel_of(version, python, more, std::iter::once(module).chain(extra).collect())
+}
+
+/// The same with nothing but files of the caller.
 pub(crate) fn wheel_of(
     version: &str,
     python: &str,

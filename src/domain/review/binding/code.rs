@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::matching::{ArtifactFile, Candidate};
 use crate::domain::artifact::Facts;
-use crate::domain::review::modules::words;
+use crate::domain::review::modules::{in_site_packages, words};
 use crate::domain::review::path;
 
 /// Extensions of what is run, or decides what is run.
@@ -48,11 +48,42 @@ pub(super) fn hook_targets(candidate: &Candidate<'_>) -> BTreeSet<String> {
 
 /// Whether a file runs without being called: at installation, or at every start of Python.
 pub(super) fn runs_by_itself(place: &str, hooks: &BTreeSet<String>) -> bool {
-    let site =
-        place.strip_prefix("*.data/purelib/").or_else(|| place.strip_prefix("*.data/platlib/"));
-    let site = site.unwrap_or(place);
+    // Some file systems do not tell capital letters from others.
+    let site = in_site_packages(place).unwrap_or(place).to_ascii_lowercase();
     let at_top = !site.contains('/');
     let starts = matches!(site.rsplit_once('.'), Some((_, "pth" | "start")))
-        || matches!(site, "sitecustomize.py" | "usercustomize.py" | "setup.py" | "binding.gyp");
+        || matches!(
+            site.as_str(),
+            "sitecustomize.py" | "usercustomize.py" | "setup.py" | "binding.gyp"
+        );
     (at_top && starts) || hooks.contains(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_python_runs_at_every_start_is_known_wherever_a_wheel_puts_it() {
+        let runs = |place: &str| runs_by_itself(place, &BTreeSet::new());
+        for place in [
+            "x.pth",
+            "sitecustomize.py",
+            "*.data/purelib/x.pth",
+            "*.data/platlib/X.PTH",
+            "*.data/data/lib/python3.12/site-packages/x.pth",
+            "*.data/data/Lib/Site-Packages/usercustomize.py",
+            "*.data/data/lib/python3/dist-packages/x.start",
+        ] {
+            assert!(runs(place), "{place}");
+        }
+        for place in [
+            "lib/x.pth",
+            "*.data/scripts/x.pth",
+            "*.data/data/share/x.pth",
+            "*.data/data/lib/python3.12/site-packages/lib/x.pth",
+        ] {
+            assert!(!runs(place), "{place}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::{hook_targets, is_code, runs_by_itself};
-use super::packing::{is_generated, is_same_but_for_packing, is_version_text, other_members};
+use super::packing::{is_generated, is_same_but_for_packing, other_members};
 use super::{Counts, DIFFERS, NOT_IN_GIT, Tree, finding};
 use crate::domain::artifact::Facts;
 use crate::domain::digest::{Sha1, Sha256};
@@ -30,6 +30,8 @@ pub struct ArtifactFile {
     pub sha256: Sha256,
     /// Whether a machine can run it as it is.
     pub executable: bool,
+    /// Whether build tools wrote it and it holds a version alone ([`super::is_only_version`]).
+    pub only_version: bool,
 }
 
 /// One artifact of a release.
@@ -41,8 +43,6 @@ pub struct Candidate<'a> {
     pub facts: &'a Facts,
     /// What is in it.
     pub files: &'a [ArtifactFile],
-    /// Texts by path, for files that may be [`is_version_file`]; may be empty.
-    pub texts: &'a BTreeMap<String, String>,
 }
 
 /// How a file of an artifact is found in Git.
@@ -109,9 +109,7 @@ impl<'a> Matching<'a> {
                 Match::Elsewhere(path.clone())
             };
         }
-        let text = self.candidate.texts.get(&file.path);
-        let version = text.is_some_and(|text| is_version_text(text));
-        if is_generated(self.candidate.facts, &file.path) || version {
+        if is_generated(self.candidate.facts, &file.path) || file.only_version {
             return Match::Generated;
         }
         if there.is_some() {

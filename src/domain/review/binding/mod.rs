@@ -23,7 +23,7 @@ use crate::domain::review::finding::{Check, Finding, Severity, Since};
 
 pub use self::commit::{Standing, TagFacts, branch_finding, tag_findings};
 pub use self::matching::{ArtifactFile, Candidate, Matching};
-pub use self::packing::is_version_file;
+pub use self::packing::is_only_version;
 pub use self::tree::Tree;
 
 /// The checks made against the repository.

@@ -88,17 +88,14 @@ fn is_same_requirement(git: &Value, packed: Option<&Value>) -> bool {
     git == packed || (inside && range)
 }
 
-/// Whether a path is of a file that build tools write the version into. Its text is wanted.
-pub fn is_version_file(path: &str) -> bool {
+/// Whether a file is one that build tools write the version into, and its text holds nothing else,
+/// as `setuptools-scm`, `hatch-vcs` and their like write it: comments, and plain values given to
+/// names that are about versions. One that was too large to be held has no text here.
+pub fn is_only_version(path: &str, text: &str) -> bool {
     let name = path::name(path);
-    name.ends_with("version.py")
-        || matches!(name, "__version__.py" | "__about__.py" | "_versions.py")
-}
-
-/// Whether a text holds nothing but a version, as `setuptools-scm`, `hatch-vcs` and their like write
-/// it: comments, and plain values given to names that are about versions.
-pub(super) fn is_version_text(text: &str) -> bool {
-    text.len() <= 8 << 10 && text.lines().all(is_version_line)
+    let named = name.ends_with("version.py")
+        || matches!(name, "__version__.py" | "__about__.py" | "_versions.py");
+    named && !text.is_empty() && text.len() <= 8 << 10 && text.lines().all(is_version_line)
 }
 
 fn is_version_line(line: &str) -> bool {

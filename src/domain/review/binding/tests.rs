@@ -40,6 +40,7 @@ fn files(list: &[(&str, &str)]) -> Vec<ArtifactFile> {
         blob: Sha1::of_git_blob(content.as_bytes()),
         sha256: Sha256::of(content.as_bytes()),
         executable: false,
+        only_version: is_only_version(path, content),
     };
     list.iter().map(file).collect()
 }
@@ -60,8 +61,8 @@ fn compare(
     git: &[(&str, &str)],
     earlier: &BTreeMap<String, Sha1>,
 ) -> ([usize; 6], Vec<String>) {
-    let (packed, list, texts) = (files(packed), tree(git), texts(packed));
-    let candidate = Candidate { file_name: "lib.tgz", facts, files: &packed, texts: &texts };
+    let (packed, list) = (files(packed), tree(git));
+    let candidate = Candidate { file_name: "lib.tgz", facts, files: &packed };
     let mut matching = Matching::new(candidate, &list, None, earlier);
     let contents: BTreeMap<Sha1, Vec<u8>> = git
         .iter()
@@ -72,11 +73,6 @@ fn compare(
     let n = matching.counts();
     let counts = [n.exact, n.elsewhere, n.rewritten, n.generated, n.differs, n.missing];
     (counts, matching.findings().iter().map(ToString::to_string).collect())
-}
-
-fn texts(packed: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let named = packed.iter().filter(|(path, _)| is_version_file(path));
-    named.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
 }
 
 /// As in chalk 5.0.0 and source-map 0.7.4: every file of the package is in Git, and nothing is
@@ -212,8 +208,7 @@ fn what_an_approved_release_had_is_expected_unless_it_runs_by_itself_and_changed
     let git = [("src/a.ts", "a")];
     let first = [("dist/a.js", "1"), ("dist/setup.js", "1")];
     let (packed, list, none) = (files(&first), tree(&git), BTreeMap::new());
-    let candidate =
-        Candidate { file_name: "x", facts: &facts, files: &packed, texts: &BTreeMap::new() };
+    let candidate = Candidate { file_name: "x", facts: &facts, files: &packed };
     let matching = Matching::new(candidate, &list, None, &none);
     assert_eq!(matching.findings().len(), 2);
     let earlier = matching.outside();

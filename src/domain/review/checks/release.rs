@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::artifact::{ArtifactKind, Filename};
+use crate::domain::artifact::ArtifactKind;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
 
 pub(super) const CHECKS: &[Check] = &[MATRIX];
@@ -14,9 +14,12 @@ const MATRIX: Check = Check {
     why: "One odd wheel reaches only some machines and is seldom looked at.",
 };
 
-/// Compares the names of a release's files with those of the release before.
-pub fn files_of_release(before: &[Filename], after: &[Filename]) -> Vec<Finding> {
-    let kinds = |names: &[Filename]| names.iter().map(kind).collect::<BTreeSet<_>>();
+/// Compares sorts and names of a release's files with those of the release before.
+pub fn files_of_release(
+    before: &[(ArtifactKind, String)],
+    after: &[(ArtifactKind, String)],
+) -> Vec<Finding> {
+    let kinds = |files: &[(ArtifactKind, String)]| files.iter().map(kind).collect::<BTreeSet<_>>();
     let (old, new) = (kinds(before), kinds(after));
     let mut found = Vec::new();
     if old.is_empty() {
@@ -40,11 +43,11 @@ pub fn files_of_release(before: &[Filename], after: &[Filename]) -> Vec<Finding>
 const SDIST: &str = "source distribution";
 
 /// The tags of a wheel, without the order and the versions of its platforms.
-fn kind(name: &Filename) -> String {
-    if name.kind() != ArtifactKind::Wheel {
+fn kind((kind, name): &(ArtifactKind, String)) -> String {
+    if *kind != ArtifactKind::Wheel {
         return SDIST.to_owned();
     }
-    let stem = name.as_str().strip_suffix(".whl").unwrap_or(name.as_str());
+    let stem = name.strip_suffix(".whl").unwrap_or(name);
     let mut tags = stem.rsplit('-');
     let (platform, abi, python) = (tags.next(), tags.next(), tags.next());
     let platforms: BTreeSet<String> = platform
