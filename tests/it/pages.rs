@@ -212,6 +212,9 @@ async fn what_the_forms_make_appears_in_the_lists() {
         assert!(!registries.text.contains("a-secret-token"), "a credential is never shown (K3)");
         let health = owner.get("/health-page", HTML).await;
         assert!(health.text.contains("Registry “Local npm” may be at a private address"));
+        for held in ["Artifacts are read ", "Landlock: ", "seccomp: "] {
+            assert!(health.text.contains(held), "{held}: {}", health.text);
+        }
         let policies = owner.get("/policies", HTML).await;
         let policy = owner.get(link(&policies, "/policies/"), HTML).await;
         assert!(policy.text.contains("One person") && policy.text.contains("@octo/hello-wire"));

@@ -59,10 +59,15 @@ for (const [status, body, sentence, alert] of [
     route.fulfill({ status, contentType: "application/problem+json", body: JSON.stringify(body) });
   });
   await tab.fill("#note", "looked at it");
+  await tab.fill("textarea[name^='override:']", "it is fine");
+  for (const box of await tab.locator("input[name^='look:']").all()) await box.check();
   await tab.click("text=Approve with passkey");
   await tab.waitForFunction(() => !document.querySelector("form[data-passkey] button[type=submit]").disabled);
   const message = tab.locator("[data-passkey-message]");
-  assert.deepEqual(sent, [["c3JmLXRva2Vu", { note: "looked at it" }]]);
+  assert.equal(sent.length, 1);
+  assert.equal(sent[0][0], "c3JmLXRva2Vu");
+  assert.equal(sent[0][1].note, "looked at it");
+  assert.equal(sent[0][1]["override:HK-06:aurora.pth"], "it is fine");
   if (sentence) assert.equal(await message.innerText(), sentence);
   else assert.match(await message.innerText(), /Nothing happened|Passkeys do not work/);
   if (alert !== null) assert.equal(await message.getAttribute("role"), alert ? "alert" : null);

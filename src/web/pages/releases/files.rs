@@ -131,8 +131,8 @@ pub(super) async fn list(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
 }
 
 /// "12 of 40 viewed".
-pub(super) fn in_words(progress: Progress) -> String {
-    format!("{} of {} viewed", progress.viewed, progress.of)
+pub(super) fn in_words(Progress { viewed, of }: Progress) -> String {
+    if of == 0 { "Nothing to view".to_owned() } else { format!("{viewed} of {of} viewed") }
 }
 
 /// What a link to a row of the list ends with.

@@ -158,7 +158,7 @@ fn in_git(report: &Report, source: Option<&Summary>) -> Option<ChainLink> {
         || sum(|it| it.differs + it.missing) > 0;
     Some(ChainLink {
         icon: "file-diff",
-        title: format!("{} as in", count(same as u64, "file")),
+        title: "Compared with".to_owned(),
         subject: visible(&source.repository),
         detail: format!("{same} the same{rest}. {branch}{}", tag.unwrap_or_default()),
         verdict: if odd { look_at_it() } else { Badge::new(Tone::Ok, "circle-check", "The same") },

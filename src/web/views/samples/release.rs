@@ -311,7 +311,7 @@ fn chain(words: Words) -> Vec<ChainLink> {
         ),
         link(
             "file-diff",
-            "41 files as in",
+            "Compared with",
             "aurora/client",
             "41 the same, 1 written while packing, 1 not in Git. Branch main leads to the commit.",
             (Tone::Warn, "triangle-alert", "Look at it"),

@@ -24,6 +24,13 @@ pub(super) fn health() -> HealthPage {
                 "One registry is at a private address",
                 "Local npm, 127.0.0.1. Allowed when it was added.",
             ),
+            check(
+                Tone::Warn,
+                "Artifacts are read with less protection than there is",
+                "Landlock: not in this kernel, or not allowed here. seccomp: in force. Use Linux 6.7 or \
+                 later with Landlock switched on, and a container runtime that allows both. The \
+                 bounds of memory and time hold all the same.",
+            ),
             check(Tone::Ok, "The address is the configured one", "https://releases.aurora.example"),
             check(Tone::Ok, "The database answers", "SQLite, 3 ms."),
             check(Tone::Ok, "Held files can be written", "41 GB free."),
