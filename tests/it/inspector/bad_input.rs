@@ -345,7 +345,7 @@ async fn code_that_nests_as_deep_as_is_read_is_read() {
         ("d.js", nested("f(x=>{", "", "})", 490)),
         ("e.js", nested("!", "1", "", 9_000)),
         ("f.js", nested("a=>", "1", "", 4_000)),
-        ("g.js", nested("if(a)b;else ", "c", "", 9_000)),
+        ("g.js", nested("if(a)b;else ", "c", "", 4_000)),
         ("h.js", nested("a?b:", "c", "", 4_000)),
         ("i.js", nested("new ", "A", "", 9_000)),
         ("j.js", nested("1+", "1", "", 50_000)),
