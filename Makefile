@@ -1,10 +1,11 @@
 # Everything a contributor runs. `make test` is the one command: it installs what it needs and checks everything.
 .DEFAULT_GOAL := help
-.PHONY: help test demo bench bench-quick fmt tools
+.PHONY: help test test-large demo bench bench-quick fmt tools
 
 help:
 	@printf '%s\n' \
 	  'make test   install the tools, check format, lints, spelling and licences, run every test' \
+	  'make test-large  the tests that read large real packages, which it fetches (minutes)' \
 	  'make demo   one release from CI to two registries; AUTO=1 lets headless browsers approve' \
 	  'make bench  measure against the limit of this machine, Verdaccio and pypiserver; bench-quick: a look' \
 	  'make fmt    format the code' \
@@ -12,6 +13,9 @@ help:
 
 test:
 	@scripts/test.sh
+
+test-large:
+	@scripts/test-large.sh
 
 demo:
 	@scripts/demo.sh

@@ -2,7 +2,7 @@
 # Installs what the tests need beside Rust, Node and Python: Debian packages, and under .tools/ the real clients,
 # registries and checkers at exact versions. Safe to repeat; when everything is there it takes well under a second.
 #
-#   scripts/tools.sh [large]   with `large` also the packages that only the benchmarks read
+#   scripts/tools.sh [large]   with `large` also those that only benchmarks and `make test-large` read
 #   COUNTERSIGN_TOOLS          another folder instead of .tools/ (several checkouts can share one)
 #
 # Package sources are whatever the clients on this machine are configured with; none is named here.
@@ -16,7 +16,7 @@ mkdir -p "$tools"
 say() { printf 'tools: %s\n' "$*"; }
 
 # A part is done when its stamp holds the digest of what was asked for.
-digest() { sha256sum "$@" | sha256sum | cut -d' ' -f1; }
+digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
 is_done() { [ -f "$tools/$1.stamp" ] && [ "$(cat "$tools/$1.stamp")" = "$2" ]; }
 mark() { printf '%s\n' "$2" >"$tools/$1.stamp"; }
 

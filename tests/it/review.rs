@@ -19,6 +19,7 @@ use crate::support::gateway::command;
 
 mod catalogue;
 mod code;
+mod large;
 mod real;
 mod shapes;
 

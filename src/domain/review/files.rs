@@ -8,7 +8,7 @@ use crate::domain::artifact::Facts;
 use crate::domain::digest::Sha256;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::diff::Counts;
-use crate::domain::review::modules::{AT_INSTALL, words};
+use crate::domain::review::modules::{AT_INSTALL, file_at, words};
 use crate::domain::review::path;
 use crate::domain::review::survey::{Format, Survey, SurveyedFile, place};
 
@@ -205,11 +205,8 @@ fn by_itself(comparison: &Comparison<'_>) -> BTreeSet<String> {
 
 /// The files that a command or a path of `package.json` names.
 fn named(survey: &Survey, command: &str, places: &mut BTreeSet<String>) {
-    for word in words(command) {
-        let path = word.trim_start_matches("./");
-        let candidates = [path.to_owned(), format!("{path}.js"), format!("{path}/index.js")];
-        places.extend(candidates.into_iter().find(|path| survey.at(path).is_some()));
-    }
+    let files = words(command).filter_map(|word| file_at(survey, word));
+    places.extend(files.map(|file| file.place.clone()));
 }
 
 fn python_by_itself(place: &str) -> bool {
@@ -334,5 +331,20 @@ mod tests {
         );
         assert_eq!(entries[3].from.as_deref(), Some("old.js"), "and old.js is listed once");
         assert_eq!(entries[0].counts, Some(Counts { added: 1, removed: 1 }));
+    }
+
+    /// A script finds its file by the same endings here as where its code is judged (HK-02).
+    #[test]
+    fn a_script_runs_the_file_that_node_would_find() {
+        let scripts =
+            serde_json::json!({ "preinstall": "node ./a", "install": "node b/ && node c" });
+        let files = ["a.cjs", "b/index.mjs", "c.ts", "d.cjs"].map(|path| (path, "x")).to_vec();
+        let package = survey(&files, serde_json::json!({ "scripts": scripts, "bin": "./d" }));
+        let comparison = Comparison { baseline: None, candidate: &package };
+        let listed = list(&comparison, &BTreeMap::new());
+        assert_eq!(listed.len(), files.len());
+        for entry in listed {
+            assert_eq!(entry.group, Group::ByItself, "{}", entry.path);
+        }
     }
 }

@@ -124,6 +124,8 @@ pub enum Parsed {
     Broken,
     /// It is larger than what is parsed; it was only searched for words.
     TooLarge,
+    /// It is nested deeper than what is parsed; it was only searched for words.
+    TooDeep,
 }
 
 /// A module that a file names.

@@ -6,9 +6,9 @@ use oxc_allocator::Allocator;
 use oxc_ast::ast::{
     Argument, ArrowFunctionExpression, BindingPattern, CallExpression, Declaration,
     ExportAllDeclaration, ExportFromDeclaration, Expression, ForInStatement, Function,
-    ImportDeclaration, ImportDeclarationSpecifier, ImportExpression, NewExpression, Program,
-    PropertyDefinition, SpreadElement, Statement, TSImportEqualsDeclaration, TSModuleReference,
-    TryStatement, VariableDeclarator,
+    ImportDeclaration, ImportDeclarationSpecifier, ImportExpression, JSXElement, JSXFragment,
+    NewExpression, Program, PropertyDefinition, SpreadElement, Statement,
+    TSImportEqualsDeclaration, TSModuleReference, TSType, TryStatement, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
@@ -16,12 +16,12 @@ use oxc_span::{GetSpan, SourceType};
 use oxc_syntax::scope::ScopeFlags;
 
 use super::code::{PATH_MAX, Reading, Table, WALK_STACK_BYTES, sort_of};
-use crate::domain::review::survey::Sort;
+use crate::domain::review::survey::{Parsed, Sort};
 
-/// Brackets inside brackets beyond this are not written by people or tools, and parsers fall over.
-const NESTING_MAX: usize = 1_000;
-/// Stack for the parser, which descends once for every bracket.
+/// Stack for the parser, which descends with every level that [`nesting`](super::nesting) lets through.
 const PARSER_STACK_BYTES: usize = 64 << 20;
+/// Deepest place of the tree that is looked at. Sums of many parts are deep trees without any nesting.
+const WALK_MAX: usize = 100_000;
 
 /// Modules, without `node:`, and what naming them means.
 const MODULES: Table = &[
@@ -141,21 +141,21 @@ const TAKES_ALL: [&str; 4] = ["JSON.stringify", "Object.keys", "Object.entries",
 /// Names of the object that holds the global names.
 const GLOBALS: [&str; 4] = ["globalThis", "window", "self", "global"];
 
-/// Reads a file; `None` when it is not in the language that its name says.
-pub(super) fn read<'t>(path: &str, text: &'t str) -> Option<Reading<'t>> {
-    if nesting(text) > NESTING_MAX {
-        return None;
-    }
+/// Reads a file, or says why not.
+pub(super) fn read<'t>(path: &str, text: &'t str) -> Result<Reading<'t>, Parsed> {
     let allocator = Allocator::default();
     let options = ParseOptions { allow_return_outside_function: true, ..ParseOptions::default() };
     let parse = || Parser::new(&allocator, text, language(path)).with_options(options).parse();
     let parsed = stacker::grow(PARSER_STACK_BYTES, parse);
     if parsed.panicked {
-        return None;
+        return Err(Parsed::Broken);
     }
     let mut walk = Walk::new(text);
     walk.bound = bound(&parsed.program);
     walk.visit_program(&parsed.program);
+    if walk.too_deep {
+        return Err(Parsed::TooDeep);
+    }
     let mut reading = walk.reading;
     reading.prose = parsed
         .program
@@ -163,7 +163,7 @@ pub(super) fn read<'t>(path: &str, text: &'t str) -> Option<Reading<'t>> {
         .iter()
         .map(|comment| comment.span.start as usize..comment.span.end as usize)
         .collect();
-    Some(reading)
+    Ok(reading)
 }
 
 fn language(path: &str) -> SourceType {
@@ -174,20 +174,6 @@ fn language(path: &str) -> SourceType {
         Some("cjs") => SourceType::script().with_jsx(true),
         _ => SourceType::unambiguous().with_jsx(true),
     }
-}
-
-/// Brackets inside brackets at the deepest place, counted without understanding strings.
-fn nesting(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for byte in text.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
 }
 
 /// Names that the file itself gives a meaning at its top, so that they are not the global ones.
@@ -227,6 +213,10 @@ struct Walk<'t> {
     tries: usize,
     /// Calls around this place that run text as code.
     dynamic: usize,
+    /// Expressions, statements and elements around this place.
+    depth: usize,
+    /// Something was left out for being deeper than [`WALK_MAX`].
+    too_deep: bool,
 }
 
 impl<'t> Walk<'t> {
@@ -239,7 +229,21 @@ impl<'t> Walk<'t> {
             called_here: None,
             tries: 0,
             dynamic: 0,
+            depth: 0,
+            too_deep: false,
         }
+    }
+
+    /// Visits one level deeper, on more stack where it is needed.
+    fn deeper(&mut self, visit: impl FnOnce(&mut Self)) {
+        if self.depth == WALK_MAX {
+            self.too_deep = true;
+            return;
+        }
+        let (left, more) = WALK_STACK_BYTES;
+        self.depth += 1;
+        stacker::maybe_grow(left, more, || visit(self));
+        self.depth -= 1;
     }
 
     /// A module is named: what that means, and how its members are called from now on.
@@ -409,14 +413,27 @@ fn origin(module: &str) -> String {
 
 impl<'a> Visit<'a> for Walk<'_> {
     fn visit_expression(&mut self, it: &Expression<'a>) {
-        let (left, more) = WALK_STACK_BYTES;
-        stacker::maybe_grow(left, more, || walk::walk_expression(self, it));
+        self.deeper(|walk| walk::walk_expression(walk, it));
     }
 
     fn visit_statement(&mut self, it: &Statement<'a>) {
-        let (left, more) = WALK_STACK_BYTES;
-        stacker::maybe_grow(left, more, || walk::walk_statement(self, it));
+        self.deeper(|walk| walk::walk_statement(walk, it));
     }
+
+    fn visit_jsx_element(&mut self, it: &JSXElement<'a>) {
+        self.deeper(|walk| walk::walk_jsx_element(walk, it));
+    }
+
+    fn visit_jsx_fragment(&mut self, it: &JSXFragment<'a>) {
+        self.deeper(|walk| walk::walk_jsx_fragment(walk, it));
+    }
+
+    fn visit_binding_pattern(&mut self, it: &BindingPattern<'a>) {
+        self.deeper(|walk| walk::walk_binding_pattern(walk, it));
+    }
+
+    // Types run nothing.
+    fn visit_ts_type(&mut self, _: &TSType<'a>) {}
 
     fn visit_import_declaration(&mut self, it: &ImportDeclaration<'a>) {
         if it.import_kind.is_type() {

@@ -10,6 +10,7 @@ mod code;
 mod content;
 mod javascript;
 pub(super) mod magic;
+mod nesting;
 mod python;
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -343,12 +344,16 @@ impl<'n> Pass<'n> {
         let text = std::str::from_utf8(&held).unwrap_or_default();
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         let reading = match language {
-            Language::Python => python::read(text),
+            _ if !nesting::is_bearable(text, language) => Err(Parsed::TooDeep),
+            Language::Python => python::read(text).ok_or(Parsed::Broken),
             _ => javascript::read(path, text),
         };
-        let Some(reading) = reading else {
-            self.scanner.text(text, false, self.names);
-            return Some(Code { parsed: Parsed::Broken, ..Code::default() });
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(parsed) => {
+                self.scanner.text(text, false, self.names);
+                return Some(Code { parsed, ..Code::default() });
+            }
         };
         self.scanner.text(&reading.without_prose(), true, self.names);
         self.scanner.add(reading.marks);

@@ -200,7 +200,8 @@ fn damaged_tar(tar: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     tar
 }
 
-fn compare(trees: &[(String, Tree)], directory: &Path) -> usize {
+/// What others read differently than we did.
+fn differing(trees: &[(String, Tree)], directory: &Path) -> Vec<String> {
     let mut differing = Vec::new();
     let readers = [
         ("Python", python(directory)),
@@ -220,8 +221,36 @@ fn compare(trees: &[(String, Tree)], directory: &Path) -> usize {
             differing.push(format!("{name}: bsdtar reads {theirs:?}, we {ours:?}"));
         }
     }
+    differing
+}
+
+fn compare(trees: &[(String, Tree)], directory: &Path) -> usize {
+    let differing = differing(trees, directory);
     assert!(differing.is_empty(), "{} differ: {differing:#?}", differing.len());
     trees.len()
+}
+
+/// Each of the others is asked, and what it says counts: a name, a content or an entry that only we
+/// see is noticed by all of them.
+#[test]
+fn a_tree_that_only_we_see_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let tar = build::tgz(&[build::file("package/a", b"1"), build::file("package/b", b"2")]);
+    let zip = build::zip(&[build::stored("a", b"1"), build::stored("b", b"2")]);
+    fs::write(directory.path().join("x.gz"), &tar).unwrap();
+    fs::write(directory.path().join("x.whl"), &zip).unwrap();
+    let lies: [fn(&mut Tree); 3] =
+        [|tree| tree[0].0.push('x'), |tree| tree[1].2 = hash(b"3"), |tree| drop(tree.pop())];
+    let trees = [("x.gz", tar_tree(&tar).unwrap(), 4), ("x.whl", zip_tree(&zip).unwrap(), 2)];
+    for (name, tree, readers) in trees {
+        let found = |tree: &Tree| differing(&[(name.to_owned(), tree.clone())], directory.path());
+        assert_eq!(found(&tree), [""; 0]);
+        for lie in lies {
+            let mut tree = tree.clone();
+            lie(&mut tree);
+            assert_eq!(found(&tree).len(), readers, "{name}: {:?}", found(&tree));
+        }
+    }
 }
 
 #[test]

@@ -271,3 +271,20 @@ fn one_line_says_what_was_not_found() {
     assert!(!line.contains("code that runs without being called"), "{line}");
     assert!(line.contains("secrets in clear"), "{line}");
 }
+
+/// The table of real packages names a test for every row, and each test is there.
+#[test]
+fn every_golden_row_names_a_test() {
+    let sources = [include_str!("real.rs"), include_str!("large.rs")].concat();
+    let (_, table) = PAGE.split_once("## Held against real packages").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| F")).collect();
+    for (number, row) in (1..).zip(&rows) {
+        assert!(row.starts_with(&format!("| F{number} |")), "{row}");
+        let test = row.rsplit('`').nth(1).unwrap();
+        assert!(sources.contains(&format!("fn {test}(")), "{test}");
+        let large = sources.contains(&format!("async fn {test}("));
+        assert_eq!(row.contains("(large)"), large, "{row}");
+    }
+    assert_eq!(rows.len(), 26);
+}

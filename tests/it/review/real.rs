@@ -28,7 +28,7 @@ fn fixture(file: &str) -> Survey {
 }
 
 /// The name that tools of today would have given, where older ones kept capitals and dashes.
-fn spelled_anew(file: &str) -> String {
+pub(super) fn spelled_anew(file: &str) -> String {
     let (project, rest) = match file.strip_suffix(".tar.gz") {
         Some(stem) => file.split_at(stem.rfind('-').unwrap()),
         None => file.split_at(file.find('-').unwrap()),

@@ -71,6 +71,7 @@ fn not_parsed(Arrival { before, file, since }: Arrival<'_>, found: &mut Vec<Find
     let why = match parsed(file) {
         Some(Parsed::Broken) => "it is not in the language that its name says",
         Some(Parsed::TooLarge) => "it is larger than what is parsed",
+        Some(Parsed::TooDeep) => "it is too deeply nested to read",
         Some(Parsed::Whole) | None => return,
     };
     let as_before = before.is_some_and(|before| parsed(before) == parsed(file));
