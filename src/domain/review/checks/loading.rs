@@ -11,8 +11,8 @@ pub(super) const CHECKS: &[Check] = &[ON_LOAD, NOT_PARSED];
 
 const ON_LOAD: Check = Check {
     id: "HK-10",
-    title: "Code that reaches out while it is loaded",
-    why: "It runs as soon as somebody imports the package, before they call anything.",
+    title: "Code that acts as soon as it is imported",
+    why: "It talks to others or starts something before anybody calls it.",
 };
 const NOT_PARSED: Check = Check {
     id: "IN-04",
@@ -51,10 +51,11 @@ fn on_load(
         known.is_some_and(|known| known.contains(&(mark.sort, mark.excerpt.as_str())))
     };
     let fresh: Vec<&Mark> = code.on_load.iter().filter(|mark| !is_known(mark)).collect();
-    let decodes = fresh.iter().any(|mark| mark.sort == Sort::Decodes);
+    // What it runs came from elsewhere: unpacked, or fetched.
+    let brings = fresh.iter().any(|mark| matches!(mark.sort, Sort::Decodes | Sort::Network));
     for sort in [Sort::Programs, Sort::DynamicCode, Sort::Network] {
         let Some(mark) = fresh.iter().find(|mark| mark.sort == sort) else { continue };
-        let hides = decodes && sort != Sort::Network;
+        let hides = brings && sort != Sort::Network;
         let severity = match (known.is_some(), hides) {
             (true, true) => Severity::Block,
             (true, false) | (false, true) => Severity::Look,

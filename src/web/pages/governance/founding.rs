@@ -83,10 +83,11 @@ pub(in crate::web::pages) fn release_waits() -> Notice {
     Notice {
         tone: Tone::Warn,
         icon: "stamp",
-        title: "Found this installation first".to_owned(),
-        text: "It takes two or more approvals, and nothing of that kind is sent before as many \
-               founders signed the rules. Approvals are kept, and it goes out by itself then."
-            .to_owned(),
+        title: "Set-up is not finished".to_owned(),
+        text:
+            "The founding is not signed, and until it is, nothing is sent that takes two or more \
+               approvals. Approvals are kept, and it goes out by itself then."
+                .to_owned(),
         link: Some(Link::new("/founding", "Founding")),
     }
 }

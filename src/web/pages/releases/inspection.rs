@@ -63,8 +63,8 @@ fn row(release: ReleaseId, finding: &ReportedFinding) -> FindingRow {
     let place: Vec<String> = file.into_iter().chain(line).collect();
     let since = match finding.since {
         Since::FirstRelease | Since::New => "",
-        Since::Changed => " It was otherwise before.",
-        Since::Unchanged => " It was so before.",
+        Since::Changed => " The version it is compared with had it otherwise.",
+        Since::Unchanged => " The version it is compared with has the same.",
     };
     let lowered = match finding.lowered_from {
         Some(_) => " People accepted the same in the last release.",

@@ -89,7 +89,7 @@ pub(super) fn verdict(chain: &[ChainLink]) -> Badge {
     if chain.iter().any(|link| link.verdict.tone == Tone::Bad) {
         return Badge::new(Tone::Bad, "octagon-x", "Something does not hold");
     }
-    Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher")
+    Badge::new(Tone::Note, "circle-check", "Sent by your trusted publisher")
 }
 
 fn verified() -> Badge {

@@ -13,6 +13,7 @@ use crate::domain::package::Ecosystem;
 use crate::domain::policy::{Missing, Policy};
 use crate::domain::quorum::Verdict;
 use crate::domain::release::State;
+use crate::domain::review::finding::Severity;
 use crate::domain::review::report::Override;
 use crate::domain::roster::ActorIs;
 use crate::domain::statement::{Statement, Terms};
@@ -510,7 +511,7 @@ fn quorum(release: &ReleaseView, viewer: &SignedIn, now: Timestamp) -> Quorum {
         required,
         met: met(release, standing).map_or_else(String::new, |at| format!("met {} UTC", clock(at))),
         slots,
-        needs: in_particular(standing),
+        needs: in_particular(release, standing),
         excluded: excluded(release, standing),
         eligible: waiting,
         policy: Link {
@@ -528,11 +529,16 @@ fn met(release: &ReleaseView, standing: &Standing) -> Option<Timestamp> {
     last.filter(|_| signed >= required)
 }
 
-/// What is missing, when it is not anybody's approval.
-fn in_particular(standing: &Standing) -> String {
+/// What is missing, when it is not anybody's approval, or why it is more than the policy says.
+fn in_particular(release: &ReleaseView, standing: &Standing) -> String {
+    let (_, required) = counted(standing);
+    let stops = release.report.as_ref().is_some_and(|it| it.of(Severity::Block).next().is_some());
     match standing.missing() {
         Some(missing) if missing.hardware > 0 || !missing.groups.is_empty() => {
             format!("Needs {}.", visible(&missing.to_string()))
+        }
+        _ if stops && required > standing.policy.required() => {
+            "The policy asks for one. Something stops this release, so it takes two.".to_owned()
         }
         _ => String::new(),
     }

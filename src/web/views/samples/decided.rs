@@ -64,7 +64,7 @@ pub(super) fn unfounded(words: Words) -> ReleasePage {
     page.outcome = Some(notice(
         Tone::Warn,
         "stamp",
-        "Found this installation first",
+        "Set-up is not finished",
         "It takes two or more approvals, and nothing of that kind is sent before as many founders \
          signed the rules. Approvals are kept, and it goes out by itself then.",
         Some(Link::new("/founding", "Founding")),

@@ -38,7 +38,7 @@ pub(super) fn needs_approvals(words: Words) -> ReleasePage {
             embedded: words.show("Client for the Aurora API, async"),
         }],
         chain: chain(words),
-        chain_badge: Badge::new(Tone::Ok, "circle-check", "Matches your trusted publisher"),
+        chain_badge: Badge::new(Tone::Note, "circle-check", "Sent by your trusted publisher"),
         files: files(words),
         manifest: Some("/releases/0193a7c2/manifest.json".to_owned()),
         earlier: earlier(words),

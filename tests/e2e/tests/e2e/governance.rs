@@ -37,7 +37,7 @@ async fn nothing_goes_out_before_two_people_founded_it() {
     }
     tokio::time::sleep(WORKER_TIME).await;
     assert!(!world.npm_is_published().await, "it was sent before the founding");
-    says(&mara, &npm.link, "Found this installation first").await;
+    says(&mara, &npm.link, "Set-up is not finished").await;
 
     let secret = world.found(&ines, &mara).await;
     until_page_says(&mara, &npm.link, "Published").await;
