@@ -311,6 +311,9 @@ class Replay:
         self.put = None
         self.revise([{"change": "revoke_key", "person": person["id"], **event}], at)
 
+    def on_key_enrolled_beside(self, event, at):
+        """Somebody else was signed in where a key was enrolled. It is told to people and decides nothing."""
+
     def judge(self, by, change):
         """What a change takes, as a place in TAKES, and the policies whose people it concerns."""
         kind, who, used = change["change"], change.get("person"), self.records["package"].values()

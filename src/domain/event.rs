@@ -240,6 +240,16 @@ pub enum Event {
         /// Which key.
         credential_id: CredentialId,
     },
+    /// A key was enrolled in a browser in which somebody else was signed in: one person may hold both
+    /// keys (Q21). It is told to people and decides nothing.
+    KeyEnrolledBeside {
+        /// Whose key.
+        person: PersonId,
+        /// Which key.
+        credential_id: CredentialId,
+        /// Who was signed in.
+        beside: PersonId,
+    },
     /// The first file of a release arrived.
     ReleaseOpened {
         /// The release.
@@ -422,6 +432,7 @@ impl Event {
             Self::ProposalEnacted { .. } => "proposal_enacted",
             Self::ProposalEnded { .. } => "proposal_ended",
             Self::KeySuspended { .. } => "key_suspended",
+            Self::KeyEnrolledBeside { .. } => "key_enrolled_beside",
             Self::ReleaseOpened { .. } => "release_opened",
             Self::ArtifactStaged { .. } => "artifact_staged",
             Self::ReleaseSealed { .. } => "release_sealed",
@@ -463,7 +474,8 @@ impl Event {
             | Self::ProposalRecovered { .. }
             | Self::ProposalEnacted { .. }
             | Self::ProposalEnded { .. }
-            | Self::KeySuspended { .. } => None,
+            | Self::KeySuspended { .. }
+            | Self::KeyEnrolledBeside { .. } => None,
             Self::ReleaseOpened { release, .. }
             | Self::ArtifactStaged { release, .. }
             | Self::ReleaseSealed { release, .. }

@@ -298,7 +298,7 @@ pub async fn finish_enrol(
             let replaces = !tx.mark_joined(person, now).await?;
             let beside = answer.signed_in.filter(|other| *other != person);
             let with = insert_key(tx, (person, beside), &key, key_name, now).await?;
-            let entering = Entering { by: invitation.invited_by, person, replaces };
+            let entering = Entering { by: invitation.invited_by, person, beside, replaces };
             let proposal = enter_key(tx, entering, &key, now).await?;
             let opening = Opening { with, browser: answer.browser, reads_only: proposal.is_some() };
             let started = start_session(tx, person, opening, None, now).await?;
@@ -351,7 +351,7 @@ pub async fn finish_add_key(
             let session = still_live(tx, &session, now).await?;
             let person = session.person;
             insert_key(tx, (person, None), &key, key_name, now).await?;
-            let entering = Entering { by: Some(person), person, replaces: false };
+            let entering = Entering { by: Some(person), person, beside: None, replaces: false };
             let proposal = enter_key(tx, entering, &key, now).await?;
             tx.end_sessions_of(person).await?;
             let started = start_session(tx, person, Opening::like(session), None, now).await?;
@@ -691,6 +691,8 @@ struct Entering {
     by: Option<PersonId>,
     /// Whose it is.
     person: PersonId,
+    /// Who else was signed in where it was enrolled.
+    beside: Option<PersonId>,
     /// It takes the place of every key they had.
     replaces: bool,
 }
@@ -700,13 +702,17 @@ struct Entering {
 /// where there is one.
 async fn enter_key(
     tx: &mut Tx,
-    Entering { by, person, replaces }: Entering,
+    Entering { by, person, beside, replaces }: Entering,
     key: &NewPasskey,
     now: Timestamp,
 ) -> Result<Option<ProposalId>> {
     let before = governed_alone(tx).await?;
     let mut wanted = if replaces { lost_keys(&before, person)? } else { Vec::new() };
     let credential_id = key.stored.credential_id().clone();
+    if let Some(beside) = beside {
+        let credential_id = credential_id.clone();
+        tx.append(now, Event::KeyEnrolledBeside { person, credential_id, beside }).await?;
+    }
     let public_key = key.stored.key().clone();
     let authenticator = key.authenticator();
     let entered = RosterKey { credential_id, public_key, authenticator, counts_from: now };

@@ -4,13 +4,14 @@
 use countersign::domain::authorise::{NotAuthorised, Trust, authorise, standing};
 use countersign::domain::batch::{Batch, RELEASES_MAX};
 use countersign::domain::decision::Decision;
-use countersign::domain::event::{Event, LogEntry};
+use countersign::domain::event::{Actor, Event, LogEntry};
 use countersign::domain::ids::{CeremonyId, ReleaseId};
+use countersign::domain::policy::PolicyDraft;
 use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::pipeline::approval::Decided;
 use countersign::pipeline::batch::{self, Alone, RunReleases};
-use countersign::pipeline::{Kind, Result, hold};
+use countersign::pipeline::{Kind, Result, hold, setup};
 use serde_json::{Value, json};
 
 use crate::support::database::on_both;
@@ -241,6 +242,28 @@ async fn grave_and_foreign_releases_are_not_among_them() {
         assert_eq!(refused(begin(&desk, &ines, &with(foreign)).await), Kind::Conflict);
         assert_eq!(refused(begin(&desk, &ines, &with(desk.release)).await), Kind::Conflict);
         assert_eq!(refused(begin(&desk, &ines, &[desk.release]).await), Kind::BadInput);
+        assert_eq!(traces(&desk).await, before);
+        assert_eq!(count(&store, "ceremonies").await, 0);
+    })
+    .await;
+}
+
+/// W17, A5: what a signer has to declare is said about one release at a time.
+#[tokio::test]
+async fn releases_whose_policy_asks_for_a_declaration_are_approved_alone() {
+    on_both(|store| async move {
+        let (desk, [ines, ..]) = Desk::open(store.clone()).await;
+        let other = desk.stage("1.1.0").await;
+        let draft = PolicyDraft { authors_count: false, ..desk.draft(2) };
+        let (policy, now) = (desk.policy().await, desk.world.now());
+        setup::revise_policy(&store, Actor::Host, policy, draft, now).await.unwrap();
+        let run = waiting(&desk, &ines).await;
+        assert!(run.together.is_empty());
+        let alone: Vec<_> = run.alone.iter().map(|(_, why)| why).collect();
+        assert_eq!(alone, [&Alone::Declares, &Alone::Declares]);
+        let before = traces(&desk).await;
+        let both = begin(&desk, &ines, &[desk.release, other]).await;
+        assert_eq!(refused(both), Kind::Conflict);
         assert_eq!(traces(&desk).await, before);
         assert_eq!(count(&store, "ceremonies").await, 0);
     })

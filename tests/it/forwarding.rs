@@ -17,7 +17,7 @@ use countersign::store::jobs::Lease;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::support::database::on_both;
+use crate::support::database::{on_both, sqlite};
 use crate::support::faults::{Fault, Listener, Seen};
 use crate::support::setup::count;
 use crate::support::world::{NPM_NAME, PUBLISH, READ, World, npm_document, run, sdist, wheel};
@@ -630,6 +630,49 @@ async fn a_worker_without_its_lease_leaves_no_words() {
         assert_eq!(world.record(release).await.message, None);
     })
     .await;
+}
+
+/// Rule R1: nor does it note what it saw at the registry.
+#[tokio::test]
+async fn a_worker_without_its_lease_notes_no_file_as_published() {
+    on_both(|store: Store| async move {
+        let world = World::start(store.clone()).await;
+        let file = wheel("1.0.0", "py3", &[]);
+        let release = world.approved_python(std::slice::from_ref(&file)).await;
+        world.pypi.hold(&file.name, &file.bytes);
+        let old = lease(&world, "slow").await.unwrap();
+        world.pass(SignedDuration::from_mins(2));
+        lease(&world, "quick").await.unwrap();
+        forwarding::step(&world.forwarder(), &old, world.now()).await.unwrap();
+        let artifacts = store.snapshot().await.unwrap().artifacts(release).await.unwrap();
+        assert!(artifacts.iter().all(|artifact| artifact.forwarded_at.is_none()));
+        assert_eq!(world.record(release).await.state, State::Approved);
+    })
+    .await;
+}
+
+/// Rules R1, R3: a worker that cannot renew its lease drops what it is sending. It renews every
+/// fifteen seconds, and so long this test takes.
+#[tokio::test]
+async fn a_worker_that_cannot_renew_its_lease_stops_waiting_for_the_registry() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(sqlite(folder.path()).await).await;
+    let release = world.approved_npm("1.0.0").await;
+    let old = lease(&world, "slow").await.unwrap();
+    let pause = Duration::from_secs(60);
+    world.npm.fail_next_write(Fault::Late { pause, store: true });
+    let forwarder = world.forwarder();
+    let slow = forwarding::step(&forwarder, &old, world.now());
+    let other = async {
+        while world.npm.count() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.pass(SignedDuration::from_mins(2));
+        lease(&world, "quick").await.unwrap();
+    };
+    let ended = tokio::time::timeout(pause / 2, async { tokio::join!(slow, other) }).await;
+    ended.expect("it did not wait for the answer").0.unwrap();
+    assert_eq!(outcomes(&world, release).await, [""], "the old worker wrote nothing");
 }
 
 /// Rule R2.

@@ -1,13 +1,16 @@
 //! Governance by the pipeline, on both databases: the founding, proposals, signatures at prompts,
 //! and rows that follow the log (D5, A7, Q18-Q21).
 
+use std::collections::BTreeSet;
+
 use countersign::app::{App, Clock};
 use countersign::config::Config;
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::Actor;
 use countersign::domain::governed::Governed;
-use countersign::domain::ids::{PersonId, ProposalId};
+use countersign::domain::ids::{PackageId, PersonId, ProposalId};
 use countersign::domain::issuer::IssuerConfig;
+use countersign::domain::policy::PolicyDraft;
 use countersign::domain::quorum::Verdict;
 use countersign::domain::release::State;
 use countersign::domain::roster::{CiIdentity, Role};
@@ -114,6 +117,22 @@ async fn an_installation_is_founded_by_its_people_and_pinned_on_its_host() {
         let other = Sha256::of(b"another founding").to_string();
         std::fs::write(app.config.data_dir.join("founding.sha256"), other).unwrap();
         assert!(matches!(start().await, Err(Error::Fault(_))));
+    })
+    .await;
+}
+
+/// Ruling Q21: an owner who would put too few founders before it hears how many it takes.
+#[tokio::test]
+async fn too_few_founders_are_refused_before_anybody_signs() {
+    on_both(async |store: Store| {
+        let (desk, [ines, ..]) = Desk::open(store.clone()).await;
+        let now = desk.world.now();
+        let alone = PolicyDraft { name: "One person".to_owned(), ..desk.draft(1) };
+        let alone = setup::add_policy(&store, Actor::Host, alone, now).await.unwrap().value.id;
+        let entries = count(&store, "log_entries").await;
+        let put = founding::put(&store, ines.id(), alone, DELAY, now).await;
+        assert_eq!(refused(put.map(drop)), Kind::BadInput);
+        assert_eq!(count(&store, "log_entries").await, entries);
     })
     .await;
 }
@@ -449,6 +468,32 @@ async fn an_issuer_is_in_the_log_and_takes_a_quorum_after_the_founding() {
         desk.world.pass(DELAY);
         assert!(matches!(enact_due(&store, desk.world.now()).await, Err(Error::Fault(_))));
         assert_eq!(issuers().await.len(), 2, "not what people signed");
+    })
+    .await;
+}
+
+/// Rule K7: what CI has to prove is what people signed, not what lies beside their proposal.
+#[tokio::test]
+async fn a_publisher_edited_beside_its_proposal_is_not_carried_out() {
+    on_both(async |store: Store| {
+        let (desk, mut people) = Desk::founded(store.clone()).await;
+        let publishers = async || store.snapshot().await.unwrap().publishers().await.unwrap();
+        let before = publishers().await.remove(0);
+        let id = before.publisher.id();
+        let packages = store.snapshot().await.unwrap().packages().await.unwrap();
+        let packages: BTreeSet<PackageId> = packages.iter().map(|package| package.id).collect();
+        let (by, now) = (Actor::Person(people[0].id()), desk.world.now());
+        let proposal = setup::set_publisher_packages(&store, by, id, packages, now).await.unwrap();
+        let sql = "update proposals set details = replace(details, 'release.yml', 'attack.yml')";
+        assert_eq!(tamper(&store, sql, &[]).await, 1);
+        for person in &mut people[..2] {
+            decide(&desk, person, proposal.unwrap(), Verdict::Approve).await.unwrap();
+        }
+        desk.world.pass(DELAY);
+        assert!(matches!(enact_due(&store, desk.world.now()).await, Err(Error::Fault(_))));
+        let after = publishers().await.remove(0);
+        assert_eq!(after.publisher.rule(), before.publisher.rule());
+        assert_eq!(after.publisher.packages(), before.publisher.packages());
     })
     .await;
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use countersign::domain::event::Actor;
-use countersign::domain::policy::PolicyDraft;
+use countersign::domain::policy::{Group, PolicyDraft};
 use countersign::domain::release::State;
 use countersign::pipeline::setup;
 use countersign::store::{Store, Tx};
@@ -77,6 +77,25 @@ async fn every_value_that_is_signed_is_on_the_page() {
         desk.found([&mut ines, &mut mara]).await;
         let proposal = loosen(&desk, &ines).await;
         shows_what_is_signed(&store, &mut reader, &proposal).await;
+    })
+    .await;
+}
+
+/// A change that waits for somebody in particular says so.
+#[tokio::test]
+async fn a_proposal_says_in_words_which_signatures_are_missing() {
+    on_both(async |store: Store| {
+        let (desk, [mut ines, _, mut jun]) = Desk::open(store.clone()).await;
+        let people = BTreeSet::from([jun.id()]);
+        let groups = vec![Group { name: "security".to_owned(), required: 1, people }];
+        let (id, now) = (desk.policy().await, desk.world.now());
+        let draft = PolicyDraft { groups, ..desk.draft(2) };
+        setup::revise_policy(&store, Actor::Host, id, draft, now).await.unwrap();
+        desk.found([&mut ines, &mut jun]).await;
+        let proposal = loosen(&desk, &ines).await;
+        let mut reader = desk.world.mara.clone();
+        let shown = reader.get(&proposal, HTML).await.ok().text;
+        assert!(shown.contains("Needs 2 more signatures, 1 from security"), "{shown}");
     })
     .await;
 }

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use countersign::domain::assertion::Purpose;
-use countersign::domain::authorise::NotAuthorised;
+use countersign::domain::assertion::{Nonce, Purpose};
+use countersign::domain::authorise::{NotAuthorised, Trust, authorise};
 use countersign::domain::decision::Decision;
 use countersign::domain::digest::Sha256;
 use countersign::domain::event::{Actor, Event, IssuerRecord, PublisherRecord};
-use countersign::domain::founding::Founding;
+use countersign::domain::founding::{DELAY_MAX, DELAY_MIN, Founding, FoundingStatement};
 use countersign::domain::governed::{Inapplicable, PROBATION, ProposalState};
 use countersign::domain::ids::{PersonId, ProposalId};
-use countersign::domain::policy::{Policy, PolicyDraft};
+use countersign::domain::policy::{Embargo, Group, Hardware, Missing, Policy, PolicyDraft};
 use countersign::domain::proposal::{Change, LIFETIME, Scope, Takes};
 use countersign::domain::quorum::Verdict;
-use countersign::domain::roster::Role;
+use countersign::domain::roster::{Authenticator, Role};
 use countersign::domain::upstream::CredentialPurpose;
 use jiff::SignedDuration;
 
@@ -29,6 +29,11 @@ fn policy(log: &History, change: impl FnOnce(&mut PolicyDraft)) -> Change {
     change(&mut draft);
     let now = log.policy();
     Change::SetPolicy { policy: Policy::parse(now.id(), now.revision() + 1, draft).unwrap() }
+}
+
+/// So many signatures are missing, whoever gives them.
+fn pending(missing: u32) -> ProposalState {
+    ProposalState::Pending { missing: Missing::people(missing) }
 }
 
 fn unsound(log: &History) -> &'static str {
@@ -59,6 +64,20 @@ fn the_founding_takes_a_quorum_of_founders_and_is_pinned() {
     }
 }
 
+/// Rules K7, Q18: a log that somebody made from scratch begins with another entry than the pinned one.
+#[test]
+fn a_log_with_another_beginning_than_the_pinned_one_sends_nothing() {
+    let (mut log, [_, jun, ines, _]) = History::founded();
+    log.seal(bot());
+    log.approve(jun);
+    log.approve(ines);
+    let pinned = Trust::of(&log.entries).unwrap();
+    let verdict = |trust| authorise(&log.entries, trust, log.release(), log.now).map(drop);
+    assert_eq!(verdict(pinned), Ok(()));
+    let other = Trust { genesis: Sha256::of(b"another genesis"), ..pinned };
+    assert_eq!(verdict(other), Err(NotAuthorised::AnotherLog));
+}
+
 /// Rule Q21: two approvals are worth no more than the founders who say whose they are.
 #[test]
 fn fewer_founders_than_a_package_asks_for_found_nothing() {
@@ -82,6 +101,46 @@ fn a_founder_signs_what_is_set_up_and_nothing_else() {
     assert!(log.governed().unwrap().unfounded().is_none());
     log.sign_founding(jun);
     assert_eq!(unsound(&log), "somebody signed a founding that was not proposed");
+}
+
+/// Rules Q19, Q21: what is put before the founders is what is set up, with a delay within its bounds.
+#[test]
+fn a_founding_of_anything_but_what_is_set_up_is_none() {
+    let (log, [olga, ..]) = History::set_up();
+    let put = |alter: fn(&mut Founding)| {
+        let (mut log, mut founding) = (log.clone(), log.founding());
+        alter(&mut founding);
+        log.tell(Event::FoundingProposed { founding: Box::new(founding), by: olga });
+        log.governed().map(drop).map_err(|unsound| unsound.0)
+    };
+    assert_eq!(put(|_| {}), Ok(()));
+    let another: [fn(&mut Founding); 4] = [
+        |founding| founding.roster.people.truncate(1),
+        |founding| founding.packages.clear(),
+        |founding| founding.upstreams[0].url = "https://other.example/".to_owned(),
+        |founding| founding.origin = "https://other.example".to_owned(),
+    ];
+    for alter in another {
+        assert_eq!(put(alter), Err("the founding is not what was set up"));
+    }
+    let out_of_bounds = Err("the delay of the founding is out of bounds");
+    assert_eq!(put(|founding| founding.delay_secs = DELAY_MIN.as_secs() - 1), out_of_bounds);
+    assert_eq!(put(|founding| founding.delay_secs = DELAY_MAX.as_secs() + 1), out_of_bounds);
+}
+
+/// Rule Q21: a founder signed this founding, and said yes to it.
+#[test]
+fn a_founder_who_signed_another_founding_or_objects_founds_nothing() {
+    let (mut log, [olga, ..]) = History::set_up();
+    log.put_founding();
+    let other = Founding { delay_secs: DELAY_MAX.as_secs(), ..log.founding() };
+    for (founding, verdict) in [(other, Verdict::Approve), (log.founding(), Verdict::Reject)] {
+        let mut log = log.clone();
+        let statement = FoundingStatement::new(olga, founding).to_bytes();
+        let decision = log.sign_bytes((olga, verdict), Purpose::Governance, statement);
+        log.tell(Event::FoundingSigned { decision });
+        assert_eq!(unsound(&log), "a signature of the founding does not verify", "{verdict:?}");
+    }
 }
 
 /// Decision D5, rules A7, A17, Q20: one row for each change and direction.
@@ -159,9 +218,9 @@ fn a_loosening_takes_effect_after_quorum_and_delay() {
     let (mut log, [olga, jun, ines, _]) = History::founded();
     let person = log.id();
     let id = log.propose(olga, Change::AddPerson { person, role: Role::Maintainer });
-    assert_eq!(log.standing_of(id).state, ProposalState::Pending { missing: 2 });
+    assert_eq!(log.standing_of(id).state, pending(2));
     log.support(id, jun);
-    assert_eq!(log.standing_of(id).state, ProposalState::Pending { missing: 1 });
+    assert_eq!(log.standing_of(id).state, pending(1));
     let mut early = log.clone();
     early.wait(DELAY);
     early.enact(id);
@@ -183,6 +242,156 @@ fn a_loosening_takes_effect_after_quorum_and_delay() {
     assert!(governed.proposal(id).is_none());
     log.enact(id);
     assert_eq!(unsound(&log), "a proposal took effect that does not wait");
+}
+
+/// Rule A7: the people of every policy that a change touches sign it, beside the governing one's.
+#[test]
+fn a_change_takes_the_quorum_of_every_policy_that_it_touches() {
+    let (mut log, [olga, jun, ines, dana]) = History::founded();
+    let draft = PolicyDraft { name: "Three people".to_owned(), required: 3, ..log.draft() };
+    let strict = Policy::parse(log.id(), 1, draft.clone()).unwrap();
+    let id = strict.id();
+    log.carry(Change::SetPolicy { policy: strict }, [jun, ines]);
+    let loosened = Policy::parse(id, 2, PolicyDraft { required: 1, ..draft }).unwrap();
+    let proposal = log.propose(olga, Change::SetPolicy { policy: loosened });
+    let policies = log.standing_of(proposal).policies;
+    let policies: Vec<_> = policies.iter().map(|policy| policy.id()).collect();
+    assert_eq!(policies, [log.policy().id(), id]);
+    log.support(proposal, jun);
+    log.support(proposal, ines);
+    assert_eq!(log.standing_of(proposal).state, pending(1));
+    log.support(proposal, dana);
+    assert!(matches!(log.standing_of(proposal).state, ProposalState::Waiting { .. }));
+}
+
+/// Rule A7, docs/policies.md: of a policy, what says who holds for changes too: people, groups and
+/// hardware keys. What says how a release is judged does not.
+#[test]
+fn people_groups_and_hardware_of_a_policy_hold_for_changes_and_the_rest_does_not() {
+    let (mut log, [olga, jun, ines, dana]) = History::set_up();
+    let outsider = log.join(Role::Maintainer);
+    let mut key = log.new_key(log.now);
+    key.authenticator = Authenticator { attested: true, ..Authenticator::default() };
+    log.change(ines, |person| person.keys.insert(0, key));
+    log.revise_policy(|policy| {
+        let people = BTreeSet::from([olga, jun]);
+        policy.groups = vec![Group { name: "core".to_owned(), required: 1, people }];
+        policy.hardware = Some(Hardware { required: 1, models: None });
+        policy.cooling_off = DELAY * 3;
+        policy.authors_count = false;
+        policy.note_on_findings = true;
+        policy.more_on_findings = 1;
+        policy.embargo = Some(Embargo {
+            required: 2,
+            people: BTreeSet::from([outsider, dana]),
+            skips_cooling_off: true,
+            skips_schedule: true,
+        });
+    });
+    log.put_founding();
+    log.sign_founding(olga);
+    assert!(log.governed().unwrap().founded().is_none(), "no hardware key yet");
+    log.sign_founding(ines);
+    assert!(log.governed().unwrap().founded().is_some());
+
+    let person = log.id();
+    let id = log.propose(olga, Change::AddPerson { person, role: Role::Viewer });
+    assert_eq!(log.standing_of(id).may_count, BTreeSet::from([olga, jun, ines, dana]));
+    let missing = |log: &History| {
+        let state = log.standing_of(id).state;
+        state.missing().expect("something is missing").in_words("signature")
+    };
+    let mut no_core = log.clone();
+    no_core.support(id, ines);
+    no_core.support(id, dana);
+    assert_eq!(missing(&no_core), "1 more signature, from core");
+    log.support(id, jun);
+    log.support(id, dana);
+    assert_eq!(missing(&log), "1 more signature, with a hardware key");
+    let signed_at = log.now;
+    log.support(id, ines);
+    // No note, no declaration, nobody more, and the founding's delay instead of the cooling-off.
+    let until = signed_at + DELAY;
+    assert_eq!(log.standing_of(id).state, ProposalState::Waiting { until });
+}
+
+/// Rule A7: nobody signs before there is something to sign, so that no delay is over early.
+#[test]
+fn a_signature_from_before_its_proposal_is_none() {
+    let (mut log, [olga, jun, ines, _]) = History::founded();
+    log.wait(DELAY);
+    let loosened = policy(&log, |policy| policy.required = 1);
+    let proposed_at = log.now;
+    let id = log.propose(olga, loosened);
+    log.support(id, jun);
+    log.support(id, ines);
+    for position in log.positions("proposal_decided") {
+        log.entries[position].at = proposed_at - SECOND;
+    }
+    assert_eq!(unsound(&log), "a signature about a proposal does not verify");
+}
+
+/// Rule A7: what somebody signed about one proposal is nothing about another.
+#[test]
+fn a_signature_counts_for_the_proposal_that_it_names_alone() {
+    let (mut log, [olga, jun, ..]) = History::founded();
+    let (first, second) = (policy(&log, |p| p.required = 3), policy(&log, |p| p.required = 1));
+    let (first, second) = (log.propose(olga, first), log.propose(olga, second));
+    let decision = log.vote_of(first, jun, Verdict::Approve);
+    let mut moved = log.clone();
+    log.tell(Event::ProposalDecided { proposal: first, decision: decision.clone() });
+    assert!(log.governed().is_ok());
+    moved.tell(Event::ProposalDecided { proposal: second, decision });
+    assert_eq!(unsound(&moved), "a signature about a proposal does not verify");
+}
+
+/// Rules A7, W4: a signature about a proposal is by a key of the person whose it is said to be, and
+/// was made for a change.
+#[test]
+fn a_signature_about_a_proposal_that_does_not_verify_is_noticed() {
+    let (mut log, [olga, jun, ines, _]) = History::founded();
+    let loosened = policy(&log, |policy| policy.required = 1);
+    let id = log.propose(olga, loosened);
+    let honest = log.vote_of(id, jun, Verdict::Approve);
+    let (said, key) = ((jun, Verdict::Approve), log.key_of(ines));
+    let statement = || honest.statement.clone().into_bytes();
+    let by_another = log.sign_with(&key, said, Purpose::Governance, statement());
+    let for_a_release = log.sign_bytes(said, Purpose::Approve, statement());
+    let moved = Decision { nonce: Nonce::from_bytes([7; 32]), ..honest.clone() };
+    for (what, decision) in [
+        ("another person's key", by_another),
+        ("another purpose", for_a_release),
+        ("another challenge", moved),
+    ] {
+        let mut log = log.clone();
+        log.tell(Event::ProposalDecided { proposal: id, decision });
+        assert_eq!(unsound(&log), "a signature about a proposal does not verify", "{what}");
+    }
+    log.tell(Event::ProposalDecided { proposal: id, decision: honest });
+    assert!(log.governed().is_ok());
+}
+
+/// Rule A7: a proposal is of this installation, is made once, and lives no longer than any other.
+#[test]
+fn a_proposal_from_elsewhere_or_without_end_is_none() {
+    let (mut log, [olga, jun, ..]) = History::founded();
+    let proposal = log.proposal(olga, vec![Change::RemovePerson { person: jun }]);
+    let mut endless = proposal.clone();
+    endless.expires_at += SECOND;
+    let mut foreign = proposal.clone();
+    foreign.instance = log.id();
+    for (what, proposal) in [("endless", endless), ("foreign", foreign)] {
+        let mut log = log.clone();
+        log.put(proposal);
+        assert_eq!(unsound(&log), "a proposal is not one of this installation", "{what}");
+    }
+    log.put(proposal.clone());
+    assert!(log.governed().is_ok());
+    log.put(proposal);
+    assert_eq!(unsound(&log), "a proposal is not one of this installation", "made twice");
+    let (mut early, [olga, jun, ..]) = History::set_up();
+    early.propose(olga, Change::RemovePerson { person: jun });
+    assert_eq!(unsound(&early), "a proposal came before the founding");
 }
 
 /// Rule A17: whoever signs stops releases at once; they go on after quorum and delay.
@@ -215,9 +424,9 @@ fn the_subject_of_a_proposal_neither_votes_nor_objects() {
     log.support(id, jun);
     log.support(id, ines);
     log.support(id, ines);
-    assert_eq!(log.standing_of(id).state, ProposalState::Pending { missing: 1 });
+    assert_eq!(log.standing_of(id).state, pending(1));
     log.oppose(id, jun);
-    assert_eq!(log.standing_of(id).state, ProposalState::Pending { missing: 1 });
+    assert_eq!(log.standing_of(id).state, pending(1));
     log.support(id, dana);
     assert!(matches!(log.standing_of(id).state, ProposalState::Waiting { .. }));
 }
@@ -248,11 +457,32 @@ fn a_signature_stops_counting_with_its_key() {
     let credential_id = log.key_of(ines);
     log.tell(Event::KeySuspended { credential_id });
     log.wait(DELAY);
-    assert_eq!(log.standing_of(id).state, ProposalState::Pending { missing: 1 });
+    assert_eq!(log.standing_of(id).state, pending(1));
     // The delay begins when the quorum is complete, not when the first of it signed.
     let signed_at = log.now;
     log.support(id, dana);
     assert_eq!(log.standing_of(id).state, ProposalState::Waiting { until: signed_at + DELAY });
+}
+
+/// Rule A4: it is the key that signed which has to stay; another one of the same person's is no
+/// replacement.
+#[test]
+fn a_signature_stops_counting_with_its_key_though_its_person_has_another() {
+    let (mut log, [olga, jun, ines, _]) = History::set_up();
+    log.add_key(ines, log.now);
+    log.put_founding();
+    log.sign_founding(olga);
+    log.sign_founding(jun);
+    let loosened = policy(&log, |policy| policy.required = 1);
+    let id = log.propose(olga, loosened);
+    log.support(id, jun);
+    log.support(id, ines);
+    assert!(matches!(log.standing_of(id).state, ProposalState::Waiting { .. }));
+    let credential_id = log.key_of(ines);
+    log.tell(Event::KeySuspended { credential_id });
+    let standing = log.standing_of(id);
+    assert!(standing.may_count.contains(&ines), "with the other key");
+    assert_eq!(standing.state, pending(1));
 }
 
 /// Rule W13: a key that somebody vouches for themselves signs nothing for 72 hours.
@@ -322,6 +552,28 @@ fn a_change_that_leaves_nobody_able_to_release_is_refused() {
     let stranger = Policy::parse(log.package.policy, log.policy().revision() + 1, draft).unwrap();
     let stranger = log.proposal(olga, vec![Change::SetPolicy { policy: stranger }]);
     assert!(matches!(governed.after(&stranger, log.now), Err(Inapplicable::Member(_))));
+}
+
+/// Rule A6: a policy that governs, or that is set, is one that people can meet, whatever a proposal
+/// says about packages.
+#[test]
+fn a_policy_that_governs_or_is_set_is_one_that_people_can_meet() {
+    let (mut log, [olga, jun, ines, _]) = History::founded();
+    let governing = log.policy().id();
+    let all = policy(&log, |policy| policy.required = 4);
+    log.carry(all, [jun, ines]);
+    let mut leaving = log.proposal(olga, vec![Change::RemovePerson { person: jun }]);
+    leaving.leaves_unreleasable = BTreeSet::from([log.package.id]);
+    let short = Inapplicable::NobodyCould { policy: governing, required: 4, able: 3 };
+    let governed = log.governed().unwrap();
+    assert_eq!(governed.after(&leaving, log.now).map(drop), Err(short));
+
+    let hardware = Some(Hardware { required: 1, models: None });
+    let nobody_holds = PolicyDraft { name: "Keys".to_owned(), hardware, ..log.draft() };
+    let nobody_holds = Policy::parse(log.id(), 1, nobody_holds).unwrap();
+    let short = Inapplicable::NobodyCould { policy: nobody_holds.id(), required: 2, able: 4 };
+    let set = log.proposal(olga, vec![Change::SetPolicy { policy: nobody_holds }]);
+    assert_eq!(governed.after(&set, log.now).map(drop), Err(short));
 }
 
 /// Rule I10: after the founding no entry changes people, rules or places but an enacted proposal.

@@ -94,6 +94,26 @@ async fn held(store: &Store, person: PersonId) -> Vec<u64> {
     held
 }
 
+/// Somebody is invited again, links an account and has a session.
+async fn let_in(desk: &Desk, by: &Actor, person: PersonId) {
+    let now = desk.world.now();
+    let mut tx = desk.store().begin().await.unwrap();
+    people::invite(&mut tx, now, by, person).await.unwrap();
+    tx.link_sso(("https://id.example", "account"), person, now).await.unwrap();
+    let session = NewSession {
+        id: entropy::id(now).unwrap(),
+        hash: Sha256::of(b"session"),
+        person,
+        opened_with: "a passkey".to_owned(),
+        browser: "Firefox".to_owned(),
+        reads_only: false,
+        csrf: "c".to_owned(),
+        expires_at: now + SignedDuration::from_hours(1),
+    };
+    tx.insert_session(&session, 9, now).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
 /// Rule A4: each thing that somebody holds here ends by itself, whatever else refuses them too.
 #[tokio::test]
 async fn whoever_leaves_holds_nothing_here_any_more() {
@@ -101,27 +121,33 @@ async fn whoever_leaves_holds_nothing_here_any_more() {
         let (desk, [ines, mara, _]) = Desk::open(store.clone()).await;
         desk.settle_starter(Some(IdentityOwner::Person(mara.id()))).await;
         let (by, now) = (Actor::Person(ines.id()), desk.world.now());
-        let mut tx = store.begin().await.unwrap();
-        people::invite(&mut tx, now, &by, mara.id()).await.unwrap();
-        tx.link_sso(("https://id.example", "mara"), mara.id(), now).await.unwrap();
-        let session = NewSession {
-            id: entropy::id(now).unwrap(),
-            hash: Sha256::of(b"mara"),
-            person: mara.id(),
-            opened_with: "a passkey".to_owned(),
-            browser: "Firefox".to_owned(),
-            reads_only: false,
-            csrf: "c".to_owned(),
-            expires_at: now + SignedDuration::from_hours(1),
-        };
-        tx.insert_session(&session, 9, now).await.unwrap();
-        tx.commit().await.unwrap();
+        let_in(&desk, &by, mara.id()).await;
         assert_eq!(held(&store, mara.id()).await, [1; 5]);
         let mut tx = store.begin().await.unwrap();
         people::leave(&mut tx, now, &by, mara.id()).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(held(&store, mara.id()).await, [0; 5]);
         assert_ne!(held(&store, ines.id()).await, [0; 5], "nobody else's");
+    })
+    .await;
+}
+
+/// Rule A4: after the founding too, and with it what somebody got between the proposal and its effect.
+#[tokio::test]
+async fn whoever_others_let_go_keeps_nothing_of_what_came_meanwhile() {
+    on_both(async |store: Store| {
+        let (desk, mut people) = Desk::open(store.clone()).await;
+        let (by, mara) = (Actor::Person(people[0].id()), people[1].id());
+        desk.settle_starter(Some(IdentityOwner::Person(mara))).await;
+        let [ines, founder, _] = &mut people;
+        desk.found([ines, founder]).await;
+        let mut tx = store.begin().await.unwrap();
+        let left = people::leave(&mut tx, desk.world.now(), &by, mara).await.unwrap();
+        tx.commit().await.unwrap();
+        let_in(&desk, &by, mara).await;
+        assert_eq!(held(&store, mara).await, [1; 5]);
+        assert!(carry(&desk, &mut people, left.expect("a proposal")).await);
+        assert_eq!(held(&store, mara).await, [0; 5]);
     })
     .await;
 }

@@ -399,6 +399,45 @@ async fn a_log_that_is_shorter_or_another_than_what_was_kept_ends_all_writing() 
     .await;
 }
 
+/// Rule K6: the same while running: what was signed last is compared before more is signed.
+#[tokio::test]
+async fn a_log_that_became_shorter_while_running_is_not_signed() {
+    let (_folder, store) = another_log(9).await;
+    let data = tempfile::tempdir().unwrap();
+    notary(&store, data.path()).run(at(2)).await.unwrap();
+    let kept = std::fs::read(data.path().join(KEPT_FILE)).unwrap();
+    let (_shorter_folder, shorter) = another_log(8).await;
+    let error = notary(&shorter, data.path()).run(at(3)).await.unwrap_err();
+    assert!(format!("{error:?}").contains("RolledBack { found: 9, held: 10"), "{error:?}");
+    assert!(shorter.is_read_only());
+    assert_eq!(std::fs::read(data.path().join(KEPT_FILE)).unwrap(), kept);
+    assert!(shorter.snapshot().await.unwrap().newest_checkpoint().await.unwrap().is_none());
+}
+
+/// Rules K5, K6: what this log's key signed counts for the tree that it names and for no other.
+#[tokio::test]
+async fn a_checkpoint_that_was_signed_for_another_tree_is_noticed() {
+    on_both(|store: Store| async move {
+        found(&store).await;
+        grow(&store, 9).await;
+        let folder = tempfile::tempdir().unwrap();
+        let ours = notary(&store, folder.path());
+        ours.run(at(2)).await.unwrap();
+        assert_eq!(verify(&store, ours.verifier_key()).await.unwrap().checkpoints, 1);
+
+        let (other_folder, other) = another_log(12).await;
+        let signing = notary(&other, other_folder.path());
+        signing.run(at(2)).await.unwrap();
+        let (_, note) = published(&other, &signing).await;
+        let mut tx = store.begin().await.unwrap();
+        tx.update_checkpoint(10, &note.to_string()).await.unwrap();
+        tx.commit().await.unwrap();
+        let result = verify(&store, ours.verifier_key()).await;
+        assert_eq!(broken(result), Broken::Checkpoint { size: 10 });
+    })
+    .await;
+}
+
 /// Rule K6: the folder outside remembers what the data folder forgot.
 #[tokio::test]
 async fn a_data_folder_rolled_back_with_its_database_is_noticed_by_the_place_outside() {

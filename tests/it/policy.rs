@@ -269,6 +269,55 @@ fn tightened(policy: &Policy, which: u32) -> Policy {
     tighter
 }
 
+/// Rule A7, ruling Q22: less of any one thing that a policy asks for is a loosening, and only that.
+#[test]
+fn less_of_anything_that_a_policy_asks_for_is_a_loosening() {
+    let embargo = |draft: &mut PolicyDraft, change: fn(&mut Embargo)| {
+        change(draft.embargo.as_mut().expect("an embargo rule"));
+    };
+    let strict = PolicyDraft {
+        hardware: Some(Hardware { required: 1, models: Some([Uuid::from_u128(7)].into()) }),
+        cooling_off: SignedDuration::from_mins(30),
+        authors_count: false,
+        note_on_findings: true,
+        more_on_findings: 1,
+        embargo: Some(Embargo {
+            required: 3,
+            people: people(0b01111),
+            skips_cooling_off: false,
+            skips_schedule: false,
+        }),
+        ..draft(3, &[(1, 0b11)])
+    };
+    type Loosen<'a> = (&'a str, &'a dyn Fn(&mut PolicyDraft));
+    let loosenings: [Loosen<'_>; 14] = [
+        ("people", &|draft| draft.required = 2),
+        ("groups", &|draft| draft.groups.clear()),
+        ("hardware", &|draft| draft.hardware = None),
+        ("models", &|draft| draft.hardware = Some(Hardware { required: 1, models: None })),
+        ("people on findings", &|draft| draft.more_on_findings = 0),
+        ("note", &|draft| draft.note_on_findings = false),
+        ("expiry", &|draft| draft.expiry += SignedDuration::from_secs(1)),
+        ("cooling-off", &|draft| draft.cooling_off -= SignedDuration::from_secs(1)),
+        ("starter", &|draft| draft.triggering_actor_counts = true),
+        ("authors", &|draft| draft.authors_count = true),
+        ("embargo people", &|draft| embargo(draft, |rule| rule.required = 2)),
+        ("embargo members", &|draft| embargo(draft, |rule| rule.people = people(EVERYBODY))),
+        ("embargo wait", &|draft| embargo(draft, |rule| rule.skips_cooling_off = true)),
+        ("embargo time", &|draft| embargo(draft, |rule| rule.skips_schedule = true)),
+    ];
+    let policy = parse(strict.clone()).unwrap();
+    for (what, loosen) in loosenings {
+        let mut draft = strict.clone();
+        loosen(&mut draft);
+        let loosened = parse(draft).unwrap();
+        assert!(!loosened.is_within(&policy), "{what}");
+        assert!(policy.is_within(&loosened), "{what}");
+    }
+    let without = parse(PolicyDraft { embargo: None, ..strict }).unwrap();
+    assert!(without.is_within(&policy) && !policy.is_within(&without), "an embargo rule at all");
+}
+
 /// Ruling Q8: what nobody could satisfy is no policy, and groups are satisfied by different people.
 #[test]
 fn a_policy_whose_places_cannot_be_filled_does_not_parse() {

@@ -66,10 +66,12 @@ async fn an_approved_release_is_sent_when_it_has_cooled_off() {
             under(store, |policy, _| policy.cooling_off = HALF_AN_HOUR).await;
         desk.approve(&mut ines).await;
         assert_eq!(desk.approve(&mut mara).await, State::Approved);
+        let asked = desk.world.npm.listener.seen().len();
         desk.world.forward().await;
         desk.world.pass(HALF_AN_HOUR - SignedDuration::from_secs(1));
         desk.world.forward().await;
         nothing_sent(&desk.world);
+        assert_eq!(desk.world.npm.listener.seen().len(), asked, "its job is not due");
         assert_eq!(state(&desk, desk.release).await, State::Approved);
         desk.world.pass(SignedDuration::from_secs(1));
         desk.world.forward_to_the_end(desk.release).await;
@@ -192,6 +194,30 @@ async fn an_embargo_release_goes_out_by_the_people_of_its_rule() {
         assert_eq!(state, State::Approved);
         desk.world.forward_to_the_end(desk.release).await;
         assert_eq!(self::state(&desk, desk.release).await, State::Published);
+    })
+    .await;
+}
+
+/// Ruling Q22: whom a policy names for embargo alone spends their one vote on nothing else.
+#[tokio::test]
+async fn whoever_is_named_for_embargo_alone_approves_under_embargo_only() {
+    on_both(|store| async move {
+        let (desk, [_, _, mut jun]) = under(store, |policy, [ines, _, jun]| {
+            policy.members.remove(&jun.id());
+            policy.embargo = Some(Embargo {
+                required: 2,
+                people: [ines.id(), jun.id()].into(),
+                skips_cooling_off: false,
+                skips_schedule: false,
+            });
+        })
+        .await;
+        let before = desk.traces(desk.release).await;
+        let plain = approve_with(&desk, &mut jun, Terms::default()).await;
+        assert_eq!(refused(plain), Kind::Forbidden);
+        assert_eq!(desk.traces(desk.release).await, before);
+        let under_embargo = Terms { embargo: true, ..Terms::default() };
+        approve_with(&desk, &mut jun, under_embargo).await.unwrap();
     })
     .await;
 }

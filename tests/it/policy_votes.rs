@@ -267,3 +267,27 @@ fn an_embargo_rule_takes_its_own_people_who_say_so() {
     log.now = later;
     assert_eq!(log.verdict(), Err(NotAuthorised::Rejected(jun)));
 }
+
+/// Ruling Q22, rule A10: an embargo rule that does not say that it skips the wait waits.
+#[test]
+fn an_embargo_rule_waits_unless_it_skips_the_wait() {
+    let (mut log, [ines, mara, _]) = under(|policy, [ines, mara, _]| {
+        policy.required = 3;
+        policy.cooling_off = HALF_AN_HOUR;
+        policy.embargo = Some(Embargo {
+            required: 2,
+            people: [ines, mara].into(),
+            skips_cooling_off: false,
+            skips_schedule: true,
+        });
+    });
+    log.seal(bot());
+    let under_embargo = || Terms { embargo: true, ..Terms::default() };
+    let later = log.now + SignedDuration::from_hours(5);
+    approve_with(&mut log, ines, Terms { not_before: Some(later), ..under_embargo() });
+    let last = log.now;
+    approve_with(&mut log, mara, under_embargo());
+    assert_eq!(log.verdict(), too_early(last + HALF_AN_HOUR));
+    log.now = last + HALF_AN_HOUR;
+    assert_eq!(log.verdict(), by([ines, mara]));
+}

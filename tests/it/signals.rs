@@ -1,7 +1,10 @@
 //! Signals that change nothing: two signatures from one place (W19), two people's keys from one
 //! browser (Q21).
 
-use countersign::domain::event::Actor;
+use countersign::domain::assertion::CredentialId;
+use countersign::domain::event::{Actor, Event};
+use countersign::domain::governed::Governed;
+use countersign::domain::ids::PersonId;
 use countersign::domain::place::PlaceKey;
 use countersign::domain::quorum::Verdict::Approve;
 use countersign::domain::release::State;
@@ -90,6 +93,21 @@ async fn keys_of_two_people_from_one_browser_are_pointed_out() {
             assert!(shown.contains(told), "{page}");
             assert!(!shown.contains("Mara Lindqvist enrolled a passkey where"), "{page}");
         }
+        // Whoever reads the log later learns the same, and it changes nothing that is in force.
+        let log = store.snapshot().await.unwrap().log_of_governance().await.unwrap();
+        let roster = Governed::replay(&log).unwrap().roster().unwrap().as_ref().clone();
+        let told: Vec<_> = log.iter().filter_map(|entry| enrolled_beside(&entry.event)).collect();
+        let key = roster.person(jun.person).unwrap().keys[0].credential_id.clone();
+        assert_eq!(told, [(jun.person, key, by)]);
     })
     .await;
+}
+
+fn enrolled_beside(event: &Event) -> Option<(PersonId, CredentialId, PersonId)> {
+    match event {
+        Event::KeyEnrolledBeside { person, credential_id, beside } => {
+            Some((*person, credential_id.clone(), *beside))
+        }
+        _ => None,
+    }
 }

@@ -5,11 +5,15 @@
 //! before anything is sent (K5).
 
 use countersign::domain::assertion::RelyingParty;
+use countersign::domain::event::Actor;
 use countersign::domain::manifest::Manifest;
+use countersign::domain::package::Ecosystem;
 use countersign::domain::quorum::Verdict::{Approve, Reject};
 use countersign::domain::release::State;
+use countersign::domain::upstream::CredentialPurpose;
 use countersign::passkeys::Passkeys;
 use countersign::pipeline::people::IdentityOwner;
+use countersign::pipeline::setup::{self, Credential, NewCredential};
 use countersign::pipeline::{Kind, forwarding};
 use countersign::store::Store;
 use jiff::SignedDuration;
@@ -239,6 +243,31 @@ async fn a_registry_moved_in_the_rows_receives_nothing() {
         let seen = elsewhere.listener.seen();
         assert!(seen.iter().all(|request| request.method == "GET"), "{seen:?}");
         assert!(seen.iter().all(|request| request.header("authorization").is_empty()), "{seen:?}");
+    })
+    .await;
+}
+
+/// Rule K7: an older credential, sealed here for the same use, is not what people agreed to.
+#[tokio::test]
+async fn a_credential_that_was_replaced_and_put_back_in_its_row_sends_nothing() {
+    on_both(|store| async move {
+        let (desk, [mut ines, mut mara, _]) = Desk::open(store.clone()).await;
+        let mut tx = store.snapshot().await.unwrap();
+        let upstreams = tx.upstreams().await.unwrap();
+        let npm = upstreams.iter().find(|it| it.upstream.kind() == Ecosystem::Npm).unwrap();
+        let upstream = npm.upstream.id();
+        let old = tx.publish_credential(upstream).await.unwrap().unwrap();
+        drop(tx);
+        let credential = Credential::parse(&PUBLISH.into()).unwrap();
+        let new = NewCredential { upstream, purpose: CredentialPurpose::Publish, credential };
+        let (key, now) = (&desk.world.site.app.sealing, desk.world.now());
+        setup::seal_credential(&store, key, Actor::Host, new, now).await.unwrap();
+        desk.found([&mut ines, &mut mara]).await;
+        desk.approve(&mut ines).await;
+        assert_eq!(desk.approve(&mut mara).await, State::Approved);
+        let sql = "update upstreams set publish_credential = $1 where id = $2";
+        assert_eq!(tamper(&store, sql, &[&old, upstream.as_bytes()]).await, 1);
+        forwarder_sends_nothing(&desk).await;
     })
     .await;
 }

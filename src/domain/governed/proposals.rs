@@ -10,7 +10,7 @@ use crate::domain::assertion::CredentialId;
 use crate::domain::event::UpstreamRecord;
 use crate::domain::founding;
 use crate::domain::ids::{PackageId, PersonId, PolicyId};
-use crate::domain::policy::{Approvers, Policy};
+use crate::domain::policy::{Approvers, Missing, Policy};
 use crate::domain::proposal::{self, Change, Proposal, ProposalStatement, Scope, Takes};
 use crate::domain::quorum::Verdict;
 use crate::domain::statement::{PolicyReference, RosterReference};
@@ -51,10 +51,10 @@ impl Open {
 /// How a proposal stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProposalState {
-    /// More signatures are needed, at least this many.
+    /// More signatures are needed.
     Pending {
-        /// How many.
-        missing: u32,
+        /// How many at least, and among them whose.
+        missing: Missing,
     },
     /// Signed; it takes effect at this time unless somebody objects.
     Waiting {
@@ -75,10 +75,10 @@ pub enum ProposalState {
 }
 
 impl ProposalState {
-    /// How many signatures are missing, at least, while some are.
-    pub const fn missing(&self) -> Option<u32> {
+    /// What is missing, while something is.
+    pub const fn missing(&self) -> Option<&Missing> {
         match self {
-            Self::Pending { missing } => Some(*missing),
+            Self::Pending { missing } => Some(missing),
             _ => None,
         }
     }
@@ -185,7 +185,7 @@ impl Governed {
             return Ok(if signed {
                 ProposalState::Ready
             } else {
-                ProposalState::Pending { missing: 1 }
+                ProposalState::Pending { missing: Missing::people(1) }
             });
         }
         let signed_at = match open.recovered_at {
@@ -214,33 +214,38 @@ impl Governed {
         Ok(open.votes.iter().filter(counts).cloned().collect())
     }
 
-    /// When the last signature came that completed every quorum, or how many are missing.
+    /// When the last signature came that completed every quorum, or what is missing.
     fn quorum_at(
         &self,
         open: &Open,
         standing: &ProposalStanding,
         votes: &[Cast],
         now: Timestamp,
-    ) -> Result<Result<Timestamp, u32>, Unsound> {
+    ) -> Result<Result<Timestamp, Missing>, Unsound> {
         let mut complete_at = open.proposed_at;
-        let mut missing_most = 0;
+        let mut missing: Option<Missing> = None;
         for policy in &standing.policies {
             match self.met_at(policy, &standing.may_count, votes, now)? {
                 Ok(at) => complete_at = complete_at.max(at),
-                Err(missing) => missing_most = missing_most.max(missing),
+                Err(more) => {
+                    missing = Some(match missing {
+                        Some(missing) => missing.and(more),
+                        None => more,
+                    });
+                }
             }
         }
-        Ok(if missing_most > 0 { Err(missing_most) } else { Ok(complete_at) })
+        Ok(missing.map_or(Ok(complete_at), Err))
     }
 
-    /// When the last signature came that met a policy, or how many are missing.
+    /// When the last signature came that met a policy, or what is missing.
     fn met_at(
         &self,
         policy: &Policy,
         may_count: &BTreeSet<PersonId>,
         votes: &[Cast],
         now: Timestamp,
-    ) -> Result<Result<Timestamp, u32>, Unsound> {
+    ) -> Result<Result<Timestamp, Missing>, Unsound> {
         let roster = self.roster()?;
         let able = roster.able_to_sign(policy.members(), now);
         let counts = |cast: &&Cast| {
@@ -259,7 +264,7 @@ impl Governed {
                 return Ok(Ok(cast.at));
             }
         }
-        Ok(Err(policy.lacks(&signed, false)))
+        Ok(Err(policy.missing(&signed, false)))
     }
 
     /// What a proposal takes: the most that any of its changes takes.

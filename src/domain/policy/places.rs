@@ -52,6 +52,11 @@ pub struct FromGroups {
 }
 
 impl Missing {
+    /// So many people, whoever they are.
+    pub fn people(people: u32) -> Self {
+        Self { people, ..Self::default() }
+    }
+
     /// Both of two policies have to be met (Q7).
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
@@ -66,13 +71,12 @@ impl Missing {
             groups: self.groups,
         }
     }
-}
 
-impl fmt::Display for Missing {
-    /// "1 more approval, from security", "2 more approvals, 1 from core and 1 with a hardware key".
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// "1 more signature, from security", "2 more signatures, 1 from core and 1 with a hardware key":
+    /// what people give is an approval of a release and a signature of a change.
+    pub fn in_words(&self, what: &str) -> String {
         let plural = if self.people == 1 { "" } else { "s" };
-        write!(f, "{} more approval{plural}", self.people)?;
+        let mut words = format!("{} more {what}{plural}", self.people);
         let some = |number: u32, of: String| {
             if number == self.people { of } else { format!("{number} {of}") }
         };
@@ -87,10 +91,16 @@ impl fmt::Display for Missing {
             several => parts.push(some(several, "with hardware keys".to_owned())),
         }
         for (n, part) in parts.iter().enumerate() {
-            let before = if n == 0 { ", " } else { " and " };
-            write!(f, "{before}{part}")?;
+            words += if n == 0 { ", " } else { " and " };
+            words += part;
         }
-        Ok(())
+        words
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.in_words("approval"))
     }
 }
 

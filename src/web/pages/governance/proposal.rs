@@ -8,12 +8,12 @@ use super::{statement, words};
 use crate::domain::event::ProposalEnd;
 use crate::domain::governed::{Founded, ProposalState};
 use crate::domain::ids::PersonId;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Missing, Policy};
 use crate::domain::proposal::{Change, Takes};
 use crate::domain::quorum::Verdict;
 use crate::pipeline::governance::decide::CannotDecide;
 use crate::pipeline::governance::view::{Ending, ProposalView, Said};
-use crate::web::display::{When, count, list, span, visible};
+use crate::web::display::{When, list, span, visible};
 use crate::web::error::sentence;
 use crate::web::extract::SignedIn;
 use crate::web::views::governance::{
@@ -76,8 +76,8 @@ fn name(view: &ProposalView, person: PersonId) -> String {
     visible(&view.names.person(person))
 }
 
-/// How many signatures are missing, while it waits for some.
-const fn pending(view: &ProposalView) -> Option<u32> {
+/// What is missing, while it waits for signatures.
+const fn pending(view: &ProposalView) -> Option<&Missing> {
     match (view.standing.state.missing(), view.end) {
         (Some(missing), None) => Some(missing),
         _ => None,
@@ -86,7 +86,7 @@ const fn pending(view: &ProposalView) -> Option<u32> {
 
 /// Signatures so far and needed, of the quorum that misses most.
 fn most_needed(view: &ProposalView) -> Pips {
-    let missing = pending(view).unwrap_or_default();
+    let missing = pending(view).map_or(0, |missing| missing.people);
     let of = |policy: &Policy| {
         let signed = signed_under(view, policy.members());
         let signed = u32::try_from(signed.len()).unwrap_or(u32::MAX).min(policy.required());
@@ -125,7 +125,7 @@ fn status(view: &ProposalView, now: Timestamp) -> Badge {
     }
     match &view.standing.state {
         ProposalState::Pending { missing } => {
-            let text = format!("Needs {}", count(u64::from(*missing), "more signature"));
+            let text = format!("Needs {}", visible(&missing.in_words("signature")));
             Badge::new(Tone::Note, "hourglass", text)
         }
         ProposalState::Waiting { until } => {
