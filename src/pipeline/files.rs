@@ -91,14 +91,14 @@ impl FileReader {
     /// Every file of an artifact beside the baseline's. It is read now if nobody listed it before.
     pub async fn list(
         &self,
-        shelf: Shelf<'_>,
+        at: Shelf<'_>,
         artifact: &ArtifactRecord,
         base: &Base,
     ) -> Result<Read<Arc<Vec<FileEntry>>>> {
-        if let Some(ready) = self.ready(shelf, artifact, base).await? {
+        if let Some(ready) = self.ready(at, artifact, base).await? {
             return Ok(Ok(ready));
         }
-        let (request, pair) = request(shelf.blobs, artifact, base).await?;
+        let (request, pair) = request(at.blobs, artifact, base).await?;
         let read: Read<Vec<FileEntry>> = self.ask(request, LIST_WAIT).await;
         Ok(read.map(|files| self.hold(pair, files)))
     }
@@ -106,15 +106,15 @@ impl FileReader {
     /// The same, as long as somebody listed it before.
     pub async fn ready(
         &self,
-        shelf: Shelf<'_>,
+        at: Shelf<'_>,
         artifact: &ArtifactRecord,
         base: &Base,
     ) -> Result<Option<Arc<Vec<FileEntry>>>> {
-        let (_, pair) = request(shelf.blobs, artifact, base).await?;
+        let (_, pair) = request(at.blobs, artifact, base).await?;
         if let Some(held) = self.held(&pair) {
             return Ok(Some(held));
         }
-        let kept = shelf.registries.store.snapshot().await?.file_list(&pair).await?;
+        let kept = at.registries.store.snapshot().await?.file_list(&pair).await?;
         let Some(text) = kept else { return Ok(None) };
         // Some megabytes of text are not read on a thread that serves requests.
         let read = tokio::task::spawn_blocking(move || serde_json::from_str(&text));
@@ -125,13 +125,13 @@ impl FileReader {
     /// The same of every file of a release; `None` when one of them was not listed yet.
     pub async fn all_ready(
         &self,
-        shelf: Shelf<'_>,
+        at: Shelf<'_>,
         release: &ReleaseView,
     ) -> Result<Option<Vec<Arc<Vec<FileEntry>>>>> {
         let mut lists = Vec::new();
         for artifact in &release.artifacts {
             let base = Base::of(release.report.as_ref(), &artifact.filename);
-            let Some(list) = self.ready(shelf, artifact, &base).await? else { return Ok(None) };
+            let Some(list) = self.ready(at, artifact, &base).await? else { return Ok(None) };
             lists.push(list);
         }
         Ok(Some(lists))
@@ -141,12 +141,12 @@ impl FileReader {
     /// list that cannot be made is made when it is asked for, in front of whoever reads.
     pub async fn prepare(
         &self,
-        shelf: Shelf<'_>,
+        at: Shelf<'_>,
         inspector: &Inspector,
         (artifact, base): (&ArtifactRecord, &Base),
         now: Timestamp,
     ) -> Result<()> {
-        let (request, pair) = request(shelf.blobs, artifact, base).await?;
+        let (request, pair) = request(at.blobs, artifact, base).await?;
         let files: Vec<FileEntry> = match inspector.ask(request).await {
             Ok(files) => files,
             Err(failed) => {
@@ -156,7 +156,7 @@ impl FileReader {
         };
         let text = serde_json::to_string(&files).map_err(|error| Fault::new(KEEPING, error))?;
         if text.len() <= KEPT_BYTES {
-            let mut tx = shelf.registries.store.begin().await?;
+            let mut tx = at.registries.store.begin().await?;
             tx.keep_file_list(&pair, &text, now - KEPT_FOR, now).await?;
             tx.commit().await?;
         }

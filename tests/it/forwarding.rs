@@ -659,7 +659,7 @@ async fn a_worker_that_cannot_renew_its_lease_stops_waiting_for_the_registry() {
     let world = World::start(sqlite(folder.path()).await).await;
     let release = world.approved_npm("1.0.0").await;
     let old = lease(&world, "slow").await.unwrap();
-    let pause = Duration::from_secs(60);
+    let pause = Duration::from_mins(1);
     world.npm.fail_next_write(Fault::Late { pause, store: true });
     let forwarder = world.forwarder();
     let slow = forwarding::step(&forwarder, &old, world.now());

@@ -47,7 +47,7 @@ const MODULES: usize = 24;
 
 /// One of them; `later` ones differ in a line or two.
 fn javascript(number: usize, later: bool) -> String {
-    let least = if later && number % 5 == 0 { number + 1 } else { number };
+    let least = if later && number.is_multiple_of(5) { number + 1 } else { number };
     format!(
         "'use strict'\n\n/** Words of part {number}. */\nfunction pick{number} (words, at) {{\n  \
          const kept = words.filter((word) => word.length > {least})\n  return kept[at % kept.length]\n}}\n\n\
@@ -56,7 +56,7 @@ fn javascript(number: usize, later: bool) -> String {
 }
 
 fn python(number: usize, later: bool) -> String {
-    let least = if later && number % 5 == 0 { number + 1 } else { number };
+    let least = if later && number.is_multiple_of(5) { number + 1 } else { number };
     format!(
         "\"\"\"Words of part {number}.\"\"\"\n\n\ndef pick(words, at):\n    kept = [word for word in words if len(word) > {least}]\n    \
          return kept[at % len(kept)]\n"

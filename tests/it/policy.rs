@@ -272,6 +272,7 @@ fn tightened(policy: &Policy, which: u32) -> Policy {
 /// Rule A7, ruling Q22: less of any one thing that a policy asks for is a loosening, and only that.
 #[test]
 fn less_of_anything_that_a_policy_asks_for_is_a_loosening() {
+    type Loosen<'a> = (&'a str, &'a dyn Fn(&mut PolicyDraft));
     let embargo = |draft: &mut PolicyDraft, change: fn(&mut Embargo)| {
         change(draft.embargo.as_mut().expect("an embargo rule"));
     };
@@ -289,7 +290,6 @@ fn less_of_anything_that_a_policy_asks_for_is_a_loosening() {
         }),
         ..draft(3, &[(1, 0b11)])
     };
-    type Loosen<'a> = (&'a str, &'a dyn Fn(&mut PolicyDraft));
     let loosenings: [Loosen<'_>; 14] = [
         ("people", &|draft| draft.required = 2),
         ("groups", &|draft| draft.groups.clear()),

@@ -372,7 +372,8 @@ async fn python_that_nests_beyond_reading_is_named_and_ends_nothing() {
         let text = format!("x = {}1\n", shape.repeat(200_000));
         files.push((format!("hello_wire/deep{number:02}.py"), text.into_bytes()));
     }
-    let blocks: String = (0..1_000).map(|n| format!("{}if a:\n", " ".repeat(n))).collect();
+    let blocks: Vec<String> = (0..1_000).map(|n| format!("{}if a:\n", " ".repeat(n))).collect();
+    let blocks = blocks.concat();
     let blocks = format!("{blocks}{}pass\n", " ".repeat(1_000));
     files.push(("hello_wire/blocks.py".to_owned(), blocks.into_bytes()));
     let wheel = build::wheel(&files, &build::record(&files));

@@ -102,7 +102,7 @@ async fn release(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
     let preview = previews::part(&visit, &release).await?;
     let viewed = viewed::progress(app.shelf(), &app.files, &release, viewer.person).await?;
     let changed = inspection::changed(&release, viewed);
-    let page = ReleasePage { preview, changed, ..view::page(app, layout, viewer, &release, *now) };
+    let page = ReleasePage { changed, preview, ..view::page(app, layout, viewer, &release, *now) };
     let shown = show(StatusCode::OK, &page)?;
     Ok(if page.signable() { may_sign(shown) } else { shown })
 }

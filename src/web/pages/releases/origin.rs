@@ -144,14 +144,15 @@ fn in_git(report: &Report, source: Option<&Summary>) -> Option<ChainLink> {
         (sum(|it| it.missing), "not in Git"),
     ];
     let rest = told.iter().filter(|(number, _)| *number > 0);
-    let rest: String = rest.map(|(number, words)| format!(", {number} {words}")).collect();
+    let rest = rest.map(|(number, words)| format!("{number} {words}"));
+    let counts: Vec<String> = std::iter::once(format!("{same} the same")).chain(rest).collect();
     let branch = source.branch.as_deref().map_or_else(
         || "No branch that releases come from leads to the commit.".to_owned(),
         |branch| format!("Branch {} leads to the commit.", visible(branch)),
     );
-    let tag = source.tag.as_ref().map(|tag| match tag.commit == source.commit {
-        true => format!(" Tag {} is that commit.", visible(&tag.name)),
-        false => format!(" Tag {} is another commit.", visible(&tag.name)),
+    let tag = source.tag.as_ref().map(|tag| {
+        let which = if tag.commit == source.commit { "that" } else { "another" };
+        format!(" Tag {} is {which} commit.", visible(&tag.name))
     });
     let odd = source.branch.is_none()
         || source.tag.as_ref().is_some_and(|tag| tag.commit != source.commit)
@@ -160,7 +161,7 @@ fn in_git(report: &Report, source: Option<&Summary>) -> Option<ChainLink> {
         icon: "file-diff",
         title: "Compared with".to_owned(),
         subject: visible(&source.repository),
-        detail: format!("{same} the same{rest}. {branch}{}", tag.unwrap_or_default()),
+        detail: format!("{}. {branch}{}", counts.join(", "), tag.unwrap_or_default()),
         verdict: if odd { look_at_it() } else { Badge::new(Tone::Ok, "circle-check", "The same") },
     })
 }
