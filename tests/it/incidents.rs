@@ -377,7 +377,7 @@ fn wheel_incidents() -> Vec<Incident> {
             "1.2-ultralytics",
             Value::Null,
             &[("hello_wire/part3.py", downloads)],
-            &[("HK-10", Look, "hello_wire/part3.py"), ("CP-01", Look, "hello_wire/part3.py")],
+            &[("HK-10", Block, "hello_wire/part3.py"), ("CP-01", Look, "hello_wire/part3.py")],
         ),
         incident(
             "1.9-litellm-module",

@@ -62,7 +62,7 @@ pub struct Tally {
     pub changed: u64,
     /// Programs for a machine among those added and changed.
     pub binaries: u64,
-    /// Ways to run without being called that are new.
+    /// Ways to run without being called that are new or changed.
     pub hooks: u64,
     /// Dependencies that are new.
     pub dependencies: u64,
@@ -119,11 +119,11 @@ impl Compared {
     pub fn tally(&self) -> Tally {
         let count =
             |is: fn(&Change) -> bool| self.changes.iter().filter(|it| is(it)).count() as u64;
-        let came = |family: &str| {
-            let new = |it: &&Finding| matches!(it.since, Since::New | Since::FirstRelease);
+        let found = |family: &str, since: &[Since]| {
             let of = self.findings.iter().filter(|it| it.check.id.starts_with(family));
-            of.filter(new).count() as u64
+            of.filter(|it| since.contains(&it.since)).count() as u64
         };
+        let new = [Since::New, Since::FirstRelease];
         Tally {
             before: self.extent_before,
             after: self.extent,
@@ -131,8 +131,8 @@ impl Compared {
             removed: count(|it| it.after.is_none()),
             changed: count(|it| it.before.is_some() && it.after.is_some()),
             binaries: count(|it| it.after.as_ref().is_some_and(|it| it.format.is_executable())),
-            hooks: came("HK-"),
-            dependencies: came("DP-01"),
+            hooks: found("HK-", &[&new[..], &[Since::Changed]].concat()),
+            dependencies: found("DP-01", &new),
         }
     }
 }

@@ -147,14 +147,15 @@ fn tiles(tally: &Tally) -> Vec<Tile> {
         }
         None => tile("Files", after.files.to_string(), "all new".to_owned()),
     };
+    let came = if before.is_some() { "new or changed" } else { "new" };
     let lines = before.map(|before| difference(before.lines, after.lines)).unwrap_or_default();
     let bytes = before.map(|before| percent(before.bytes, after.bytes)).unwrap_or_default();
     vec![
         files,
         tile("Lines of text", after.lines.to_string(), lines),
-        new("Run by themselves", tally.hooks, "new"),
+        new("Run by themselves", tally.hooks, came),
         new("Dependencies", tally.dependencies, "new"),
-        new("Binaries", tally.binaries, if before.is_some() { "new or changed" } else { "new" }),
+        new("Binaries", tally.binaries, came),
         tile("Size, unpacked", size(after.bytes), bytes),
     ]
 }
