@@ -2,8 +2,9 @@
 # Installs what the tests need beside Rust, Node and Python: Debian packages, and under .tools/ the real clients,
 # registries and checkers at exact versions. Safe to repeat; when everything is there it takes well under a second.
 #
-#   scripts/tools.sh [large]   with `large` also those that only benchmarks and `make test-large` read
-#   COUNTERSIGN_TOOLS          another folder instead of .tools/ (several checkouts can share one)
+#   scripts/tools.sh [demo|large]   with `demo` only what the demo runs, with `large` also the packages that only
+#                                   benchmarks and `make test-large` read
+#   COUNTERSIGN_TOOLS               another folder instead of .tools/ (several checkouts can share one)
 #
 # Package sources are whatever the clients on this machine are configured with; none is named here.
 set -euo pipefail
@@ -114,8 +115,10 @@ cargo_tool() {
 debian_packages
 python_packages
 npm_packages
-fixtures fixtures
-[ "${1:-}" != large ] || fixtures large
-cargo_tool cargo-nextest 0.9.143 cargo-nextest
-cargo_tool cargo-deny 0.20.2 cargo-deny --no-default-features
+if [ "${1:-}" != demo ]; then
+    fixtures fixtures
+    [ "${1:-}" != large ] || fixtures large
+    cargo_tool cargo-nextest 0.9.143 cargo-nextest
+    cargo_tool cargo-deny 0.20.2 cargo-deny --no-default-features
+fi
 say "all present"
