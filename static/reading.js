@@ -11,13 +11,14 @@ form?.addEventListener("submit", async (event) => {
   const button = event.submitter;
   if (!button) return;
   event.preventDefault();
+  // What was asked, whatever the button says when the answer is there.
+  const viewed = button.name === "viewed";
   const body = new URLSearchParams(new FormData(form, button)).toString();
   const headers = { "content-type": "application/x-www-form-urlencoded", "x-fragment": "1" };
   try {
     const answer = await fetch(form.action, { method: "POST", headers, body, redirect: "error" });
     if (!answer.ok || answer.headers.get("x-fragment") !== "1") throw new Error(`status ${answer.status}`);
     const words = (await answer.text()).trim();
-    const viewed = button.name === "viewed";
     // The same file may be in several artifacts.
     for (const same of document.querySelectorAll("button.tick")) {
       if (same.value !== button.value) continue;

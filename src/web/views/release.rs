@@ -163,8 +163,10 @@ impl ReleasePage {
 
     /// "Look at these two before you sign", or "2 things to look at" when there is nothing to sign.
     pub fn attention_heading(&self) -> String {
-        if self.inspection.as_ref().is_some_and(Inspection::is_first) {
-            return "Countersign looks inside first".to_owned();
+        match &self.inspection {
+            None if self.findings() == 0 => return "Nobody has looked inside".to_owned(),
+            Some(it) if it.is_first() => return "Countersign looks inside first".to_owned(),
+            _ => {}
         }
         match (self.findings(), &self.action) {
             (0, _) => "Nothing unusual found".to_owned(),

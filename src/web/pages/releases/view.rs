@@ -537,7 +537,7 @@ fn in_particular(release: &ReleaseView, standing: &Standing) -> String {
         Some(missing) if missing.hardware > 0 || !missing.groups.is_empty() => {
             format!("Needs {}.", visible(&missing.to_string()))
         }
-        _ if stops && required > standing.policy.required() => {
+        _ if stops && required == 2 && standing.policy.required_with(true) == 1 => {
             "The policy asks for one. Something stops this release, so it takes two.".to_owned()
         }
         _ => String::new(),
