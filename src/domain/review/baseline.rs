@@ -29,8 +29,7 @@ pub fn version<'a>(
         .filter(|version| version.compare(candidate) == Some(Ordering::Less))
         .collect();
     let highest_of = |wanted: &dyn Fn(&Version) -> bool| {
-        let fitting = lower.iter().copied().filter(|version| wanted(version));
-        fitting.max_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal))
+        highest(lower.iter().copied().filter(|version| wanted(version)))
     };
     let pre = candidate.is_prerelease();
     let any = |_: &Version| true;
@@ -85,14 +84,14 @@ pub fn file<'a>(
 pub fn newest(ecosystem: Ecosystem, listing: &Listing) -> Option<&Version> {
     let versions = || usable(ecosystem, listing).map(|listed| &listed.version);
     let latest = listing.dist_tags.get("latest");
-    let highest = |of: &dyn Fn(&Version) -> bool| {
-        let fitting = versions().filter(|version| of(version));
-        fitting.max_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal))
-    };
     versions()
         .find(|version| latest.is_some_and(|latest| version.as_str() == latest))
-        .or_else(|| highest(&|version| !version.is_prerelease()))
-        .or_else(|| highest(&|_| true))
+        .or_else(|| highest(versions().filter(|version| !version.is_prerelease())))
+        .or_else(|| highest(versions()))
+}
+
+fn highest<'a>(versions: impl Iterator<Item = &'a Version>) -> Option<&'a Version> {
+    versions.max_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal))
 }
 
 /// Every file of a version.
