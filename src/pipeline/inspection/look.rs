@@ -100,10 +100,7 @@ impl Look<'_> {
                     self.compared.insert(&artifact.filename, compared);
                     self.add(&artifact.filename, findings);
                 }
-                Err(why) => self.gathered.found.push(Found {
-                    artifact: Some(artifact.filename.clone()),
-                    ..inspection::failed(&why).into()
-                }),
+                Err(why) => self.fail(artifact, &why),
             }
         }
     }
@@ -152,6 +149,14 @@ impl Look<'_> {
         Some(Artifact::new(&self.at.shelf.blobs.path(sha256), filename))
     }
 
+    /// Adds that an artifact could not be looked into (`IN-01`).
+    fn fail(&mut self, artifact: &ArtifactRecord, why: &str) {
+        self.gathered.found.push(Found {
+            artifact: Some(artifact.filename.clone()),
+            ..inspection::failed(why).into()
+        });
+    }
+
     /// Adds what was found in an artifact, with the digests of the files it is in.
     fn add(&mut self, artifact: &str, findings: Vec<Finding>) {
         let files = self.compared.get(artifact).map_or(&[][..], |compared| &compared.files);
@@ -188,10 +193,7 @@ impl Look<'_> {
             let before = before.map(|(sdist, wheel)| Pair { sdist, wheel });
             match self.at.inspector.same_release(pair, before).await {
                 Ok(findings) => self.add(&wheel.filename, findings),
-                Err(failed) => self.gathered.found.push(Found {
-                    artifact: Some(wheel.filename.clone()),
-                    ..inspection::failed(&failed.to_string()).into()
-                }),
+                Err(failed) => self.fail(wheel, &failed.to_string()),
             }
         }
     }

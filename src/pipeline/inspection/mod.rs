@@ -74,14 +74,13 @@ pub async fn run_next(at: Inspecting<'_>, now: Timestamp) -> Result<bool> {
     };
     let looked = look::look(at, &subject, due, clock.now()).await;
     if let Ok(Looked::Done(report, source)) = looked {
-        let bases: Vec<Base> = (subject.artifacts.iter())
-            .map(|artifact| Base::of(Some(&report), &artifact.filename))
-            .collect();
+        let readable = readable(&subject.artifacts, &report);
         if record(store, *report, source, clock.now()).await? {
-            // If we stop here, a list is made when somebody asks for it.
-            let listed = list(at, &subject.artifacts, &bases, clock.now()).await;
             at.progress.announce(due.release);
-            listed?;
+            // If we stop here, a list is made when somebody asks for it.
+            for (artifact, base) in &readable {
+                at.files.prepare(at.shelf, at.inspector, (artifact, base), clock.now()).await?;
+            }
         }
         return Ok(true);
     }
@@ -91,17 +90,19 @@ pub async fn run_next(at: Inspecting<'_>, now: Timestamp) -> Result<bool> {
     looked.map(|_| true)
 }
 
-/// Has the lists of what is inside ready before somebody opens them.
-async fn list(
-    at: Inspecting<'_>,
-    artifacts: &[ArtifactRecord],
-    bases: &[Base],
-    now: Timestamp,
-) -> Result<()> {
-    for of in artifacts.iter().zip(bases) {
-        at.files.prepare(at.shelf, at.inspector, of, now).await?;
-    }
-    Ok(())
+/// The artifacts that could be read, each with what it was compared with. The others would only fail
+/// again.
+fn readable<'a>(
+    artifacts: &'a [ArtifactRecord],
+    report: &Report,
+) -> Vec<(&'a ArtifactRecord, Base)> {
+    let read = |artifact: &&ArtifactRecord| {
+        let reported = report.artifacts.iter().find(|it| it.name == artifact.filename);
+        reported.is_some_and(|it| it.tally.is_some())
+    };
+    let with_base =
+        |artifact: &'a ArtifactRecord| (artifact, Base::of(Some(report), &artifact.filename));
+    artifacts.iter().filter(read).map(with_base).collect()
 }
 
 /// A release to look into.
