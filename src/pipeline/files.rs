@@ -95,10 +95,10 @@ impl FileReader {
         artifact: &ArtifactRecord,
         base: &Base,
     ) -> Result<Read<Arc<Vec<FileEntry>>>> {
-        if let Some(ready) = self.ready(at, artifact, base).await? {
+        let (request, pair) = request(at.blobs, artifact, base).await?;
+        if let Some(ready) = self.kept(at, pair).await? {
             return Ok(Ok(ready));
         }
-        let (request, pair) = request(at.blobs, artifact, base).await?;
         let read: Read<Vec<FileEntry>> = self.ask(request, LIST_WAIT).await;
         Ok(read.map(|files| self.hold(pair, files)))
     }
@@ -111,6 +111,11 @@ impl FileReader {
         base: &Base,
     ) -> Result<Option<Arc<Vec<FileEntry>>>> {
         let (_, pair) = request(at.blobs, artifact, base).await?;
+        self.kept(at, pair).await
+    }
+
+    /// The list of a pair, from memory or from the database.
+    async fn kept(&self, at: Shelf<'_>, pair: Pair) -> Result<Option<Arc<Vec<FileEntry>>>> {
         if let Some(held) = self.held(&pair) {
             return Ok(Some(held));
         }
@@ -206,13 +211,20 @@ impl FileReader {
     }
 
     fn held(&self, pair: &Pair) -> Option<Arc<Vec<FileEntry>>> {
-        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        lists.iter().find(|(known, _)| known == pair).map(|(_, list)| Arc::clone(list))
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = lists.iter().position(|(known, _)| known == pair)?;
+        // What is read stays longest.
+        let found = lists.remove(at)?;
+        let list = Arc::clone(&found.1);
+        lists.push_front(found);
+        Some(list)
     }
 
     fn hold(&self, pair: Pair, files: Vec<FileEntry>) -> Arc<Vec<FileEntry>> {
         let files = Arc::new(files);
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two readers may have made the same list.
+        lists.retain(|(known, _)| *known != pair);
         lists.truncate(LISTS_MAX - 1);
         lists.push_front((pair, Arc::clone(&files)));
         files

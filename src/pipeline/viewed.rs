@@ -57,7 +57,8 @@ pub async fn progress(
     Ok(Some(Progress::of(&lists, &ticked(shelf, release, person).await?)))
 }
 
-/// Ticks a difference for `person`, or takes the tick back. There are no more ticks than files.
+/// Ticks a difference for `person`, or takes the tick back. Only what there is to
+/// read in the release now can be ticked.
 pub async fn tick(
     shelf: Shelf<'_>,
     files: &FileReader,
