@@ -568,6 +568,15 @@ async fn lease(world: &World, owner: &str) -> Option<Lease> {
     lease
 }
 
+/// Waits until the registry has what a worker sent, and gives its job to another one.
+async fn overtake(world: &World) -> Lease {
+    while world.npm.count() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.pass(SignedDuration::from_mins(2));
+    lease(world, "quick").await.unwrap()
+}
+
 /// Rules R1 and R2, rows R10 and R11: of two workers the one with the younger lease writes.
 #[tokio::test]
 async fn a_worker_without_its_lease_sends_nothing_and_writes_nothing() {
@@ -663,13 +672,7 @@ async fn a_worker_that_cannot_renew_its_lease_stops_waiting_for_the_registry() {
     world.npm.fail_next_write(Fault::Late { pause, store: true });
     let forwarder = world.forwarder();
     let slow = forwarding::step(&forwarder, &old, world.now());
-    let other = async {
-        while world.npm.count() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        world.pass(SignedDuration::from_mins(2));
-        lease(&world, "quick").await.unwrap();
-    };
+    let other = overtake(&world);
     let ended = tokio::time::timeout(pause / 2, async { tokio::join!(slow, other) }).await;
     ended.expect("it did not wait for the answer").0.unwrap();
     assert_eq!(outcomes(&world, release).await, [""], "the old worker wrote nothing");
@@ -702,11 +705,7 @@ async fn an_answer_that_comes_after_the_lease_is_not_recorded() {
         let forwarder = world.forwarder();
         let slow = forwarding::step(&forwarder, &old, world.now());
         let other = async {
-            while world.npm.count() == 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            world.pass(SignedDuration::from_mins(2));
-            let young = lease(&world, "quick").await.unwrap();
+            let young = overtake(&world).await;
             forwarding::step(&world.forwarder(), &young, world.now()).await.unwrap();
         };
         let (slow, ()) = tokio::join!(slow, other);
