@@ -56,7 +56,7 @@ pub enum Base {
         /// The content address.
         sha256: Sha256,
     },
-    /// Nothing, and why, as a sentence.
+    /// Nothing, and why: a sentence, or what follows "Compared with".
     Nothing(String),
 }
 

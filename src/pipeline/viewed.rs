@@ -19,14 +19,14 @@ use crate::pipeline::{Kind, Result, refuse, transaction};
 
 /// How much of a release somebody has read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct Viewed {
     /// Differences they ticked.
     pub viewed: usize,
     /// Differences there are.
     pub of: usize,
 }
 
-impl Progress {
+impl Viewed {
     /// How much of these lists is ticked. What is in several artifacts counts once.
     pub fn of(lists: &[Arc<Vec<FileEntry>>], ticked: &BTreeSet<Sha256>) -> Self {
         let files = lists.iter().flat_map(|list| list.iter());
@@ -52,9 +52,9 @@ pub async fn progress(
     files: &FileReader,
     release: &ReleaseView,
     person: PersonId,
-) -> Result<Option<Progress>> {
+) -> Result<Option<Viewed>> {
     let Some(lists) = files.all_ready(shelf, release).await? else { return Ok(None) };
-    Ok(Some(Progress::of(&lists, &ticked(shelf, release, person).await?)))
+    Ok(Some(Viewed::of(&lists, &ticked(shelf, release, person).await?)))
 }
 
 /// Ticks a difference for `person`, or takes the tick back. Only what there is to
@@ -66,7 +66,7 @@ pub async fn tick(
     person: PersonId,
     (difference, viewed): (Sha256, bool),
     now: Timestamp,
-) -> Result<Progress> {
+) -> Result<Viewed> {
     let Some(lists) = files.all_ready(shelf, release).await? else {
         return refuse(Kind::Conflict, "the files of this release are not listed yet");
     };
@@ -89,5 +89,5 @@ pub async fn tick(
         })
     })
     .await?;
-    Ok(Progress::of(&lists, &ticked))
+    Ok(Viewed::of(&lists, &ticked))
 }

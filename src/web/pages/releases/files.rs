@@ -19,7 +19,7 @@ use crate::domain::review::files::FileEntry;
 use crate::domain::review::survey::place;
 use crate::pipeline::files::Base;
 use crate::pipeline::review::{self, ReleaseView};
-use crate::pipeline::viewed::{self, Progress};
+use crate::pipeline::viewed::{self, Viewed};
 use crate::web::display::visible;
 use crate::web::extract::Path;
 use crate::web::pages::visit::{Visit, see};
@@ -124,14 +124,14 @@ pub(super) async fn list(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
         layout,
         release: name,
         artifacts,
-        viewed: if all { in_words(Progress::of(&lists, &ticked)) } else { String::new() },
+        viewed: if all { in_words(Viewed::of(&lists, &ticked)) } else { String::new() },
         ticks: ticks::action(&visit, &release),
     };
     show(StatusCode::OK, &page)
 }
 
 /// "12 of 40 viewed".
-pub(super) fn in_words(Progress { viewed, of }: Progress) -> String {
+pub(super) fn in_words(Viewed { viewed, of }: Viewed) -> String {
     if of == 0 { "Nothing to view".to_owned() } else { format!("{viewed} of {of} viewed") }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::review::compared::Tally;
 use crate::domain::review::finding::{Severity, Since};
 use crate::domain::review::report::{Against, Lowered, Report, ReportedArtifact, ReportedFinding};
 use crate::pipeline::review::ReleaseView;
-use crate::pipeline::viewed::Progress;
+use crate::pipeline::viewed::Viewed;
 use crate::web::display::{count, list, size, visible};
 use crate::web::views::inspection::{ArtifactChange, Changed, FindingRow, Inspection, Tile};
 use crate::web::views::shell::{Badge, Tone};
@@ -106,7 +106,7 @@ fn asides(release: &ReleaseView, report: &Report) -> Vec<String> {
 }
 
 /// The card about what changed, in numbers.
-pub(super) fn changed(release: &ReleaseView, viewed: Option<Progress>) -> Option<Changed> {
+pub(super) fn changed(release: &ReleaseView, viewed: Option<Viewed>) -> Option<Changed> {
     let report = release.report.as_ref()?;
     let change = |artifact: &ReportedArtifact| ArtifactChange {
         name: visible(&artifact.name),

@@ -9,7 +9,7 @@ use crate::domain::review::files::FileEntry;
 use crate::domain::review::survey::place;
 use crate::pipeline::files::Base;
 use crate::pipeline::review::{self, ArtifactRecord, ReleaseView};
-use crate::pipeline::viewed::{self, Progress};
+use crate::pipeline::viewed::{self, Viewed};
 use crate::pipeline::{Error, Fault, Kind, refuse};
 use crate::web::extract::{Path, ProtectedForm};
 use crate::web::pages::Answer;
@@ -50,7 +50,7 @@ pub(super) async fn reading(
     Ok(Some(Reading {
         ticks: action(visit, release),
         tick: Tick { difference: difference.to_string(), viewed: ticked.contains(&difference) },
-        viewed: in_words(Progress::of(&lists, &ticked)),
+        viewed: in_words(Viewed::of(&lists, &ticked)),
         previous: at.checked_sub(1).and_then(there),
         next: there(at + 1),
     }))
