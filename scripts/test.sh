@@ -10,6 +10,10 @@ tools=${COUNTERSIGN_TOOLS:-$PWD/.tools}
 # Ours come last: a tool the machine already has is used.
 export PATH="$PATH:$tools/bin:$tools/python/bin"
 
+# The linker says nothing of a full disk, it only dies.
+free_gb=$(df --output=avail -BG . | tail -n 1 | tr -dc 0-9)
+[ "$free_gb" -ge 8 ] || printf 'test: %s GB of disk are free; a first build and its tests take about 8\n' "$free_gb" >&2
+
 step 'tools'
 scripts/tools.sh
 cargo fetch --locked --quiet
