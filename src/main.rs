@@ -53,6 +53,6 @@ fn wait(command: impl Future<Output = Ended>) -> Ended {
 
 /// Says what went wrong, with everything that caused it, and exits with 1.
 fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    tracing::error!("{}", countersign::pipeline::forwarding::chain(error));
+    tracing::error!("{}", countersign::domain::causes::with_causes(error));
     ExitCode::FAILURE
 }

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
 use crate::domain::address;
+use crate::domain::causes::with_causes;
 
 /// Largest answer in bytes, such as a discovery document or a key set (O4).
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -188,7 +189,7 @@ fn refused(url: &Url) -> FetchError {
 async fn answer(url: &Url, request: RequestBuilder) -> Result<(u16, Vec<u8>), FetchError> {
     let sent = request.header(ACCEPT_ENCODING, "identity").send().await;
     let mut response =
-        sent.map_err(|error| if error.is_dns() { refused(url) } else { transport(&error) })?;
+        sent.map_err(|error| if error.is_dns() { refused(url) } else { transport(error) })?;
     let status = response.status().as_u16();
     if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
         && encoding != "identity"
@@ -197,7 +198,7 @@ async fn answer(url: &Url, request: RequestBuilder) -> Result<(u16, Vec<u8>), Fe
         return Err(FetchError::Encoding { received });
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
         if body.len() + chunk.len() > BODY_MAX_BYTES {
             return Err(FetchError::TooLarge);
         }
@@ -206,14 +207,9 @@ async fn answer(url: &Url, request: RequestBuilder) -> Result<(u16, Vec<u8>), Fe
     Ok((status, body))
 }
 
-fn transport(error: &reqwest::Error) -> FetchError {
-    let mut reason = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        reason = format!("{reason}: {inner}");
-        cause = inner.source();
-    }
-    FetchError::Transport { reason }
+/// The address is left out: a webhook's may hold a token.
+fn transport(error: reqwest::Error) -> FetchError {
+    FetchError::Transport { reason: with_causes(&error.without_url()) }
 }
 
 /// A resolver that only hands out addresses we may connect to.

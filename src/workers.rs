@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::domain::causes::with_causes;
 use crate::pipeline::forwarding::{self, Forwarder};
 use crate::pipeline::inspection::{self, Inspecting};
 use crate::pipeline::{self, governance, signin, staging};
@@ -138,5 +139,5 @@ async fn pause(time: Duration, stop: &CancellationToken) {
 }
 
 fn log(error: &pipeline::Error, what: &'static str) {
-    tracing::error!(error = %forwarding::chain(error), "{what}");
+    tracing::error!(error = %with_causes(error), "{what}");
 }

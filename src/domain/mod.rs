@@ -9,6 +9,7 @@ pub mod assertion;
 pub mod attestation;
 pub mod authorise;
 pub mod batch;
+pub mod causes;
 pub mod claims;
 pub mod decision;
 pub mod digest;

@@ -91,6 +91,12 @@ impl State {
         Self::Superseded,
     ];
 
+    /// Whether a release in this state waits for people, or for its turn: it is sealed, and no bytes
+    /// have left.
+    pub const fn waits(self) -> bool {
+        matches!(self, Self::Awaiting | Self::Approved)
+    }
+
     /// The word in the database and the API.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -268,7 +268,7 @@ pub fn may_decide(
     let held = record.state == State::Approved && standing.hold.is_some();
     let open_to = match verdict {
         Verdict::Approve => record.state == State::Awaiting || held,
-        Verdict::Reject => waits(record.state),
+        Verdict::Reject => record.state.waits(),
     };
     if !open_to {
         return Err(CannotDecide::State(record.state));
@@ -414,12 +414,6 @@ pub(super) fn standing_of(
     now: Timestamp,
 ) -> Result<Standing> {
     standing(log, release, now).map_err(|why| Refusal::new(Kind::Conflict, why.to_string()).into())
-}
-
-/// Whether a release in this state waits for people, or for its turn: it is sealed, and no bytes have
-/// left.
-pub(super) const fn waits(state: State) -> bool {
-    matches!(state, State::Awaiting | State::Approved)
 }
 
 /// Whether somebody's role signs.

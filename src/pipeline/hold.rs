@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::domain::authorise::{Standing, standing};
 use crate::domain::event::Event;
 use crate::domain::ids::{PersonId, ReleaseId};
-use crate::pipeline::approval::{HELD_MEANWHILE, end_hold, locked, remark, signs, waits};
+use crate::pipeline::approval::{HELD_MEANWHILE, end_hold, locked, remark, signs};
 use crate::pipeline::{Error, Kind, Refusal, Result, refuse, transaction};
 use crate::store::Store;
 use crate::store::releases::ReleaseRecord;
@@ -36,7 +36,7 @@ pub fn may_hold(
     person: PersonId,
     now: Timestamp,
 ) -> std::result::Result<(), CannotHold> {
-    if !waits(record.state) || now >= standing.expires_at {
+    if !record.state.waits() || now >= standing.expires_at {
         return Err(CannotHold::State);
     }
     if !signs(standing, person) {
@@ -50,7 +50,7 @@ pub fn may_hold(
 
 /// Whether `person` may take the hold back: whoever began it. Everybody else ends it by signing.
 pub fn may_resume(record: &ReleaseRecord, standing: &Standing, person: PersonId) -> bool {
-    waits(record.state) && standing.hold.as_ref().is_some_and(|hold| hold.by == person)
+    record.state.waits() && standing.hold.as_ref().is_some_and(|hold| hold.by == person)
 }
 
 /// Puts a release on hold.

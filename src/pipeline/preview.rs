@@ -16,7 +16,7 @@ use crate::domain::ids::{PersonId, PreviewId, ReleaseId};
 use crate::domain::package::{Ecosystem, PackageName, excerpt};
 use crate::domain::release::State;
 use crate::entropy;
-use crate::pipeline::approval::{existing, waits};
+use crate::pipeline::approval::existing;
 use crate::pipeline::people::token_hash;
 use crate::pipeline::{Fault, Kind, Result, refuse, transaction};
 use crate::store::Store;
@@ -41,7 +41,7 @@ pub struct Made {
 
 /// Whether a release in this state gets previews: it is sealed, and nothing was decided for good.
 pub const fn may_make(state: State) -> bool {
-    waits(state)
+    state.waits()
 }
 
 /// Whether a preview still shows a release in this state: not one that was refused or replaced.

@@ -24,7 +24,7 @@ use crate::domain::review::binding::Summary;
 use crate::domain::review::report::Report;
 use crate::domain::statement::Statement;
 use crate::inspect;
-use crate::pipeline::approval::{CannotDecide, may_decide, waits};
+use crate::pipeline::approval::{CannotDecide, may_decide};
 use crate::pipeline::ci::Caller;
 use crate::pipeline::findings::{Finding, findings};
 use crate::pipeline::registries::Registries;
@@ -108,12 +108,12 @@ impl ReleaseView {
 
     /// What stops it besides missing approvals, while there is anything to stop.
     pub fn stopped(&self) -> Option<Stopped> {
-        Stopped::by(self.standing.as_ref().filter(|_| waits(self.record.state))?)
+        Stopped::by(self.standing.as_ref().filter(|_| self.record.state.waits())?)
     }
 
     /// The pause that is on, while there is anything to pause.
     pub fn hold(&self) -> Option<&Hold> {
-        self.standing.as_ref().filter(|_| waits(self.record.state))?.hold.as_ref()
+        self.standing.as_ref().filter(|_| self.record.state.waits())?.hold.as_ref()
     }
 }
 
@@ -323,7 +323,7 @@ pub async fn releases(
         let (mut cannot, mut others) = (None, Vec::new());
         let (mut count, mut waits_for_viewer, mut stopped) = (None, false, None);
         let (mut waits_until, mut asked, mut missing) = (None, None, None);
-        if waits(record.state) {
+        if record.state.waits() {
             let log = tx.log_for_release(record.id).await?;
             let standing = standing(&log, record.id, now)
                 .map_err(|why| Fault::new("replaying the log", why))?;

@@ -9,7 +9,7 @@ use http::header::ACCEPT_ENCODING;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
-use super::net::{Broken, authorize_read, causes, fault_of, may_connect};
+use super::net::{Broken, authorize_read, fault_of, last_cause, may_connect};
 use super::{Client, ReadFault, Reading, npm, pypi};
 use crate::domain::package::{Ecosystem, excerpt};
 
@@ -76,7 +76,7 @@ impl Download {
         let read = timeout_at(self.until, timeout(self.idle, self.response.chunk()));
         let piece = match read.await {
             Err(_) | Ok(Err(_)) => return Err(ReadFault::TimedOut),
-            Ok(Ok(Err(error))) => return Err(ReadFault::Unreachable(causes(&error))),
+            Ok(Ok(Err(error))) => return Err(ReadFault::Unreachable(last_cause(&error))),
             Ok(Ok(Ok(piece))) => piece,
         };
         self.taken += piece.as_ref().map_or(0, |piece| piece.len() as u64);

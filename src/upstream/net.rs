@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use super::answer::{self, Answer};
 use super::{Client, ClientError, POOLS_MAX, Passthrough, PoolKey, READ_MAX, ReadFault, SendFault};
 use crate::domain::address;
+use crate::domain::causes::causes;
 use crate::domain::upstream::{Outcome, RefusedFor, Upstream};
 
 /// What requests call themselves.
@@ -59,7 +60,7 @@ impl Client {
             .tls_certs_merge(self.roots.clone())
             .dns_resolver(Filter { allow_private: upstream.allow_private() })
             .build()
-            .map_err(|error| ClientError::Build(causes(&error)))?;
+            .map_err(|error| ClientError::Build(last_cause(&error)))?;
         if pools.len() >= POOLS_MAX {
             pools.clear();
         }
@@ -222,7 +223,7 @@ pub(super) async fn read_body(
     let ending = loop {
         match timeout(idle, response.chunk()).await {
             Err(_) => break Ending::TimedOut,
-            Ok(Err(error)) => break Ending::Broken(causes(&error)),
+            Ok(Err(error)) => break Ending::Broken(last_cause(&error)),
             Ok(Ok(None)) => break Ending::Whole,
             Ok(Ok(Some(piece))) => {
                 let room = limit - body.len();
@@ -251,14 +252,14 @@ pub(super) enum Broken {
 
 impl Broken {
     pub(super) fn of(error: &reqwest::Error) -> Self {
-        if chain(error).any(<dyn StdError>::is::<PrivateAddress>) {
+        if causes(error).any(<dyn StdError>::is::<PrivateAddress>) {
             return Self::PrivateAddress;
         }
         if !error.is_connect() {
-            return Self::Later(causes(error));
+            return Self::Later(last_cause(error));
         }
-        let tls = chain(error).find_map(tls_error).map(|cause| excerpt(&cause.to_string()));
-        tls.map_or_else(|| Self::Connect(causes(error)), Self::Tls)
+        let tls = causes(error).find_map(tls_error).map(|cause| excerpt(&cause.to_string()));
+        tls.map_or_else(|| Self::Connect(last_cause(error)), Self::Tls)
     }
 
     pub(super) fn into_outcome(self) -> Outcome {
@@ -292,15 +293,9 @@ fn tls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
     tls_error(inside)
 }
 
-fn chain<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |cause| StdError::source(*cause))
-}
-
 /// An error's last cause in words; the URL in the first ones would only repeat the configuration.
-pub(super) fn causes(error: &reqwest::Error) -> String {
-    let last = chain(error).last().map(ToString::to_string).unwrap_or_default();
+pub(super) fn last_cause(error: &reqwest::Error) -> String {
+    let last = causes(error).last().map(ToString::to_string).unwrap_or_default();
     if last.is_empty() { "the connection failed".to_owned() } else { excerpt(&last) }
 }
 
@@ -310,7 +305,7 @@ fn excerpt(text: &str) -> String {
 
 /// A request that cannot be built; says nothing of its headers.
 pub(super) fn request_fault(error: &reqwest::Error) -> SendFault {
-    SendFault::Request(causes(error))
+    SendFault::Request(last_cause(error))
 }
 
 /// The system's resolver, refusing names that lead to any address the upstream may not have (U02).

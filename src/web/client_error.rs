@@ -3,8 +3,6 @@
 //! The same sentence goes out several ways, because each client prints another part of an answer:
 //! twine the reason phrase, uv a member of a bare `application/json` body, npm a header or `error`.
 
-use std::error::Error as _;
-
 use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::ext::ReasonPhrase;
 use serde_json::json;
 
+use crate::domain::causes::with_causes;
 use crate::pipeline::{Error, Kind};
 
 /// The header whose text every npm client before pnpm 12 prints, whatever the status.
@@ -154,13 +153,7 @@ pub fn npm_error(error: &Error) -> Response {
 
 /// Writes a fault with everything that led to it to the log, once.
 pub(super) fn log_fault(error: &Error) {
-    let mut chain = Vec::new();
-    let mut next = error.source();
-    while let Some(source) = next {
-        chain.push(source.to_string());
-        next = source.source();
-    }
-    tracing::error!(fault = %error, causes = chain.join(": "), "a client's request failed");
+    tracing::error!(fault = %with_causes(error), "a client's request failed");
 }
 
 fn accepts_json(headers: &HeaderMap) -> bool {

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::domain::causes::with_causes;
 use crate::entropy;
 use crate::pipeline::{Error, Fault, Kind};
 use crate::web::display;
@@ -154,7 +155,7 @@ pub async fn render(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if let Some(fault) = &problem.fault {
-            let cause = chain(fault);
+            let cause = with_causes(fault);
             let route = route.as_ref().map_or("none", MatchedPath::as_str);
             tracing::error!(request = %id, %method, route, cause, "a request failed");
         }
@@ -238,17 +239,6 @@ pub fn sentence(message: &str) -> String {
     }
 }
 
-fn chain(fault: &Fault) -> String {
-    let mut text = fault.to_string();
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(fault);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,7 +272,7 @@ mod tests {
     fn a_fault_shows_nothing_of_its_inside_and_logs_its_whole_chain() {
         let inner = std::io::Error::other("the disk is full");
         let fault = Fault::new("keeping a file", inner);
-        assert_eq!(chain(&fault), "keeping a file: the disk is full");
+        assert_eq!(with_causes(&fault), "keeping a file: the disk is full");
         let problem = Problem::of(fault.into());
         assert_eq!(problem.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!format!("{}{}", problem.title, problem.detail).contains("disk"));

@@ -15,6 +15,7 @@ use super::SubmitError;
 use super::file::Built;
 use super::token::TokenSource;
 use crate::domain::artifact::Facts;
+use crate::domain::causes::with_causes;
 use crate::domain::document::{self, NpmParts, PublishDocument};
 use crate::domain::package::{Ecosystem, PackageName};
 use crate::domain::upstream::{Outcome, Upstream, UpstreamFields};
@@ -337,12 +338,6 @@ async fn bytes(mut answer: reqwest::Response) -> Result<Vec<u8>, SubmitError> {
 
 /// No connection, or it broke. The address is left out: it can hold a token.
 pub(super) fn unreachable(error: &reqwest::Error) -> SubmitError {
-    let mut text = "no answer".to_owned();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    SubmitError::Other(text)
+    let causes = std::error::Error::source(error).map(with_causes).unwrap_or_default();
+    SubmitError::Other(format!("no answer: {causes}"))
 }

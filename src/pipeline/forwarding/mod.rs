@@ -22,6 +22,7 @@ use self::sending::After;
 use crate::blobs::Blobs;
 use crate::domain::artifact::ArtifactKind;
 use crate::domain::authorise::{NotAuthorised, Trust, authorise};
+use crate::domain::causes::with_causes;
 use crate::domain::event::Event;
 use crate::domain::ids::{PersonId, ReleaseId};
 use crate::domain::manifest::SealedManifest;
@@ -178,7 +179,7 @@ pub async fn step(forwarder: &Forwarder<'_>, lease: &Lease, now: Timestamp) -> R
         Ok(next) => next,
         // Our own trouble says nothing about the registry: keep everything, try again.
         Err(error) => {
-            tracing::error!(release.id = %lease.release, error = %chain(&error), "forwarding failed");
+            tracing::error!(release.id = %lease.release, error = %with_causes(&error), "forwarding failed");
             Next::Later(pause(lease.attempts), "the gateway could not work on this".to_owned())
         }
     };
@@ -480,16 +481,4 @@ fn pause(attempts: u32) -> SignedDuration {
 
 fn cut(text: &str) -> String {
     text.chars().take(MESSAGE_MAX).collect()
-}
-
-/// An error with everything that caused it, for the log.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

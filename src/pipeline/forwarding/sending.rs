@@ -10,8 +10,9 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{LEASE, Next, PAUSE_MAX, Sent, Work, Worker, chain, cut, pause};
+use super::{LEASE, Next, PAUSE_MAX, Sent, Work, Worker, cut, pause};
 use crate::domain::authorise::{Authorised, NotAuthorised, authorise};
+use crate::domain::causes::with_causes;
 use crate::domain::digest::Sha256;
 use crate::domain::document::{File, NpmParts, PublishDocument};
 use crate::domain::event::Event;
@@ -199,7 +200,7 @@ impl Worker<'_> {
         ready.map_err(|error: Error| {
             tracing::error!(
                 release.id = %work.record.id,
-                error = %chain(&error),
+                error = %with_causes(&error),
                 "an upload could not be prepared"
             );
             "the gateway could not prepare the upload; its log says why".to_owned()
@@ -298,7 +299,7 @@ impl Worker<'_> {
             }
             Ok(false) => false,
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "a lease could not be renewed");
+                tracing::warn!(error = %with_causes(&error), "a lease could not be renewed");
                 true
             }
         }

@@ -18,7 +18,7 @@ use crate::domain::manifest::SealedManifest;
 use crate::domain::review::binding::Summary;
 use crate::domain::review::report::{Accepted, Report};
 use crate::inspector::Inspector;
-use crate::pipeline::approval::{count_again, existing, locked, signs, waits};
+use crate::pipeline::approval::{count_again, existing, locked, signs};
 use crate::pipeline::baseline::Shelf;
 use crate::pipeline::binding::Sources;
 use crate::pipeline::files::{Base, FileReader};
@@ -121,7 +121,7 @@ struct Subject {
 async fn subject(store: &Store, release: ReleaseId, now: Timestamp) -> Result<Option<Subject>> {
     let mut tx = store.snapshot().await?;
     let record = existing(tx.release(release).await?)?;
-    let Some(seal) = record.seal.clone().filter(|_| waits(record.state)) else { return Ok(None) };
+    let Some(seal) = record.seal.clone().filter(|_| record.state.waits()) else { return Ok(None) };
     let published = tx.last_published(record.package, EARLIER).await?;
     let mut earlier = Vec::new();
     for before in &published {
@@ -184,7 +184,7 @@ pub async fn record(
             let release = report.release;
             let state = existing(tx.release_locked(release).await?)?.state;
             tx.end_inspection(release).await?;
-            if !waits(state) {
+            if !state.waits() {
                 return Ok(false);
             }
             let text = String::from_utf8(report.to_bytes())
@@ -209,7 +209,7 @@ pub async fn record(
 /// Whether somebody may have a release looked into again: everybody whose role signs, as long as it
 /// waits.
 pub(super) fn may_ask(record: &ReleaseRecord, standing: &Standing, person: PersonId) -> bool {
-    waits(record.state) && signs(standing, person)
+    record.state.waits() && signs(standing, person)
 }
 
 /// Has a release looked into again whose inspection was not complete, because somebody who signs
@@ -223,7 +223,7 @@ pub async fn again(
     transaction(store, move |tx| {
         Box::pin(async move {
             let (record, standing) = locked(tx, release, now).await?;
-            if !waits(record.state) {
+            if !record.state.waits() {
                 return refuse(Kind::Gone, "only a release that waits for people is inspected");
             }
             if !may_ask(&record, &standing, person) {

@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::domain::attestation;
+use crate::domain::causes::with_causes;
 use crate::domain::evidence::{Bundle, Proven};
 use crate::domain::ids::ReleaseId;
 use crate::domain::log::checkpoint::Checkpoint;
@@ -27,7 +28,7 @@ use crate::domain::log::witness::{Place, Witness};
 use crate::outbound::Http;
 use crate::pipeline::log::places::Places;
 use crate::pipeline::log::{Broken, Replay, Trouble, extend, frontier_at};
-use crate::pipeline::{self, Fault, forwarding, transaction};
+use crate::pipeline::{self, Fault, transaction};
 use crate::store::Store;
 use crate::store::checkpoints::CheckpointRecord;
 use crate::witness;
@@ -114,7 +115,7 @@ impl Notary {
                 Ok(Some(held)) => self.check_against(&held.tree, &path).await?,
                 Ok(None) => {}
                 Err(Trouble::Fault(fault)) => {
-                    let (place, cause) = (&witness.name, forwarding::chain(&fault));
+                    let (place, cause) = (&witness.name, with_causes(&fault));
                     tracing::warn!(place, cause, "a place that keeps checkpoints cannot be read");
                 }
                 Err(broken @ Trouble::Broken(_)) => return Err(broken),

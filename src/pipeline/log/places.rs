@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::domain::causes::with_causes;
 use crate::domain::log::note::Note;
 use crate::domain::log::tree::consistency_proof;
 use crate::domain::log::witness::{Place, Witness};
 use crate::pipeline::log::notary::{Notary, Signed};
 use crate::pipeline::log::{Trouble, proof};
-use crate::pipeline::{self, Fault, forwarding, transaction};
+use crate::pipeline::{self, Fault, transaction};
 use crate::store::Tx;
 use crate::witness::{self, Answer, Cosigner, WitnessError};
 
@@ -146,7 +147,7 @@ impl Notary {
                 }
                 Err(NotTaken::Trouble(broken @ Trouble::Broken(_))) => self.alarm(Err(broken))?,
                 Err(error) => {
-                    let message = forwarding::chain(&error);
+                    let message = with_causes(&error);
                     if let NotTaken::Disputed(_) = error {
                         let place = &witness.name;
                         tracing::error!(alarm = "integrity", place, message, "the log is disputed");
