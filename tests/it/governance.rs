@@ -206,6 +206,21 @@ async fn after_the_founding_a_loosening_waits_for_two_people_and_a_day() {
     .await;
 }
 
+/// Rule A18: the pipeline asks who may propose, whatever the page before it let through.
+#[tokio::test]
+async fn a_maintainer_proposes_no_change_of_rules() {
+    on_both(async |store: Store| {
+        let (desk, [_, mara, _]) = Desk::founded(store.clone()).await;
+        let (id, by) = (desk.policy().await, Actor::Person(mara.id()));
+        let draft = desk.draft(1);
+        let saved = setup::revise_policy(&store, by, id, draft, desk.world.now()).await.map(drop);
+        assert_eq!(refused(saved), Kind::Forbidden);
+        assert_eq!(count(&store, "proposals").await, 0);
+        assert_eq!(required(&store).await, 2);
+    })
+    .await;
+}
+
 /// Rule A7: an objection ends it at once, and whoever proposed it may take it back.
 #[tokio::test]
 async fn a_proposal_ends_by_one_objection_or_by_whoever_made_it() {
