@@ -139,13 +139,13 @@ for (const [status, body, sentence, alert] of [
 
 // The same keys on the page of one file: what is held does not pass over the next one.
 {
-  const { tab, said, close } = await open("file");
+  const { tab, said, close } = await open("file-diff");
   const sent = [];
   await tab.route("**/viewed", (route) => {
     sent.push(new URLSearchParams(route.request().postData()).get("viewed"));
     route.fulfill({ status: 200, headers: { "x-fragment": "1", "content-type": "text/html" }, body: "3 of 6 viewed" });
   });
-  await tab.route("**/diff?path=*", (route) => route.fulfill({ status: 204 }));
+  await tab.route(/\/diff\?path=/, (route) => route.fulfill({ status: 204 }));
   const opened = [];
   tab.on("request", (request) => request.isNavigationRequest() && opened.push(new URL(request.url()).search));
   for (let held = 0; held < 3; held++) await tab.keyboard.down("v");
