@@ -184,7 +184,9 @@ pub(super) fn changed(
     let unread = report.is_baseline_unread();
     let listed = |artifact: &ReportedArtifact| {
         let at = release.artifacts.iter().position(|it| it.filename == artifact.name)?;
-        Some(lists?.get(at)?.as_slice())
+        let files = lists?.get(at)?.as_slice();
+        // One that was made after the baseline's file was swept is beside nothing.
+        files.iter().any(|file| file.before.is_some()).then_some(files)
     };
     let change = |artifact: &ReportedArtifact| ArtifactChange {
         name: visible(&artifact.name),

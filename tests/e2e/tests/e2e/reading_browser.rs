@@ -13,14 +13,6 @@ const HELD: Duration = Duration::from_millis(500);
 
 const TICKED: &str = "document.readyState === 'complete' && document.querySelector('button.tick').ariaPressed === 'true'";
 
-/// Presses a key and holds it.
-async fn hold(browser: &Browser, letter: char) {
-    browser.key_down(letter, false).await;
-    for _ in 0..2 {
-        browser.key_down(letter, true).await;
-    }
-}
-
 /// Waits until the page at this address is there, with its script.
 async fn until_at(browser: &Browser, address: &str) {
     let there =
@@ -42,13 +34,14 @@ async fn keys_tick_one_file_and_lead_to_the_next_and_a_held_one_acts_once() {
 
     ines.go(first).await;
     assert!(ines.text().await.contains("0 of "), "{}", ines.text().await);
-    hold(&ines, 'v').await;
-    ines.key_up('v').await;
+    ines.key_down('v', false).await;
     ines.until(TICKED, "v ticks the file").await;
     let viewed = "document.querySelector('[data-viewed]').textContent.startsWith('1 of ')";
     ines.until(viewed, "and counts it").await;
+    ines.key_down('v', true).await;
     tokio::time::sleep(HELD).await;
     assert_eq!(ines.evaluate(TICKED).await, json!(true), "held, it was not unticked");
+    ines.key_up('v').await;
     ines.go(first).await;
     assert_eq!(ines.evaluate(TICKED).await, json!(true), "the gateway kept it");
 
