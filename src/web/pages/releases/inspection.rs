@@ -73,9 +73,10 @@ fn cards(
 ) -> Vec<FindingCard> {
     let mut together: Vec<Vec<&ReportedFinding>> = Vec::new();
     for finding in findings {
-        let of = |it: &ReportedFinding| (it.file.clone(), it.artifacts.clone());
-        let known = together.iter_mut().find(|known| of(known[0]) == of(finding));
-        match known.filter(|_| finding.file.is_some()) {
+        let beside = |it: &ReportedFinding| {
+            it.file.is_some() && it.file == finding.file && it.artifacts == finding.artifacts
+        };
+        match together.iter_mut().find(|known| known.first().is_some_and(|it| beside(it))) {
             Some(known) => known.push(finding),
             None => together.push(vec![finding]),
         }
