@@ -86,11 +86,9 @@ function tick() {
   where?.querySelector("button.tick")?.click();
 }
 
+const MOVES = { j: 1, n: 1, k: -1, p: -1 };
+
 const KEYS = {
-  j: () => move(1),
-  n: () => move(1),
-  k: () => move(-1),
-  p: () => move(-1),
   v: tick,
   "?": () => {
     keyboard.open = !keyboard.open;
@@ -101,8 +99,12 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   if (!keyboard || !box?.checked || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest?.("input, textarea, select, [contenteditable]")) return;
-  const act = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : undefined;
+  const step = Object.hasOwn(MOVES, event.key) ? MOVES[event.key] : 0;
+  const act = step ? () => move(step) : Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : undefined;
   if (!act) return;
   event.preventDefault();
+  // A key that is held leads on through a list, and does nothing else more than once: not tick and
+  // untick, and not pass over pages that nobody read.
+  if (event.repeat && !(step && files.length > 0)) return;
   act();
 });

@@ -289,6 +289,7 @@ impl Look<'_> {
         let allowed: Vec<String> =
             branches.iter().filter(|name| self.rules.allows_branch(name)).cloned().collect();
         self.summary.branch = allowed.first().cloned();
+        self.summary.branch_judged = Some(self.rules.names_branches());
         // An object that no branch or tag leads to may be anybody's.
         let reached = known && !(branches.is_empty() && tags.is_empty());
         let standing = Standing { commit, known: reached, branches, allowed, tags };

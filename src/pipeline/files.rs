@@ -56,7 +56,7 @@ pub enum Base {
         /// The content address.
         sha256: Sha256,
     },
-    /// Nothing, and why: a sentence, or what follows "Compared with".
+    /// Nothing, and why, as a sentence.
     Nothing(String),
 }
 
@@ -69,8 +69,18 @@ impl Base {
             Some(Against::Baseline { version, file, sha256 }) => {
                 Self::Version { version: version.clone(), filename: file.clone(), sha256: *sha256 }
             }
-            Some(Against::Nothing { why }) => Self::Nothing(why.clone()),
+            Some(Against::Nothing { why }) => Self::Nothing(format!("Compared with {why}.")),
             None => Self::Nothing("There is nothing to compare with yet.".to_owned()),
+        }
+    }
+
+    /// What every page says about it, as a sentence.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Version { version, filename, .. } => {
+                format!("Compared with {version}, the file {filename}.")
+            }
+            Self::Nothing(why) => why.clone(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What a reviewer should look at before signing, found in the claims of the run and in the files.
 //!
 //! Facts, not judgements: nothing here refuses anything. `review` hands them to the release page and
-//! counts them for lists, so that both say the same.
+//! counts them for lists, so that both say the same. All of them are signed; what the report asks about
+//! the same thing is read once ([`said_once`]).
 
 use std::collections::BTreeMap;
 
 use crate::domain::artifact::Facts;
 use crate::domain::claims::{Claims, Provider};
+use crate::domain::review::report::Inspection;
 use crate::pipeline::staging::Difference;
 use crate::store::releases::ArtifactRecord;
 
@@ -82,6 +84,29 @@ pub fn findings(
     found
 }
 
+/// The same without the scripts that a finding inside asks about: that one is about the same script
+/// and says more. What asks for nothing inside, as a script that was there before, stays.
+pub fn said_once(findings: Vec<Finding>, inside: Option<&Inspection>) -> Vec<Finding> {
+    let asked: Vec<&String> =
+        inside.iter().flat_map(|it| it.blocks.iter().chain(&it.looks)).collect();
+    let left = |finding| match finding {
+        Finding::RunsAtInstall { mut hooks } => {
+            hooks.retain(|hook| !asked.iter().any(|name| is_about_hook(name, hook)));
+            (!hooks.is_empty()).then_some(Finding::RunsAtInstall { hooks })
+        }
+        other => Some(other),
+    };
+    findings.into_iter().filter_map(left).collect()
+}
+
+/// Whether the finding inside of this name (`HK-01:postinstall:_node_x.js`) is about this script, or
+/// about `binding.gyp`.
+pub fn is_about_hook(name: &str, hook: &str) -> bool {
+    let (script, gyp) = (name.strip_prefix("HK-01:"), name.strip_prefix("HK-03:"));
+    let script = script.and_then(|of| of.strip_prefix(hook));
+    script.is_some_and(|command| command.starts_with(':')) || gyp == Some(hook)
+}
+
 fn runs_at_install(facts: &Facts) -> Option<Finding> {
     let Facts::Npm(facts) = facts else { return None };
     let scripts = facts.package_json.get("scripts").and_then(serde_json::Value::as_object);
@@ -151,6 +176,28 @@ mod tests {
             "provider": { "github": github }, "subject": "s", "unaccounted": [],
         }))
         .unwrap()
+    }
+
+    /// What asks inside is read once; what asks for nothing inside hides nothing.
+    #[test]
+    fn a_script_is_said_by_the_finding_inside_that_asks_about_it() {
+        let signed = |hooks: &[&str]| Finding::RunsAtInstall {
+            hooks: hooks.iter().map(|hook| (*hook).to_owned()).collect(),
+        };
+        let asks = |blocks: &[&str], looks: &[&str]| Inspection {
+            report_sha256: crate::domain::digest::Sha256::of(b""),
+            blocks: blocks.iter().map(|name| (*name).to_owned()).collect(),
+            looks: looks.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let all = vec![Finding::NoEnvironment, signed(&["install", "postinstall", "binding.gyp"])];
+        let left = |inside: Option<&Inspection>| said_once(all.clone(), inside);
+        assert_eq!(left(None), all, "nobody looked inside");
+        assert_eq!(left(Some(&asks(&["HK-01:preinstall:_node_a.js"], &[]))), all, "another script");
+        assert_eq!(left(Some(&asks(&["HK-02:install:_x", "HK-01:installer:_x"], &[]))), all);
+        let one = asks(&["HK-01:postinstall:_node_a.js"], &[]);
+        assert_eq!(left(Some(&one)), [Finding::NoEnvironment, signed(&["install", "binding.gyp"])]);
+        let every = asks(&["HK-01:install:_x", "HK-01:postinstall:_y#2"], &["HK-03:binding.gyp"]);
+        assert_eq!(left(Some(&every)), [Finding::NoEnvironment]);
     }
 
     /// Rules O19 to O22.

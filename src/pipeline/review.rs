@@ -26,10 +26,11 @@ use crate::domain::statement::Statement;
 use crate::inspect;
 use crate::pipeline::approval::{CannotDecide, may_decide};
 use crate::pipeline::ci::Caller;
-use crate::pipeline::findings::{Finding, findings};
+use crate::pipeline::findings::{Finding, findings, said_once};
 use crate::pipeline::registries::Registries;
 use crate::pipeline::staging::{Difference, differences};
 use crate::pipeline::{Fault, Kind, Refusal, Result, hold, inspection, refuse};
+use crate::store::setup::StoredPackage;
 use crate::store::{Store, Tx};
 use crate::upstream::{Conditions, ReadFault};
 
@@ -51,7 +52,7 @@ pub struct ReleaseView {
     pub artifacts: Vec<ArtifactRecord>,
     /// What was claimed and differs from what the files say, by file name.
     pub differences: BTreeMap<String, Vec<Difference>>,
-    /// What there is to look at.
+    /// What there is to look at in the claims and the files' own words, as it is signed.
     pub findings: Vec<Finding>,
     /// What was found inside, once somebody looked.
     pub report: Option<Report>,
@@ -92,6 +93,8 @@ pub struct ReleaseView {
 pub struct Earlier {
     /// The release.
     pub record: ReleaseRecord,
+    /// Where it went, or was to go.
+    pub upstream: StoredUpstream,
     /// Decisions, in order.
     pub decisions: Vec<DecisionRecord>,
 }
@@ -100,6 +103,12 @@ pub struct Earlier {
 pub const EARLIER: u32 = 5;
 
 impl ReleaseView {
+    /// What there is to look at in the claims and the files' own words, besides what the report asks.
+    pub fn besides_the_report(&self) -> Vec<Finding> {
+        let inspection = self.standing.as_ref().and_then(|standing| standing.inspection.as_ref());
+        said_once(self.findings.clone(), inspection)
+    }
+
     /// One of its files.
     pub fn artifact(&self, filename: &str) -> Result<&ArtifactRecord> {
         let found = self.artifacts.iter().find(|artifact| artifact.filename == filename);
@@ -154,7 +163,7 @@ pub async fn release(
     };
     let missing = |what: &'static str| Fault::new("loading a release", what);
     let package = tx.package(record.package).await?.ok_or_else(|| missing("no package"))?;
-    let upstream = tx.upstream(package.upstream).await?.ok_or_else(|| missing("no upstream"))?;
+    let upstream = goes_to(&mut tx, &record, &package).await?;
     let publisher = tx.publisher_name(record.publisher).await?.unwrap_or_default();
     let artifacts = tx.artifacts(id).await?;
     let log = tx.log_for_release(id).await?;
@@ -200,7 +209,7 @@ pub async fn release(
         source,
         looking,
         may_inspect,
-        earlier: earlier(&mut tx, &record).await?,
+        earlier: earlier(&mut tx, &record, &package).await?,
         decisions: tx.decisions(id).await?,
         history: log.into_iter().filter(|e| e.event.release() == Some(id)).collect(),
         attempts: tx.attempts(id).await?,
@@ -217,7 +226,22 @@ pub async fn release(
     })
 }
 
-async fn earlier(tx: &mut Tx, record: &ReleaseRecord) -> Result<Vec<Earlier>> {
+/// The registry a release was sealed for; before that, the one its package goes to today.
+async fn goes_to(
+    tx: &mut Tx,
+    record: &ReleaseRecord,
+    package: &StoredPackage,
+) -> Result<StoredUpstream> {
+    let sealed = record.seal.as_ref().map(|seal| seal.manifest.manifest().destination.upstream);
+    let upstream = tx.upstream(sealed.unwrap_or(package.upstream)).await?;
+    Ok(upstream.ok_or_else(|| Fault::new("loading a release", "no upstream"))?)
+}
+
+async fn earlier(
+    tx: &mut Tx,
+    record: &ReleaseRecord,
+    package: &StoredPackage,
+) -> Result<Vec<Earlier>> {
     let filter = ReleaseFilter {
         package: Some(record.package),
         before: Some(record.id),
@@ -227,7 +251,8 @@ async fn earlier(tx: &mut Tx, record: &ReleaseRecord) -> Result<Vec<Earlier>> {
     let mut earlier = Vec::new();
     for record in tx.list_releases(&filter).await? {
         let decisions = tx.decisions(record.id).await?;
-        earlier.push(Earlier { record, decisions });
+        let upstream = goes_to(tx, &record, package).await?;
+        earlier.push(Earlier { record, upstream, decisions });
     }
     Ok(earlier)
 }
@@ -291,7 +316,8 @@ pub struct ReleaseRow {
     pub files: usize,
     /// Their size in bytes.
     pub bytes: u64,
-    /// How many things there are to look at in the claims and the files' own words.
+    /// How many things there are to look at in the claims and the files' own words, besides those
+    /// asked.
     pub findings: usize,
     /// How many findings inside block, and how many are to be looked at; once somebody looked.
     pub asked: Option<(usize, usize)>,
@@ -323,6 +349,7 @@ pub async fn releases(
         let (mut cannot, mut others) = (None, Vec::new());
         let (mut count, mut waits_for_viewer, mut stopped) = (None, false, None);
         let (mut waits_until, mut asked, mut missing) = (None, None, None);
+        let mut found = findings(&claims(&record)?, &artifacts, &differences);
         if record.state.waits() {
             let log = tx.log_for_release(record.id).await?;
             let standing = standing(&log, record.id, now)
@@ -333,6 +360,7 @@ pub async fn releases(
             waits_until = standing.waits_until(now);
             let inspection = standing.inspection.as_ref();
             asked = inspection.map(|it| (it.blocks.len(), it.looks.len()));
+            found = said_once(found, inspection);
             cannot = may_decide(&record, &standing, viewer, Verdict::Approve, now).err();
             waits_for_viewer = cannot.is_none();
             let waiting = standing.may_count.difference(&standing.counted);
@@ -347,7 +375,7 @@ pub async fn releases(
             own,
             files: artifacts.len(),
             bytes: artifacts.iter().map(|artifact| artifact.size_bytes).sum(),
-            findings: findings(&claims(&record)?, &artifacts, &differences).len(),
+            findings: found.len(),
             differences: differences.values().map(Vec::len).sum(),
             reason: decisions
                 .iter()

@@ -46,17 +46,6 @@ pub async fn ticked(
     Ok(shelf.registries.store.snapshot().await?.viewed(of).await?)
 }
 
-/// How much of a release `person` has read; `None` as long as its files are not listed.
-pub async fn progress(
-    shelf: Shelf<'_>,
-    files: &FileReader,
-    release: &ReleaseView,
-    person: PersonId,
-) -> Result<Option<Viewed>> {
-    let Some(lists) = files.all_ready(shelf, release).await? else { return Ok(None) };
-    Ok(Some(Viewed::of(&lists, &ticked(shelf, release, person).await?)))
-}
-
 /// Ticks a difference for `person`, or takes the tick back. Only what there is to
 /// read in the release now can be ticked.
 pub async fn tick(

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use countersign::domain::event::SealedBecause;
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::review::diff::{At, Content, FileDiff, Side, Wanted};
-use countersign::domain::review::files::{FileEntry, Status};
+use countersign::domain::review::files::{FileEntry, Status, counted};
 use countersign::domain::review::report::{Against, Gathered, Report, ReportedArtifact};
-use countersign::inspect::request::{Artifact, Request};
+use countersign::inspect::request::{Artifact, Request, Standing};
 use countersign::inspector::{Inspector, Settings};
 use countersign::pipeline::files::{Base, FileReader, NotShown};
 use countersign::pipeline::{inspection, staging};
@@ -198,6 +198,15 @@ async fn a_changed_mode_is_a_change_in_the_list_and_on_the_page_of_the_file() {
     let script = files.iter().find(|file| file.path == "run.sh").unwrap();
     assert_eq!((script.status, script.mode_change()), (Status::Mode, Some(true)));
     assert!(script.is_to_read());
+    let standing = Standing::default();
+    let compared = inspector.compare(candidate.clone(), Some(baseline.clone()), standing).await;
+    let tally = compared.unwrap().tally();
+    let counted = counted(&files);
+    for status in [Status::Changed, Status::Added, Status::Moved, Status::Mode, Status::Unchanged] {
+        let listed = counted.get(&status).copied().unwrap_or_default();
+        assert_eq!(tally.files(status), listed, "{status:?} above the list and in it");
+    }
+    assert_eq!((tally.mode, tally.changed), (1, 1), "the script, and package.json");
     let wanted = Wanted { place: "run.sh".to_owned(), from: None, at: At::Page(1), as_text: false };
     let request = Request::Diff { candidate, baseline: Some(baseline), wanted };
     let shown: FileDiff = inspector.ask(request).await.unwrap();

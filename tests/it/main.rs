@@ -43,6 +43,7 @@ mod review;
 mod schema;
 mod sessions;
 mod setup;
+mod shown;
 mod signals;
 mod source;
 mod sso;

@@ -3,11 +3,14 @@
 //! [`Compared`] is what the page and the report are built from. The child that reads the artifacts
 //! sends it, so it is bounded there and holds no file's content.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::artifact::Facts;
 use crate::domain::digest::{Sha1, Sha256};
 use crate::domain::review::delta::{Comparison, FileChange, Member};
+use crate::domain::review::files::{self, Status};
 use crate::domain::review::finding::{Finding, Since};
 use crate::domain::review::survey::{Format, Survey, SurveyedFile};
 
@@ -26,6 +29,8 @@ pub struct Compared {
     pub files: Vec<ListedFile>,
     /// Every file that is not the same on both sides, sorted by place.
     pub changes: Vec<Change>,
+    /// How many files stand how, as the list of them counts (`review::files`).
+    pub counted: BTreeMap<Status, u64>,
     /// Every member of the manifest that is not the same on both sides, sorted by key.
     pub members: Vec<Member>,
     /// What is to be looked at, the gravest first.
@@ -60,6 +65,13 @@ pub struct Tally {
     pub removed: u64,
     /// Files that both have, with other bytes.
     pub changed: u64,
+    /// Files that were somewhere else before: neither added nor removed. Left out of the encoding when
+    /// there is none, as in reports that are older than this number; the same goes for `mode`.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub moved: u64,
+    /// Files with the same bytes that can be run as a program in only one of the two.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub mode: u64,
     /// Programs for a machine among those added and changed.
     pub binaries: u64,
     /// Ways to run without being called that are new or changed.
@@ -110,6 +122,7 @@ impl Compared {
                 .map(Extent::of),
             files: listed(comparison.candidate),
             changes: comparison.files().iter().map(Change::from).collect(),
+            counted: files::counted(&files::list(comparison, &BTreeMap::new())),
             members: comparison.members(),
             findings,
         }
@@ -117,8 +130,8 @@ impl Compared {
 
     /// What changed, in numbers.
     pub fn tally(&self) -> Tally {
-        let count =
-            |is: fn(&Change) -> bool| self.changes.iter().filter(|it| is(it)).count() as u64;
+        let files = |status| self.counted.get(&status).copied().unwrap_or_default();
+        let program = |it: &&Change| it.after.as_ref().is_some_and(|it| it.format.is_executable());
         let found = |family: &str, since: &[Since]| {
             let of = self.findings.iter().filter(|it| it.check.id.starts_with(family));
             of.filter(|it| since.contains(&it.since)).count() as u64
@@ -127,14 +140,38 @@ impl Compared {
         Tally {
             before: self.extent_before,
             after: self.extent,
-            added: count(|it| it.before.is_none()),
-            removed: count(|it| it.after.is_none()),
-            changed: count(|it| it.before.is_some() && it.after.is_some()),
-            binaries: count(|it| it.after.as_ref().is_some_and(|it| it.format.is_executable())),
+            added: files(Status::Added),
+            removed: files(Status::Removed),
+            changed: files(Status::Changed),
+            moved: files(Status::Moved),
+            mode: files(Status::Mode),
+            binaries: self.changes.iter().filter(program).count() as u64,
             hooks: found("HK-", &[&new[..], &[Since::Changed]].concat()),
             dependencies: found("DP-01", &new),
         }
     }
+}
+
+impl Tally {
+    /// How many files stand so against the baseline.
+    pub const fn files(&self, status: Status) -> u64 {
+        match status {
+            Status::Changed => self.changed,
+            Status::Added => self.added,
+            Status::Removed => self.removed,
+            Status::Moved => self.moved,
+            Status::Mode => self.mode,
+            Status::Unchanged => {
+                let rest = self.changed + self.added + self.moved + self.mode;
+                self.after.files.saturating_sub(rest)
+            }
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+const fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Extent {

@@ -100,6 +100,15 @@ pub enum Group {
     Generated,
 }
 
+/// How many files stand how, for whoever lists them and for whoever only counts them.
+pub fn counted(files: &[FileEntry]) -> BTreeMap<Status, u64> {
+    let mut counted = BTreeMap::new();
+    for file in files {
+        *counted.entry(file.status).or_default() += 1;
+    }
+    counted
+}
+
 /// Every file of both, sorted by group and then by place. `counts` are by place of the candidate.
 pub fn list(comparison: &Comparison<'_>, counts: &BTreeMap<String, Counts>) -> Vec<FileEntry> {
     let by_itself = by_itself(comparison);

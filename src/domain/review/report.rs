@@ -52,7 +52,7 @@ pub enum Against {
     },
     /// Nothing, so that everything counts as new.
     Nothing {
-        /// Why, as a sentence.
+        /// Why, as what follows "Compared with".
         why: String,
     },
 }
@@ -253,6 +253,11 @@ impl Report {
     /// The findings of a severity.
     pub fn of(&self, severity: Severity) -> impl Iterator<Item = &ReportedFinding> {
         self.findings.iter().filter(move |finding| finding.severity == severity)
+    }
+
+    /// Whether what people run today could not be read, so that nobody knows what is new.
+    pub fn is_baseline_unread(&self) -> bool {
+        self.findings.iter().any(|finding| inspection::is_no_baseline(&finding.check))
     }
 
     /// Whether something could not be inspected, or not be compared with what people run today, so

@@ -109,7 +109,9 @@ impl Look<'_> {
         let nothing = |why: &str| Against::Nothing { why: why.to_owned() };
         match &self.baseline {
             Baseline::None => nothing("nothing, because no earlier version is at the registry"),
-            Baseline::Unreadable { .. } => nothing("nothing, because it could not be read"),
+            Baseline::Unreadable { .. } => {
+                nothing("nothing, because what people run today could not be read")
+            }
             Baseline::Found { version, files, .. } => match files.get(&artifact.filename) {
                 Some(file) => Against::Baseline {
                     version: version.clone(),

@@ -312,9 +312,12 @@ async fn sandbox(app: &App) -> Preflight {
         ),
         Err(_) => Preflight {
             tone: Tone::Note,
-            title: "Artifacts are being read just now".to_owned(),
-            detail: "What holds the reader is said when it is free. Load the page again."
-                .to_owned(),
+            title: "What holds the reader of artifacts is not known".to_owned(),
+            detail: format!(
+                "It was asked and did not answer within {} s. Load the page again, or ask \
+                 `countersign doctor`.",
+                SANDBOX_WAIT.as_secs()
+            ),
         },
     }
 }

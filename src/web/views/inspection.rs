@@ -1,6 +1,7 @@
 //! What the gateway found inside a release, and how whoever approves answers it.
 
 use super::shell::{Badge, Tone};
+use crate::domain::review::finding::Severity;
 use crate::web::display::count;
 
 /// The card about what was found inside.
@@ -12,12 +13,10 @@ pub struct Inspection {
     pub summary: Badge,
     /// `/releases/{id}/live` while it goes on.
     pub live: Option<String>,
-    /// What stops the approval until it is overridden.
-    pub blocks: Vec<FindingRow>,
-    /// What is ticked one by one.
-    pub looks: Vec<FindingRow>,
+    /// What stops the approval until it is overridden, and what is ticked one by one.
+    pub asked: Vec<FindingCard>,
     /// For the record.
-    pub notes: Vec<FindingRow>,
+    pub notes: Vec<FindingCard>,
     /// Whole sentences about what is not listed, and about what was accepted before.
     pub asides: Vec<String>,
     /// What was looked for and is not new, in one line; empty where a file could not be read.
@@ -35,8 +34,7 @@ impl Inspection {
             reported: false,
             summary: Badge::new(Tone::Note, "loader", "Being checked"),
             live: Some(live),
-            blocks: Vec::new(),
-            looks: Vec::new(),
+            asked: Vec::new(),
             notes: Vec::new(),
             asides: Vec::new(),
             assurance: String::new(),
@@ -46,8 +44,8 @@ impl Inspection {
     }
 
     /// How much of it asks something of whoever signs.
-    pub fn asked(&self) -> usize {
-        self.blocks.len() + self.looks.len()
+    pub fn asks(&self) -> usize {
+        rows(&self.asked)
     }
 
     /// Whether nobody has looked inside yet.
@@ -57,8 +55,32 @@ impl Inspection {
 
     /// "3 notes".
     pub fn notes_counted(&self) -> String {
-        count(self.notes.len() as u64, "note")
+        count(rows(&self.notes) as u64, "note")
     }
+}
+
+fn rows(cards: &[FindingCard]) -> usize {
+    cards.iter().map(|card| card.rows.len()).sum()
+}
+
+/// One finding, or several about one file.
+#[derive(Clone, Debug)]
+pub struct FindingCard {
+    /// The file that several are about.
+    pub about: Option<About>,
+    /// The gravest first.
+    pub rows: Vec<FindingRow>,
+}
+
+/// A file inside that several findings are about.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its path.
+    pub path: String,
+    /// "in aurora_client-4.2.0.tar.gz"; empty when the release has one file.
+    pub inside: String,
+    /// Where its difference is read.
+    pub href: String,
 }
 
 /// One finding.
@@ -66,16 +88,29 @@ impl Inspection {
 pub struct FindingRow {
     /// Its name, which is signed.
     pub name: String,
+    /// What it asks.
+    pub severity: Severity,
     /// What was found.
     pub title: String,
     /// The thing itself; may be empty.
     pub evidence: String,
-    /// "in `lib/a.js`, line 3"; may be empty.
+    /// "in `lib/a.js`, line 3", without the file below its name; may be empty.
     pub place: String,
     /// Where that place is read; `None` for what is about the whole artifact.
     pub href: Option<String>,
     /// What it means, and since when it is so.
     pub why: String,
+}
+
+impl FindingRow {
+    /// Shape and colour of what it asks.
+    pub const fn icon(&self) -> (&'static str, Tone) {
+        match self.severity {
+            Severity::Block => ("octagon-x", Tone::Bad),
+            Severity::Look => ("triangle-alert", Tone::Warn),
+            Severity::Note => ("info", Tone::Plain),
+        }
+    }
 }
 
 /// The card about what changed, in numbers.

@@ -157,7 +157,7 @@ pub struct ReleasePage {
 impl ReleasePage {
     /// Things to look at, without the reassuring ones.
     fn findings(&self) -> usize {
-        let found = self.inspection.as_ref().map_or(0, Inspection::asked);
+        let found = self.inspection.as_ref().map_or(0, Inspection::asks);
         found + self.attention.iter().filter(|item| item.tone != Tone::Ok).count()
     }
 

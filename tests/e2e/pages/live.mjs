@@ -113,12 +113,52 @@ for (const [status, body, sentence, alert] of [
   await tab.waitForFunction(() => document.getElementById("said").textContent.startsWith("Not saved"));
   assert.equal(await first.getAttribute("aria-pressed"), "true", "what was not saved does not look saved");
   assert.deepEqual(sent, ["viewed", "unviewed"]);
-  await tab.keyboard.press("?");
+  // A key that is held leads on, and ticks once.
+  status = 200;
+  await tab.locator("h1").click();
+  await tab.keyboard.press("j");
+  const at = await focused();
+  for (let held = 0; held < 3; held++) await tab.keyboard.down("j");
+  await tab.keyboard.up("j");
+  assert.notEqual(await focused(), at);
+  sent.length = 0;
+  for (let held = 0; held < 3; held++) await tab.keyboard.down("v");
+  await tab.keyboard.up("v");
+  await tab.waitForFunction(() => document.getElementById("said").textContent === "5 of 6 viewed");
+  assert.equal(sent.length, 1);
+  for (let held = 0; held < 2; held++) await tab.keyboard.down("?");
+  await tab.keyboard.up("?");
+  assert.equal(await tab.locator("[data-keyboard]").getAttribute("open"), "", "opened, and not closed again");
   await tab.uncheck("[data-keyboard-on]");
   await tab.locator("h1").click();
   await tab.keyboard.press("j");
   assert.notEqual(await focused(), "aurora.pth", "keys that are switched off do nothing");
   assert.deepEqual(said.filter((words) => !words.includes("409")), []);
+  await close();
+}
+
+// The same keys on the page of one file: what is held does not pass over the next one.
+{
+  const { tab, said, close } = await open("file-diff");
+  const sent = [];
+  await tab.route("**/viewed", (route) => {
+    sent.push(new URLSearchParams(route.request().postData()).get("viewed"));
+    route.fulfill({ status: 200, headers: { "x-fragment": "1", "content-type": "text/html" }, body: "3 of 6 viewed" });
+  });
+  await tab.route(/\/diff\?path=/, (route) => route.fulfill({ status: 204 }));
+  const opened = [];
+  tab.on("request", (request) => request.isNavigationRequest() && opened.push(new URL(request.url()).search));
+  for (let held = 0; held < 3; held++) await tab.keyboard.down("v");
+  await tab.keyboard.up("v");
+  await tab.waitForSelector("button.tick[aria-pressed=true][name=unviewed]");
+  assert.equal(sent.length, 1);
+  assert.equal(await tab.locator("[data-viewed]").textContent(), "3 of 6 viewed");
+  for (let held = 0; held < 3; held++) await tab.keyboard.down("n");
+  await tab.keyboard.up("n");
+  await tab.keyboard.press("k");
+  await tab.waitForTimeout(300);
+  assert.deepEqual(opened, ["?path=ab", "?path=a"]);
+  assert.deepEqual(said, []);
   await close();
 }
 await browser.close();

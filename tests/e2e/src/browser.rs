@@ -245,6 +245,28 @@ impl Browser {
         field.send_keys(text).await.expect("typing");
     }
 
+    /// A key that writes this letter goes down on whatever has the focus; `again` while it is held.
+    pub async fn key_down(&self, letter: char, again: bool) {
+        let event =
+            json!({ "type": "keyDown", "key": letter, "text": letter, "autoRepeat": again });
+        self.cdp("Input.dispatchKeyEvent", event).await;
+    }
+
+    /// It comes up.
+    pub async fn key_up(&self, letter: char) {
+        self.cdp("Input.dispatchKeyEvent", json!({ "type": "keyUp", "key": letter })).await;
+    }
+
+    /// Waits until an expression in the page is true, and fails with what it is about.
+    pub async fn until(&self, expression: &str, about: &str) {
+        let begun = Instant::now();
+        // Between two documents an evaluation may fail.
+        while self.try_evaluate(expression).await != Ok(json!(true)) {
+            assert!(begun.elapsed() < STEP_LIMIT, "{about}, on {}", self.url().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Opens the review page until it offers approval: the server may still wait for more files or inspect them.
     pub async fn review(&self, release_url: &str) {
         let begun = Instant::now();

@@ -56,6 +56,15 @@ impl Site {
 
     /// The same with more in its configuration.
     pub(crate) async fn configured(store: Store, more: &str) -> Self {
+        Self::open(store, more, reading()).await
+    }
+
+    /// The same with another reader of artifacts.
+    pub(crate) async fn reading_with(store: Store, reader: Settings) -> Self {
+        Self::open(store, "", reader).await
+    }
+
+    async fn open(store: Store, more: &str, reader: Settings) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let origin = format!("http://localhost:{}", address.port());
@@ -71,7 +80,7 @@ impl Site {
         let Opened { mut app, claim_code: code, .. } =
             App::with_store(config, clock, store).await.unwrap();
         let opened = Arc::get_mut(&mut app).unwrap();
-        opened.inspector = Inspector::new(reading());
+        opened.inspector = Inspector::new(reader);
         opened.files = FileReader::new(&opened.inspector);
         // Pages carry the token in a meta element; this stands for all of them.
         let me = |signed_in: SignedIn| async move {

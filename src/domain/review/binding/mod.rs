@@ -98,6 +98,10 @@ pub struct Summary {
     pub commit: String,
     /// The branch releases come from that leads to it.
     pub branch: Option<String>,
+    /// Whether branches are configured, so that none leading to it means something; `None` in what was
+    /// kept before this was noted.
+    #[serde(default)]
+    pub branch_judged: Option<bool>,
     /// The tag of this version.
     pub tag: Option<Tag>,
     /// The files, artifact by artifact.

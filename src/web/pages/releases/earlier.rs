@@ -11,10 +11,15 @@ use crate::web::views::release::{EarlierDecision, EarlierRelease};
 
 /// The rows of the card, newest first.
 pub(super) fn releases(release: &ReleaseView, now: Timestamp) -> Vec<EarlierRelease> {
-    let upstream = &release.upstream;
     let row = |earlier: &Earlier| EarlierRelease {
-        release: view::name(&earlier.record, upstream),
-        status: view::status(&earlier.record, None, (false, None), None, upstream.upstream.name()),
+        release: view::name(&earlier.record, &earlier.upstream),
+        status: view::status(
+            &earlier.record,
+            None,
+            (false, None),
+            None,
+            earlier.upstream.upstream.name(),
+        ),
         when: When::new(earlier.record.changed_at, now),
         decisions: earlier.decisions.iter().map(decision).collect(),
     };

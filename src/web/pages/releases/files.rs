@@ -27,6 +27,7 @@ use crate::web::pages::{Answer, show};
 use crate::web::views::files::{FilePage, FilesPage};
 use crate::web::views::shell::Section;
 
+pub(super) use list::numbers;
 pub(super) use ticks::tick;
 
 /// What of a file is asked for, as the address says it.

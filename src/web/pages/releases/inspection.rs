@@ -1,16 +1,24 @@
 //! What was found inside a release, in the words of its page.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::files::{in_words, line_address};
-use crate::domain::ids::ReleaseId;
-use crate::domain::review::compared::Tally;
+use super::files::{in_words, line_address, numbers};
+use crate::domain::digest::Sha256;
+use crate::domain::review::compared::{Extent, Tally};
+use crate::domain::review::files::{FileEntry, Status};
 use crate::domain::review::finding::{Severity, Since};
-use crate::domain::review::report::{Against, Lowered, Report, ReportedArtifact, ReportedFinding};
+use crate::domain::review::report::{Lowered, Report, ReportedArtifact, ReportedFinding};
+use crate::domain::review::survey::Format;
+use crate::pipeline::files::Base;
+use crate::pipeline::findings::{Finding, is_about_hook};
 use crate::pipeline::review::ReleaseView;
 use crate::pipeline::viewed::Viewed;
 use crate::web::display::{count, list, size, visible};
-use crate::web::views::inspection::{ArtifactChange, Changed, FindingRow, Inspection, Tile};
+use crate::web::views::inspection::{
+    About, ArtifactChange, Changed, FindingCard, FindingRow, Inspection, Tile,
+};
 use crate::web::views::shell::{Badge, Tone};
 
 /// The card, once the release is sealed and as long as there is something to say.
@@ -19,17 +27,16 @@ pub(super) fn card(release: &ReleaseView) -> Option<Inspection> {
     let Some(report) = &release.report else {
         return live.map(Inspection::being_checked);
     };
-    let rows =
-        |severity| report.of(severity).map(|it| row(release.record.id, it)).collect::<Vec<_>>();
-    let (blocks, looks) = (rows(Severity::Block), rows(Severity::Look));
+    let (notes, asked): (Vec<&ReportedFinding>, Vec<_>) =
+        report.findings.iter().partition(|finding| finding.severity == Severity::Note);
+    let [blocks, looks] = [Severity::Block, Severity::Look].map(|it| report.of(it).count());
     let again = || format!("/releases/{}/inspect", release.record.id);
     Some(Inspection {
         reported: true,
-        summary: badge(blocks.len(), looks.len()),
+        summary: badge(blocks, looks),
         live,
-        blocks,
-        looks,
-        notes: rows(Severity::Note),
+        asked: cards(release, report, asked),
+        notes: cards(release, report, notes),
         asides: asides(release, report),
         assurance: report.assurance.as_deref().map(visible).unwrap_or_default(),
         not_checked: report.not_checked.iter().map(|sentence| visible(sentence)).collect(),
@@ -57,8 +64,52 @@ pub(super) fn found(blocks: usize, looks: usize) -> String {
     }
 }
 
-fn row(release: ReleaseId, finding: &ReportedFinding) -> FindingRow {
-    let file = finding.file.as_deref().map(|file| format!("in {}", visible(file)));
+/// The findings in their order. What is about one file of the same artifacts stands together, where
+/// the first of it would stand alone.
+fn cards(
+    release: &ReleaseView,
+    report: &Report,
+    findings: Vec<&ReportedFinding>,
+) -> Vec<FindingCard> {
+    let mut together: Vec<Vec<&ReportedFinding>> = Vec::new();
+    for finding in findings {
+        let beside = |it: &ReportedFinding| {
+            it.file.is_some() && it.file == finding.file && it.artifacts == finding.artifacts
+        };
+        match together.iter_mut().find(|known| known.first().is_some_and(|it| beside(it))) {
+            Some(known) => known.push(finding),
+            None => together.push(vec![finding]),
+        }
+    }
+    let card = |findings: Vec<&ReportedFinding>| {
+        let about = about(release, report, &findings);
+        let alone = about.is_none();
+        let rows = findings.into_iter().map(|it| row(release, it, alone));
+        FindingCard { about, rows: rows.collect() }
+    };
+    together.into_iter().map(card).collect()
+}
+
+/// The file that several findings are about.
+fn about(release: &ReleaseView, report: &Report, findings: &[&ReportedFinding]) -> Option<About> {
+    let [first, _, ..] = findings else { return None };
+    let (artifact, path) = (first.artifacts.first()?, first.file.as_deref()?);
+    let more = match first.artifacts.len() {
+        0 | 1 => String::new(),
+        all => format!(" and {} more", all - 1),
+    };
+    let several = report.artifacts.len() > 1;
+    Some(About {
+        path: visible(path),
+        inside: if several { format!("in {}{more}", visible(artifact)) } else { String::new() },
+        href: line_address(release.record.id, artifact, path, None),
+    })
+}
+
+/// One finding; `alone` names its file.
+fn row(release: &ReleaseView, finding: &ReportedFinding, alone: bool) -> FindingRow {
+    let file = finding.file.as_deref().filter(|_| alone);
+    let file = file.map(|file| format!("in {}", visible(file)));
     let line = finding.line.map(|line| format!("line {line}"));
     let place: Vec<String> = file.into_iter().chain(line).collect();
     let since = match finding.since {
@@ -70,8 +121,14 @@ fn row(release: ReleaseId, finding: &ReportedFinding) -> FindingRow {
         Some(_) => " People accepted the same in the last release.",
         None => "",
     };
+    let manifest = if is_in_manifest(release, finding) {
+        " The manifest, which is signed, names it too."
+    } else {
+        ""
+    };
     FindingRow {
         name: finding.name.clone(),
+        severity: finding.severity,
         title: visible(&finding.title),
         evidence: visible(&finding.evidence),
         place: place.join(", "),
@@ -79,9 +136,19 @@ fn row(release: ReleaseId, finding: &ReportedFinding) -> FindingRow {
             .artifacts
             .first()
             .zip(finding.file.as_deref())
-            .map(|(artifact, path)| line_address(release, artifact, path, finding.line)),
-        why: format!("{}{since}{lowered}", visible(&finding.why)),
+            .map(|(artifact, path)| line_address(release.record.id, artifact, path, finding.line)),
+        why: format!("{}{since}{lowered}{manifest}", visible(&finding.why)),
     }
+}
+
+/// Whether a finding asks about a script that the manifest names as one that runs at installation.
+fn is_in_manifest(release: &ReleaseView, finding: &ReportedFinding) -> bool {
+    let about = |hook: &String| is_about_hook(&finding.name, hook);
+    finding.severity > Severity::Note
+        && release.findings.iter().any(|signed| match signed {
+            Finding::RunsAtInstall { hooks } => hooks.iter().any(about),
+            _ => false,
+        })
 }
 
 fn asides(release: &ReleaseView, report: &Report) -> Vec<String> {
@@ -105,67 +172,95 @@ fn asides(release: &ReleaseView, report: &Report) -> Vec<String> {
     sentences
 }
 
+/// A list of files for each artifact of a release, in its order.
+type Lists = [Arc<Vec<FileEntry>>];
+
 /// The card about what changed, in numbers.
-pub(super) fn changed(release: &ReleaseView, viewed: Option<Viewed>) -> Option<Changed> {
+pub(super) fn changed(
+    release: &ReleaseView,
+    lists: Option<&Lists>,
+    ticked: &BTreeSet<Sha256>,
+) -> Option<Changed> {
     let report = release.report.as_ref()?;
+    let unread = report.is_baseline_unread();
+    let listed = |artifact: &ReportedArtifact| {
+        let at = release.artifacts.iter().position(|it| it.filename == artifact.name)?;
+        let files = lists?.get(at)?.as_slice();
+        // One that was made after the baseline's file was swept is beside nothing.
+        files.iter().any(|file| file.before.is_some()).then_some(files)
+    };
     let change = |artifact: &ReportedArtifact| ArtifactChange {
         name: visible(&artifact.name),
-        against: against(&artifact.against),
-        tiles: artifact.tally.as_ref().map(tiles).unwrap_or_default(),
+        against: visible(&Base::of(Some(report), &artifact.name).sentence()),
+        tiles: match &artifact.tally {
+            Some(tally) => tiles(tally, unread, listed(artifact)),
+            None => Vec::new(),
+        },
     };
     Some(Changed {
         artifacts: report.artifacts.iter().map(change).collect(),
         files: format!("/releases/{}/files", release.record.id),
-        viewed: viewed.map(in_words).unwrap_or_default(),
+        viewed: lists.map(|lists| in_words(Viewed::of(lists, ticked))).unwrap_or_default(),
     })
 }
 
-fn against(against: &Against) -> String {
-    match against {
-        Against::Baseline { version, file, .. } => {
-            format!("Compared with {}, the file {}.", visible(version), visible(file))
-        }
-        Against::Nothing { why } => format!("Compared with {}.", visible(why)),
-    }
-}
-
-fn tiles(tally: &Tally) -> Vec<Tile> {
+/// The numbers of one artifact. Where nothing could be compared, nothing is called new.
+fn tiles(tally: &Tally, unread: bool, listed: Option<&[FileEntry]>) -> Vec<Tile> {
     let tile = |label, value, aside: String| Tile { label, value, aside, stands_out: false };
-    let new = |label, number: u64, words: &str| Tile {
-        label,
-        value: if number == 0 { "None new".to_owned() } else { format!("{number} {words}") },
-        aside: String::new(),
-        stands_out: number > 0,
+    let came = |label, number: u64, words: &str| {
+        let none = if unread { "None" } else { "None new" };
+        let words = if unread { "found" } else { words };
+        let value = if number == 0 { none.to_owned() } else { format!("{number} {words}") };
+        Tile { label, value, aside: String::new(), stands_out: number > 0 }
     };
     let Tally { before, after, .. } = tally;
-    let files = match before {
-        Some(_) => {
-            let told = [(tally.added, "added"), (tally.removed, "removed")];
-            let told = told.iter().filter(|(number, _)| *number > 0);
-            let aside = told.map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>();
-            tile("Files", format!("{} changed", tally.changed), aside.join(", "))
-        }
-        None => tile("Files", after.files.to_string(), "all new".to_owned()),
+    let files = if before.is_some() {
+        const BESIDES: [Status; 4] = [Status::Added, Status::Removed, Status::Moved, Status::Mode];
+        let aside = numbers(&BESIDES, |status| tally.files(status));
+        tile("Files", format!("{} changed", tally.changed), aside)
+    } else {
+        let aside = if unread { "not compared" } else { "all new" };
+        tile("Files", after.files.to_string(), aside.to_owned())
     };
-    let came = if before.is_some() { "new or changed" } else { "new" };
-    let lines = before.map(|before| difference(before.lines, after.lines)).unwrap_or_default();
+    let words = if before.is_some() { "new or changed" } else { "new" };
+    let lines = before.map(|before| lines((before, *after), listed)).unwrap_or_default();
     let bytes = before.map(|before| percent(before.bytes, after.bytes)).unwrap_or_default();
     vec![
         files,
         tile("Lines of text", after.lines.to_string(), lines),
-        new("Run by themselves", tally.hooks, came),
-        new("Dependencies", tally.dependencies, "new"),
-        new("Binaries", tally.binaries, came),
+        came("Run by themselves", tally.hooks, words),
+        came("Dependencies", tally.dependencies, "new"),
+        came("Binaries", tally.binaries, words),
         tile("Size, unpacked", size(after.bytes), bytes),
     ]
 }
 
-/// "+184", "−61" or "as many".
-fn difference(before: u64, after: u64) -> String {
-    match after.cmp(&before) {
-        Ordering::Greater => format!("+{}", after - before),
-        Ordering::Less => format!("−{}", before - after),
-        Ordering::Equal => "as many".to_owned(),
+/// "+184 −61", as the list of files has it; without one, how many more or fewer there are.
+fn lines((before, after): (Extent, Extent), listed: Option<&[FileEntry]>) -> String {
+    let Some(files) = listed else {
+        return match after.lines.cmp(&before.lines) {
+            Ordering::Greater => format!("{} more", after.lines - before.lines),
+            Ordering::Less => format!("{} fewer", before.lines - after.lines),
+            Ordering::Equal => "as many".to_owned(),
+        };
+    };
+    let differs = |file: &&FileEntry| {
+        file.format == Format::Text
+            && matches!(file.status, Status::Changed | Status::Added | Status::Removed)
+    };
+    let (mut added, mut removed, mut uncounted) = (0, 0, 0);
+    for file in files.iter().filter(differs) {
+        match file.counts {
+            Some(counts) => {
+                added += u64::from(counts.added);
+                removed += u64::from(counts.removed);
+            }
+            None => uncounted += 1,
+        }
+    }
+    match uncounted {
+        0 => format!("+{added} −{removed}"),
+        _ => format!("+{added} −{removed}, {} not counted", count(uncounted, "file")),
     }
 }
 

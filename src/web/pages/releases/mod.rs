@@ -100,8 +100,9 @@ async fn release(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
         if matches!(release.mine, Some(Ok(_))) { Section::Inbox } else { Section::Releases };
     let layout = visit.layout(section, &title).await?;
     let preview = previews::part(&visit, &release).await?;
-    let viewed = viewed::progress(app.shelf(), &app.files, &release, viewer.person).await?;
-    let changed = inspection::changed(&release, viewed);
+    let lists = app.files.all_ready(app.shelf(), &release).await?;
+    let ticked = viewed::ticked(app.shelf(), &release, viewer.person).await?;
+    let changed = inspection::changed(&release, lists.as_deref(), &ticked);
     let page = ReleasePage { changed, preview, ..view::page(app, layout, viewer, &release, *now) };
     let shown = show(StatusCode::OK, &page)?;
     Ok(if page.signable() { may_sign(shown) } else { shown })

@@ -137,6 +137,31 @@ fn provenance(file: &FileProvenance) -> Vec<ChainLink> {
 fn in_git(report: &Report, source: Option<&Summary>) -> Option<ChainLink> {
     let source = source.filter(|_| report.source_sha256.is_some())?;
     let sum = |of: fn(&Counts) -> usize| source.artifacts.iter().map(of).sum::<usize>();
+    let unread = unread(report, source);
+    let told: Vec<String> = [in_numbers(source), unread.clone(), branch(source), tag(source)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let odd = (source.branch.is_none() && source.branch_judged == Some(true))
+        || source.tag.as_ref().is_some_and(|tag| tag.commit != source.commit)
+        || sum(|it| it.differs + it.missing) > 0;
+    Some(ChainLink {
+        icon: "file-diff",
+        title: "Compared with".to_owned(),
+        subject: visible(&source.repository),
+        detail: told.join(" "),
+        verdict: match (odd, unread) {
+            (true, _) => look_at_it(),
+            (false, None) => Badge::new(Tone::Ok, "circle-check", "The same"),
+            (false, Some(_)) if source.artifacts.is_empty() => not_checked("Not compared"),
+            (false, Some(_)) => not_checked("Not all compared"),
+        },
+    })
+}
+
+/// "41 the same, 1 not in Git."; nothing when no file was compared.
+fn in_numbers(source: &Summary) -> Option<String> {
+    let sum = |of: fn(&Counts) -> usize| source.artifacts.iter().map(of).sum::<usize>();
     let same = sum(|it| it.exact + it.elsewhere + it.rewritten);
     let told = [
         (sum(|it| it.generated), "written while packing"),
@@ -146,24 +171,32 @@ fn in_git(report: &Report, source: Option<&Summary>) -> Option<ChainLink> {
     let rest = told.iter().filter(|(number, _)| *number > 0);
     let rest = rest.map(|(number, words)| format!("{number} {words}"));
     let counts: Vec<String> = std::iter::once(format!("{same} the same")).chain(rest).collect();
-    let branch = source.branch.as_deref().map_or_else(
-        || "No branch that releases come from leads to the commit.".to_owned(),
-        |branch| format!("Branch {} leads to the commit.", visible(branch)),
-    );
-    let tag = source.tag.as_ref().map(|tag| {
-        let which = if tag.commit == source.commit { "that" } else { "another" };
-        format!(" Tag {} is {which} commit.", visible(&tag.name))
-    });
-    let odd = source.branch.is_none()
-        || source.tag.as_ref().is_some_and(|tag| tag.commit != source.commit)
-        || sum(|it| it.differs + it.missing) > 0;
-    Some(ChainLink {
-        icon: "file-diff",
-        title: "Compared with".to_owned(),
-        subject: visible(&source.repository),
-        detail: format!("{}. {branch}{}", counts.join(", "), tag.unwrap_or_default()),
-        verdict: if odd { look_at_it() } else { Badge::new(Tone::Ok, "circle-check", "The same") },
-    })
+    (!source.artifacts.is_empty()).then(|| format!("{}.", counts.join(", ")))
+}
+
+/// Which files to publish could not be read, and so not be compared.
+fn unread(report: &Report, source: &Summary) -> Option<String> {
+    let compared = |name: &str| source.artifacts.iter().any(|it| it.file_name == name);
+    let files = report.artifacts.iter().filter(|it| !compared(&it.name));
+    let names: Vec<String> = files.map(|it| visible(&it.name)).collect();
+    (!names.is_empty()).then(|| format!("Not read, so not compared: {}.", list(&names, "and")))
+}
+
+fn branch(source: &Summary) -> Option<String> {
+    match (source.branch.as_deref(), source.branch_judged) {
+        (Some(branch), _) => Some(format!("Branch {} leads to the commit.", visible(branch))),
+        (None, Some(true)) => {
+            Some("No branch that releases come from leads to the commit.".to_owned())
+        }
+        // The report says that none is configured.
+        (None, Some(false) | None) => None,
+    }
+}
+
+fn tag(source: &Summary) -> Option<String> {
+    let tag = source.tag.as_ref()?;
+    let which = if tag.commit == source.commit { "that" } else { "another" };
+    Some(format!("Tag {} is {which} commit.", visible(&tag.name)))
 }
 
 /// Staged at all means that every claim the publisher names was as it says.

@@ -83,7 +83,7 @@ pub(super) fn page(
 
 /// What there is to look at: in the release, and in how it was approved.
 fn attention(release: &ReleaseView) -> Vec<Attention> {
-    let mut all = origin::attention(&release.findings);
+    let mut all = origin::attention(&release.besides_the_report());
     all.extend(from_one_place(&release.decisions).into_iter().map(|(first, second)| {
         Attention {
             tone: Tone::Warn,

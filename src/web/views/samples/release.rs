@@ -2,8 +2,11 @@
 
 use super::{Words, layout, name, when};
 use crate::domain::policy::Missing;
+use crate::domain::review::finding::Severity;
 use crate::web::views::form::{Choice, Field};
-use crate::web::views::inspection::{ArtifactChange, Changed, FindingRow, Inspection, Tile};
+use crate::web::views::inspection::{
+    About, ArtifactChange, Changed, FindingCard, FindingRow, Inspection, Tile,
+};
 use crate::web::views::preview::{Command, OpenPreview, PreviewPage, Previews};
 use crate::web::views::release::{
     Action, Attention, ChainLink, ContentsPage, Difference, EarlierDecision, EarlierRelease,
@@ -114,51 +117,87 @@ fn attention(words: Words) -> Vec<Attention> {
     ]
 }
 
-fn inspection(words: Words) -> Inspection {
-    let row = |name: &str, title: &str, evidence: &str, place: &str, why: &str| FindingRow {
+/// Severity, name, title, evidence and what it means.
+type Told<'a> = (Severity, &'a str, &'a str, &'a str, &'a str);
+
+fn finding(
+    words: Words,
+    (severity, name, title, evidence, why): Told<'_>,
+    place: &str,
+) -> FindingRow {
+    FindingRow {
         name: name.to_owned(),
+        severity,
         title: title.to_owned(),
         evidence: words.show(evidence),
         place: if place.is_empty() { String::new() } else { words.show(place) },
-        href: (!place.is_empty()).then(|| {
-            "/releases/0193a7c2/files/aurora_client-4.2.0-py3-none-any.whl/diff?path=a".to_owned()
-        }),
+        href: (!place.is_empty()).then(|| DIFFERENCE.to_owned()),
         why: why.to_owned(),
-    };
+    }
+}
+
+const DIFFERENCE: &str =
+    "/releases/0193a7c2/files/aurora_client-4.2.0-py3-none-any.whl/diff?path=a";
+
+/// Two findings about one file.
+fn startup(words: Words) -> FindingCard {
+    let hook = (
+        Severity::Block,
+        "HK-06:aurora.pth",
+        "A file that Python runs at every start",
+        "import aurora.boot",
+        "It runs in every Python program on the machine, whether or not it uses the package.",
+    );
+    let starts = (
+        Severity::Look,
+        "CP-02:aurora.pth",
+        "It can start programs, and could not before",
+        "aurora.boot",
+        "It may run whatever is on the machine.",
+    );
+    FindingCard {
+        about: Some(About {
+            path: words.show("aurora.pth"),
+            inside: format!("in {}", words.show("aurora_client-4.2.0-py3-none-any.whl")),
+            href: DIFFERENCE.to_owned(),
+        }),
+        rows: vec![finding(words, hook, "line 1"), finding(words, starts, "")],
+    }
+}
+
+fn inspection(words: Words) -> Inspection {
+    let alone = |told, place| FindingCard { about: None, rows: vec![finding(words, told, place)] };
+    let dependency = (
+        Severity::Look,
+        "DP-01:anyio_>=4.6",
+        "A dependency that was not there before",
+        "anyio >=4.6",
+        "Everybody who upgrades installs it and whatever it brings along.",
+    );
+    let host = (
+        Severity::Look,
+        "CP-05:aurora/client.py",
+        "A host that no earlier version names",
+        "api.aurora.example",
+        "Whatever is sent goes there.",
+    );
+    let entry = (
+        Severity::Note,
+        "HK-08:aurora",
+        "An entry point",
+        "aurora = aurora.cli:main",
+        "A command on the path, or a plug-in that other tools load by themselves. It was so before.",
+    );
     Inspection {
         reported: true,
-        summary: Badge::new(Tone::Bad, "octagon-x", "1 block, 2 to look at"),
+        summary: Badge::new(Tone::Bad, "octagon-x", "1 block, 3 to look at"),
         live: None,
-        blocks: vec![row(
-            "HK-06:aurora.pth",
-            "A file that Python runs at every start",
-            "import aurora.boot",
-            "in aurora.pth, line 1",
-            "It runs in every Python program on the machine, whether or not it uses the package.",
-        )],
-        looks: vec![
-            row(
-                "DP-01:anyio_>=4.6",
-                "A dependency that was not there before",
-                "anyio >=4.6",
-                "",
-                "Everybody who upgrades installs it and whatever it brings along.",
-            ),
-            row(
-                "CP-05:aurora/client.py",
-                "A host that no earlier version names",
-                "api.aurora.example",
-                "in aurora/client.py, line 12",
-                "Whatever is sent goes there.",
-            ),
+        asked: vec![
+            startup(words),
+            alone(dependency, ""),
+            alone(host, "in aurora/client.py, line 12"),
         ],
-        notes: vec![row(
-            "HK-08:aurora",
-            "An entry point",
-            "aurora = aurora.cli:main",
-            "",
-            "A command on the path, or a plug-in that other tools load by themselves. It was so before.",
-        )],
+        notes: vec![alone(entry, "")],
         asides: vec![
             "1 finding asks for nothing: Jun Watanabe and Mara Lindqvist accepted the same in \
              4.1.9, and the file is unchanged."
@@ -184,12 +223,12 @@ fn changed(words: Words) -> Changed {
     };
     let change = |name: &str, tiles| ArtifactChange {
         name: words.show(name),
-        against: format!("Compared with {}.", words.show("4.1.9")),
+        against: format!("Compared with {}, the file {}.", words.show("4.1.9"), words.show(name)),
         tiles,
     };
     let tiles = vec![
         tile("Files", "2 changed", "1 added, 1 removed", false),
-        tile("Lines of text", "6104", "+123", false),
+        tile("Lines of text", "6104", "+184 −61", false),
         tile("Run by themselves", "1 new", "", true),
         tile("Dependencies", "1 new", "", true),
         tile("Binaries", "None new", "", false),

@@ -8,6 +8,7 @@ mod harness_clients;
 mod harness_registries;
 mod people_browser;
 mod preview;
+mod reading_browser;
 mod release_browser;
 mod release_clients;
 mod release_documents;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{address, anchor, findings, parted, way};
 use crate::domain::digest::Sha256;
-use crate::domain::review::files::{FileEntry, Group, Status};
+use crate::domain::review::files::{FileEntry, Group, Status, counted};
 use crate::domain::review::survey::Format;
 use crate::pipeline::files::{Base, NotShown, Read};
 use crate::pipeline::review::{ArtifactRecord, ReleaseView};
@@ -41,12 +41,6 @@ impl Listed<'_> {
         files: Read<Arc<Vec<FileEntry>>>,
         ticked: &BTreeSet<Sha256>,
     ) -> ArtifactFiles {
-        let compared = match self.base {
-            Base::Version { version, filename, .. } => {
-                format!("Compared with {}, the file {}.", visible(version), visible(filename))
-            }
-            Base::Nothing(why) => visible(why),
-        };
         let (files, not_shown) = match files {
             Ok(files) => (files, None),
             Err(NotShown(why)) => (Arc::default(), Some(visible(&why))),
@@ -62,7 +56,7 @@ impl Listed<'_> {
         let same = || files.iter().filter(|file| !changed(file));
         ArtifactFiles {
             name: visible(&self.artifact.filename),
-            compared,
+            compared: visible(&self.base.sentence()),
             summary: if not_shown.is_some() { String::new() } else { summary(&files, alone) },
             not_shown,
             groups: groups.collect(),
@@ -129,18 +123,36 @@ fn summary(files: &[FileEntry], alone: bool) -> String {
     if alone {
         return count(files.len() as u64, "file");
     }
-    let words = [
-        (Status::Changed, "changed"),
-        (Status::Added, "added"),
-        (Status::Removed, "removed"),
-        (Status::Moved, "moved"),
-        (Status::Mode, "with another mode"),
-        (Status::Unchanged, "the same"),
-    ];
-    let counted = words
-        .map(|(status, word)| (files.iter().filter(|file| file.status == status).count(), word));
-    let told = counted.into_iter().filter(|(number, _)| *number > 0);
-    told.map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>().join(", ")
+    let counted = counted(files);
+    numbers(&STATUSES, |status| counted.get(&status).copied().unwrap_or_default())
+}
+
+/// In the order in which they are told.
+const STATUSES: [Status; 6] = [
+    Status::Changed,
+    Status::Added,
+    Status::Removed,
+    Status::Moved,
+    Status::Mode,
+    Status::Unchanged,
+];
+
+/// "3 changed, 1 added, 140 the same", without those of which there is none.
+pub(in crate::web::pages::releases) fn numbers(
+    statuses: &[Status],
+    number: impl Fn(Status) -> u64,
+) -> String {
+    let told = statuses.iter().map(|status| (number(*status), *status));
+    let told = told.filter(|(number, _)| *number > 0);
+    let word = |status| match status {
+        Status::Changed => "changed",
+        Status::Added => "added",
+        Status::Removed => "removed",
+        Status::Moved => "moved",
+        Status::Mode => "with another mode",
+        Status::Unchanged => "the same",
+    };
+    told.map(|(number, status)| format!("{number} {}", word(status))).collect::<Vec<_>>().join(", ")
 }
 
 /// How a file changed: shape, word and colour.
