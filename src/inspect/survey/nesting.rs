@@ -139,8 +139,10 @@ const fn ends_operand(byte: u8) -> bool {
     is_word(byte) || matches!(byte, b')' | b']' | b'}' | b'"' | b'\'' | b'`')
 }
 
+/// Most words differ in their first byte, and seeing that costs less than comparing them.
 fn begins(bytes: &[u8], word: &[u8]) -> bool {
-    bytes.strip_prefix(word).is_some_and(|rest| !rest.first().copied().is_some_and(is_word))
+    bytes.first() == word.first()
+        && bytes.strip_prefix(word).is_some_and(|rest| !rest.first().copied().is_some_and(is_word))
 }
 
 #[cfg(test)]
