@@ -34,6 +34,9 @@ use content::{Language, Names, Scanner};
 /// Longest part of a line that is held, in bytes. A longer line is searched in parts.
 const LINE_BYTES: usize = 64 * 1024;
 
+/// Stack for the parsers, which descend with every level that [`nesting`] lets through.
+const PARSER_STACK_BYTES: usize = 64 << 20;
+
 /// What kind of artifact is read.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
@@ -60,12 +63,13 @@ pub fn survey(
     };
     file.seek(SeekFrom::Start(0))?;
     let mut reading = Reading { names: dependencies(&facts), ..Reading::default() };
-    match source {
+    // One stack for all files: taking one costs more than parsing most of them.
+    stacker::grow(PARSER_STACK_BYTES, || match source {
         Source::Python(name) if name.kind() == ArtifactKind::Wheel => {
-            wheel(file, limits, &mut reading)?;
+            wheel(file, limits, &mut reading)
         }
-        Source::Python(_) | Source::Npm => tarball(file, limits, &mut reading)?,
-    }
+        Source::Python(_) | Source::Npm => tarball(file, limits, &mut reading),
+    })?;
     reading.files.sort_by(|a, b| a.place.cmp(&b.place));
     let Reading { files, python, names } = reading;
     Ok(Survey { facts, files, python, named: names.named })
