@@ -302,7 +302,8 @@ impl<'n> Pass<'n> {
     }
 
     fn finish(mut self, path: String) -> SurveyedFile {
-        if self.text && !self.line.is_empty() {
+        // All of a long last line may have been searched already.
+        if self.text && self.line_bytes > 0 {
             self.end_of_line();
             // Half a character at the end is none.
             self.text &= self.line.is_empty();

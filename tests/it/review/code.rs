@@ -28,6 +28,15 @@ fn sorts(file: &SurveyedFile) -> Vec<Sort> {
     file.marks.iter().map(|mark| mark.sort).collect()
 }
 
+/// A line without an end counts, wherever the pieces end in which a file is read (CT-05).
+#[test]
+fn a_file_of_one_line_has_a_line_at_every_length() {
+    for length in [1, (64 << 10) - 1, 64 << 10, 3 * (64 << 10)] {
+        let file = javascript("index.js", &"a".repeat(length));
+        assert_eq!((file.lines, file.longest_line), (1, length as u64));
+    }
+}
+
 #[test]
 fn modules_are_found_however_they_are_named() {
     let text = "import a from 'a'\nexport * from \"b\"\nconst c = require('c')\n\
