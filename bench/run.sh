@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [quick] [review] [cells OPTIONS]: builds the gateway and the load programs, installs the peers, measures,
 # prints the tables. Alone it is everything (over an hour on 2 cores); `quick` is a look (about 6 minutes); `review` is
-# the inspection of one large upgrade beside npm diff and diffoscope; with `cells` and its options, such as
+# the inspection of one large upgrade beside npm diff and diffoscope, and its pages; with `cells` and its options, such as
 # `cells --only limit-npm,gateway-npm --sizes 20mb`, one measurement of bench.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,22 @@ target=${CARGO_TARGET_DIR:-target}
 COUNTERSIGN_BIN=$(realpath "$target/release/countersign")
 export COUNTERSIGN_BIN BENCH_BIN=$PWD/bench/rust/target/release
 
-review() { python3 bench/review.py "$COUNTERSIGN_BIN" "$COUNTERSIGN_TOOLS/large" "$@"; }
+python=$COUNTERSIGN_TOOLS/python/bin/python
+
+# In a folder of its own: nothing but this measurement has it run.
+diffoscope() {
+    local folder=$COUNTERSIGN_TOOLS/diffoscope
+    [ -x "$folder/bin/diffoscope" ] && return 0
+    python3 -m venv "$folder"
+    "$folder/bin/python" -m pip install -q --disable-pip-version-check -r bench/peers/diffoscope.txt
+}
+review() {
+    [ "${1:-}" = --quick ] || diffoscope
+    PATH=$COUNTERSIGN_TOOLS/diffoscope/bin:$PATH \
+        "$python" bench/review.py "$COUNTERSIGN_BIN" "$COUNTERSIGN_TOOLS/large" "$@"
+    echo
+    "$python" bench/pages.py "$COUNTERSIGN_TOOLS/large"
+}
 if [ "${1:-}" = review ]; then
     review "${@:2}"
     exit
@@ -22,7 +37,6 @@ fi
 
 mkdir -p bench/results
 results=bench/results/$(date -u +%Y%m%dT%H%M%SZ).jsonl
-python=$COUNTERSIGN_TOOLS/python/bin/python
 measure() { "$python" bench/bench.py "$1" --out "$results" "${@:2}"; }
 
 ours=gateway-npm,gateway-pypi

@@ -1,9 +1,14 @@
-"""configure.py WORK PORT: writes countersign.toml and setup.toml for a benchmark installation into WORK."""
+"""configure.py WORK PORT: writes countersign.toml and setup.toml for a benchmark installation into WORK.
 
+The registry for npm is BENCH_REGISTRY; without one nothing listens there, since nobody approves and nothing is forwarded.
+"""
+
+import os
 import pathlib
 import sys
 
 PACKAGES = 256
+NOWHERE = "http://127.0.0.1:9/"
 work, port = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 issuer = (work / "issuer.url").read_text()
 
@@ -20,7 +25,6 @@ upload_session_minutes = 60
 quiet_seconds = 3600
 """)
 
-# Nothing listens at the upstreams: nobody approves, so nothing is forwarded.
 setup = [f"""\
 [[issuer]]
 name = "ci"
@@ -39,14 +43,14 @@ actor_id = "1"
 [[upstream]]
 name = "npm"
 kind = "npm"
-url = "http://127.0.0.1:9/"
+url = "{os.environ.get("BENCH_REGISTRY", NOWHERE)}"
 allow_private = true
 
 [[upstream]]
 name = "pypi"
 kind = "pypi"
-url = "http://127.0.0.1:9/"
-simple_url = "http://127.0.0.1:9/simple/"
+url = "{NOWHERE}"
+simple_url = "{NOWHERE}simple/"
 allow_private = true
 
 [[policy]]
@@ -56,7 +60,7 @@ people = ["Bench Owner"]
 """]
 # One publisher for each kind: a publisher names at most 500 packages.
 for kind in ("npm", "pypi"):
-    names = [f"bench-{number:03}" for number in range(PACKAGES)]
+    names = [f"bench-{number:03}" for number in range(PACKAGES)] + ["next"] * (kind == "npm")
     for name in names:
         setup.append(f"""\
 [[package]]

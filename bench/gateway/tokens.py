@@ -33,6 +33,6 @@ if kind == "pypi":
 else:
     exchange = f"{origin}/-/npm/v1/oidc/token/exchange/package"
     bearer = {"Authorization": f"Bearer {ci_token('npm:localhost')}"}
-    names = [f"bench-{number:03}" for number in range(256)]
+    names = [f"bench-{number:03}" for number in range(256)] + ["next"]
     tokens = {name: call(f"{exchange}/{name}", b"", bearer)["token"] for name in names}
     print(json.dumps({"headers_by_package": {name: f"Authorization: Bearer {t}" for name, t in tokens.items()}}))

@@ -20,9 +20,10 @@ use crate::domain::review::delta::{Comparison, FileChange, Member};
 use crate::domain::review::diff::{Counts, FileDiff, Wanted};
 use crate::domain::review::finding::Finding;
 use crate::domain::review::survey::Survey;
+use crate::inspect::reading::{self, Origin};
 use crate::inspect::request::{Artifact, Bounds, READING, Standing, Unreadable};
-use crate::inspect::survey::{Source, survey};
-use crate::inspect::{Failure, Limits, reading};
+use crate::inspect::survey::{Source, survey, survey_baseline};
+use crate::inspect::{Failure, Limits};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -63,8 +64,8 @@ pub fn run(arguments: &Inspect) -> Result<(), Failed> {
     if let Some(path) = &arguments.diff {
         return diff::print(&candidate, baseline.as_ref(), path);
     }
-    let candidate = candidate.survey()?;
-    let baseline = baseline.as_ref().map(Opened::survey).transpose()?;
+    let candidate = candidate.survey(None)?;
+    let baseline = baseline.as_ref().map(|it| it.survey(Some(&candidate))).transpose()?;
     let comparison = Comparison { baseline: baseline.as_ref(), candidate: &candidate };
     let newest = baseline.as_ref().map(|survey| identity(&survey.facts).2.to_owned());
     let position = position(&candidate, &Standing { newest, ..Standing::default() });
@@ -95,14 +96,19 @@ impl Opened {
         Ok(Self { artifact: artifact.clone(), file, number: None })
     }
 
-    /// Fails with [`Unreadable`] when the bytes are to blame.
-    fn survey(&self) -> Result<Survey, Failed> {
+    /// Surveys it by itself, or as the baseline of a candidate. Fails with [`Unreadable`] when the bytes
+    /// are to blame.
+    fn survey(&self, candidate: Option<&Survey>) -> Result<Survey, Failed> {
         if let Some(number) = self.number {
             writeln!(std::io::stderr(), "{READING}{number}")?;
         }
         let name = self.python()?;
-        let read = self.origin(name.as_ref());
-        let surveyed = survey(read.file, read.source, &Limits::default());
+        let Origin { file, source } = self.origin(name.as_ref());
+        let limits = Limits::default();
+        let surveyed = match candidate {
+            Some(candidate) => survey_baseline(file, source, &limits, candidate),
+            None => survey(file, source, &limits),
+        };
         if self.number.is_some() {
             writeln!(std::io::stderr(), "{READING}none")?;
         }
@@ -132,9 +138,9 @@ impl Opened {
     }
 
     /// What is read, and as what.
-    fn origin<'a>(&'a self, python: Option<&'a Filename>) -> reading::Origin<'a, &'a File> {
+    fn origin<'a>(&'a self, python: Option<&'a Filename>) -> Origin<'a, &'a File> {
         let source = python.map_or(Source::Npm, Source::Python);
-        reading::Origin { file: &self.file, source }
+        Origin { file: &self.file, source }
     }
 
     fn unreadable(&self, why: String) -> Unreadable {

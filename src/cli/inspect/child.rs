@@ -66,9 +66,9 @@ fn compare(
     baseline: Option<&Opened>,
     standing: &Standing,
 ) -> Result<Compared, Failed> {
-    let candidate = candidate.survey()?;
+    let candidate = candidate.survey(None)?;
     let baseline = match baseline {
-        Some(baseline) => Some(baseline.survey()?),
+        Some(baseline) => Some(baseline.survey(Some(&candidate))?),
         None => standing.baseline_unreadable.then(|| Survey::nothing(&candidate)),
     };
     let comparison = Comparison { baseline: baseline.as_ref(), candidate: &candidate };
@@ -77,8 +77,8 @@ fn compare(
 }
 
 fn files(candidate: &Opened, baseline: Option<&Opened>) -> Result<Vec<FileEntry>, Failed> {
-    let after = candidate.survey()?;
-    let before = baseline.map(Opened::survey).transpose()?;
+    let after = candidate.survey(None)?;
+    let before = baseline.map(|it| it.survey(Some(&after))).transpose()?;
     let comparison = Comparison { baseline: before.as_ref(), candidate: &after };
     let counts = match baseline {
         Some(baseline) => candidate.counts(baseline, &comparison)?,
@@ -88,7 +88,8 @@ fn files(candidate: &Opened, baseline: Option<&Opened>) -> Result<Vec<FileEntry>
 }
 
 fn same_release(pair: [&Opened; 2], before: Option<[&Opened; 2]>) -> Result<Vec<Finding>, Failed> {
-    let read = |[sdist, wheel]: [&Opened; 2]| Ok::<_, Failed>((sdist.survey()?, wheel.survey()?));
+    let read =
+        |[sdist, wheel]: [&Opened; 2]| Ok::<_, Failed>((sdist.survey(None)?, wheel.survey(None)?));
     let (pair, before) = (read(pair)?, before.map(read).transpose()?);
     Ok(checks::sdist_against_wheel(beside(&pair), before.as_ref().map(beside)))
 }

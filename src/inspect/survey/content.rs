@@ -465,7 +465,7 @@ impl Scanner {
     }
 
     fn off_screen(&mut self, line: &str) {
-        if !self.language.is_code() {
+        if !self.language.is_code() || line.len() <= OFF_SCREEN_COLUMNS {
             return;
         }
         let mut blanks = 0;

@@ -18,8 +18,6 @@ use oxc_syntax::scope::ScopeFlags;
 use super::code::{PATH_MAX, Reading, Table, WALK_STACK_BYTES, sort_of};
 use crate::domain::review::survey::{Parsed, Sort};
 
-/// Stack for the parser, which descends with every level that [`nesting`](super::nesting) lets through.
-const PARSER_STACK_BYTES: usize = 64 << 20;
 /// Deepest place of the tree that is looked at. Sums of many parts are deep trees without any nesting.
 const WALK_MAX: usize = 100_000;
 
@@ -145,8 +143,7 @@ const GLOBALS: [&str; 4] = ["globalThis", "window", "self", "global"];
 pub(super) fn read<'t>(path: &str, text: &'t str) -> Result<Reading<'t>, Parsed> {
     let allocator = Allocator::default();
     let options = ParseOptions { allow_return_outside_function: true, ..ParseOptions::default() };
-    let parse = || Parser::new(&allocator, text, language(path)).with_options(options).parse();
-    let parsed = stacker::grow(PARSER_STACK_BYTES, parse);
+    let parsed = Parser::new(&allocator, text, language(path)).with_options(options).parse();
     if parsed.panicked {
         return Err(Parsed::Broken);
     }

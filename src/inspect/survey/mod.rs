@@ -34,6 +34,9 @@ use content::{Language, Names, Scanner};
 /// Longest part of a line that is held, in bytes. A longer line is searched in parts.
 const LINE_BYTES: usize = 64 * 1024;
 
+/// Stack for the parsers, which descend with every level that [`nesting`] lets through.
+const PARSER_STACK_BYTES: usize = 64 << 20;
+
 /// What kind of artifact is read.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
@@ -45,9 +48,29 @@ pub enum Source<'a> {
 
 /// Surveys an artifact.
 pub fn survey(
+    file: impl Read + Seek,
+    source: Source<'_>,
+    limits: &Limits,
+) -> Result<Survey, Failure> {
+    read(file, source, limits, None)
+}
+
+/// Surveys what a candidate is compared with. What stands out in a file that both have is known from
+/// the candidate, and which dependencies its files name is not asked.
+pub fn survey_baseline(
+    file: impl Read + Seek,
+    source: Source<'_>,
+    limits: &Limits,
+    candidate: &Survey,
+) -> Result<Survey, Failure> {
+    read(file, source, limits, Some(candidate))
+}
+
+fn read(
     mut file: impl Read + Seek,
     source: Source<'_>,
     limits: &Limits,
+    candidate: Option<&Survey>,
 ) -> Result<Survey, Failure> {
     let facts = match source {
         Source::Npm => Facts::Npm(npm::read(&mut file, limits)?),
@@ -59,15 +82,17 @@ pub fn survey(
         }),
     };
     file.seek(SeekFrom::Start(0))?;
-    let mut reading = Reading { names: dependencies(&facts), ..Reading::default() };
-    match source {
+    let names = if candidate.is_none() { dependencies(&facts) } else { Names::default() };
+    let mut reading = Reading { candidate, names, ..Reading::default() };
+    // One stack for all files: taking one costs more than parsing most of them.
+    stacker::grow(PARSER_STACK_BYTES, || match source {
         Source::Python(name) if name.kind() == ArtifactKind::Wheel => {
-            wheel(file, limits, &mut reading)?;
+            wheel(file, limits, &mut reading)
         }
-        Source::Python(_) | Source::Npm => tarball(file, limits, &mut reading)?,
-    }
+        Source::Python(_) | Source::Npm => tarball(file, limits, &mut reading),
+    })?;
     reading.files.sort_by(|a, b| a.place.cmp(&b.place));
-    let Reading { files, python, names } = reading;
+    let Reading { files, python, names, .. } = reading;
     Ok(Survey { facts, files, python, named: names.named })
 }
 
@@ -80,13 +105,21 @@ fn dependencies(facts: &Facts) -> Names {
 }
 
 #[derive(Debug, Default)]
-struct Reading {
+struct Reading<'c> {
+    candidate: Option<&'c Survey>,
     files: Vec<SurveyedFile>,
     python: PythonParts,
     names: Names,
 }
 
-fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading) -> Result<(), Failure> {
+impl<'c> Reading<'c> {
+    /// What the candidate has under a path.
+    fn beside(&self, path: &str) -> Option<&'c SurveyedFile> {
+        self.candidate?.at(&place(path)).filter(|file| file.path == path)
+    }
+}
+
+fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading<'_>) -> Result<(), Failure> {
     let mut archive = tar::Reader::new(gzip::Member::new(file, limits), limits);
     while let Some(entry) = archive.next_entry()? {
         if entry.is_directory() {
@@ -96,9 +129,9 @@ fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading) -> Result<()
         let surveyed = if path == "pyproject.toml" {
             let bytes = archive.content(pypi::text_limit(limits))?;
             build_system(&bytes, &mut reading.python);
-            one(path, size, &bytes[..], &mut reading.names)?
+            one(path, size, &bytes[..], reading)?
         } else {
-            one(path, size, &mut archive, &mut reading.names)?
+            one(path, size, &mut archive, reading)?
         };
         let executable = entry.is_executable();
         reading.files.push(SurveyedFile { executable, ..surveyed });
@@ -106,7 +139,11 @@ fn tarball(file: impl Read, limits: &Limits, reading: &mut Reading) -> Result<()
     Ok(())
 }
 
-fn wheel(file: impl Read + Seek, limits: &Limits, reading: &mut Reading) -> Result<(), Failure> {
+fn wheel(
+    file: impl Read + Seek,
+    limits: &Limits,
+    reading: &mut Reading<'_>,
+) -> Result<(), Failure> {
     let mut archive = zip::Archive::open(file, limits)?;
     for entry in archive.entries().to_vec() {
         if entry.is_directory() {
@@ -117,13 +154,13 @@ fn wheel(file: impl Read + Seek, limits: &Limits, reading: &mut Reading) -> Resu
             let bytes = archive.content(&entry, pypi::text_limit(limits))?;
             reading.python.entry_points = names(&bytes);
         }
-        let mut pass = Pass::new(&path, entry.size(), &mut reading.names);
+        let mut pass = Pass::new(&path, entry.size(), reading);
         archive.copy(&entry, |piece| {
             pass.piece(&path, piece);
             Ok(())
         })?;
-        let executable = entry.is_executable();
-        reading.files.push(SurveyedFile { executable, ..pass.finish(path) });
+        let (surveyed, executable) = (pass.finish(path), entry.is_executable());
+        reading.files.push(SurveyedFile { executable, ..surveyed });
     }
     Ok(())
 }
@@ -163,9 +200,9 @@ fn one(
     path: String,
     size: u64,
     content: impl Read,
-    names: &mut Names,
+    reading: &mut Reading<'_>,
 ) -> Result<SurveyedFile, Failure> {
-    let mut pass = Pass::new(&path, size, names);
+    let mut pass = Pass::new(&path, size, reading);
     let mut content = BufReader::with_capacity(LINE_BYTES, content);
     loop {
         let piece = content.fill_buf()?;
@@ -195,12 +232,14 @@ struct Pass<'n> {
     held: Vec<u8>,
     too_large: bool,
     names: &'n mut Names,
+    /// What the candidate has under the same path.
+    beside: Option<&'n SurveyedFile>,
 }
 
 impl<'n> Pass<'n> {
     /// The size comes first in what git hashes, so it is known beforehand: readers refuse an entry
     /// that holds more or less than it says.
-    fn new(path: &str, size: u64, names: &'n mut Names) -> Self {
+    fn new(path: &str, size: u64, reading: &'n mut Reading<'_>) -> Self {
         Self {
             sha256: sha2::Sha256::new(),
             git_blob: sha1::Sha1::new_with_prefix(format!("blob {size}\0")),
@@ -214,7 +253,8 @@ impl<'n> Pass<'n> {
             scanner: Scanner::new(path, Language::of(path)),
             held: Vec::new(),
             too_large: false,
-            names,
+            beside: reading.beside(path),
+            names: &mut reading.names,
         }
     }
 
@@ -298,10 +338,15 @@ impl<'n> Pass<'n> {
     }
 
     fn finish(mut self, path: String) -> SurveyedFile {
-        if self.text && !self.line.is_empty() {
+        // All of a long last line may have been searched already.
+        if self.text && self.line_bytes > 0 {
             self.end_of_line();
             // Half a character at the end is none.
             self.text &= self.line.is_empty();
+        }
+        let sha256 = Sha256::from_bytes(self.sha256.finalize_reset().into());
+        if let Some(same) = self.beside.filter(|beside| beside.sha256 == sha256) {
+            return same.clone();
         }
         let format = match magic::format(&self.head, &path) {
             Some(format) => format,
@@ -312,13 +357,12 @@ impl<'n> Pass<'n> {
         let text = std::str::from_utf8(&self.held);
         let only_version = is_text && text.is_ok_and(|text| is_only_version(&path, text));
         let code = if is_text { self.parse(&path) } else { None };
-        let digest: [u8; 32] = self.sha256.finalize().into();
         let git_blob: [u8; 20] = self.git_blob.finalize().into();
         SurveyedFile {
             place: place(&path),
             path,
             size_bytes: self.size_bytes,
-            sha256: Sha256::from_bytes(digest),
+            sha256,
             git_blob: Sha1::from_bytes(git_blob),
             format,
             // The archive says it, not the content.

@@ -13,63 +13,64 @@ const BRACKETS_MAX: usize = 1_000;
 /// nested too, so there is much room.
 const TAKERS_MAX: usize = 10_000;
 
-/// Words that take what comes after them whole.
-const JAVASCRIPT: [&[u8]; 17] = [
-    b"await",
-    b"class",
-    b"delete",
-    b"do",
-    b"else",
-    b"for",
-    b"if",
-    b"infer",
-    b"keyof",
-    b"new",
-    b"readonly",
-    b"typeof",
-    b"unique",
-    b"void",
-    b"while",
-    b"with",
-    b"yield",
-];
-const PYTHON: [&[u8]; 6] = [b"await", b"else", b"if", b"lambda", b"not", b"yield"];
+/// Whether a word takes what comes after it whole.
+fn takes(word: &[u8], python: bool) -> bool {
+    if python {
+        return matches!(word, b"await" | b"else" | b"if" | b"lambda" | b"not" | b"yield");
+    }
+    matches!(
+        word,
+        b"await"
+            | b"class"
+            | b"delete"
+            | b"do"
+            | b"else"
+            | b"for"
+            | b"if"
+            | b"infer"
+            | b"keyof"
+            | b"new"
+            | b"readonly"
+            | b"typeof"
+            | b"unique"
+            | b"void"
+            | b"while"
+            | b"with"
+            | b"yield"
+    )
+}
 
 /// Whether a parser can read a text on the stack it gets.
 pub(super) fn is_bearable(text: &str, language: Language) -> bool {
     let python = language == Language::Python;
-    let bytes = text.as_bytes();
     let mut open = Open::default();
     // The byte before, and the last one before it that is no white space.
     let (mut last, mut seen) = (b'\n', b'\n');
-    for (at, byte) in bytes.iter().copied().enumerate() {
-        match byte {
-            b'(' | b'[' | b'{' => open.bracket(),
-            b')' | b']' | b'}' => open.close(python),
-            b',' => open.here.takers = 0,
-            b'\n' if python && open.around.is_empty() && last != b'\\' => open.end(),
-            b';' if python || !bytes[at + 1..].trim_ascii_start().starts_with(b"else") => {
-                open.end();
-            }
-            b'<' => open.take(true),
-            b'+' | b'-' if python || !ends_operand(seen) => open.take(false),
-            b'=' | b'?' | b':' | b'*' | b'!' | b'~' => open.take(false),
-            b'.' | b'/' | b'%' | b'@' | b'&' | b'|' | b'^' | b'>' if python => open.take(false),
-            b'a'..=b'z' if !is_word(last) => {
-                let words = if python { &PYTHON[..] } else { &JAVASCRIPT };
-                if let Some(word) = words.iter().find(|word| begins(&bytes[at..], word)) {
-                    open.take(*word == b"else");
-                }
-            }
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let word = rest.iter().take_while(|byte| is_word(**byte)).count();
+        let (token, after) = rest.split_at(word.max(1));
+        match token {
+            [b'(' | b'[' | b'{'] => open.bracket(),
+            [b')' | b']' | b'}'] => open.close(python),
+            b"," => open.here.takers = 0,
+            b"\n" if python && open.around.is_empty() && last != b'\\' => open.end(),
+            b";" if python || !after.trim_ascii_start().starts_with(b"else") => open.end(),
+            b"<" => open.take(true),
+            b"+" | b"-" if python || !ends_operand(seen) => open.take(false),
+            [b'=' | b'?' | b':' | b'*' | b'!' | b'~'] => open.take(false),
+            [b'.' | b'/' | b'%' | b'@' | b'&' | b'|' | b'^' | b'>'] if python => open.take(false),
+            word if takes(word, python) => open.take(word == b"else"),
             _ => {}
         }
         if open.is_too_deep() {
             return false;
         }
-        last = byte;
-        if !byte.is_ascii_whitespace() {
-            seen = byte;
+        last = token[token.len() - 1];
+        if !last.is_ascii_whitespace() {
+            seen = last;
         }
+        rest = after;
     }
     true
 }
@@ -137,10 +138,6 @@ const fn is_word(byte: u8) -> bool {
 /// Whether `+` after this byte adds instead of standing before what it signs.
 const fn ends_operand(byte: u8) -> bool {
     is_word(byte) || matches!(byte, b')' | b']' | b'}' | b'"' | b'\'' | b'`')
-}
-
-fn begins(bytes: &[u8], word: &[u8]) -> bool {
-    bytes.strip_prefix(word).is_some_and(|rest| !rest.first().copied().is_some_and(is_word))
 }
 
 #[cfg(test)]

@@ -1,9 +1,30 @@
 //! What parsers read in code: imports, calls while it is loaded, and text that only looks like code.
 
+use std::io::Cursor;
+
 use countersign::domain::review::survey::{Parsed, Sort, SurveyedFile};
+use countersign::inspect::Limits;
+use countersign::inspect::survey::{Source, survey_baseline};
 use serde_json::json;
 
 use super::{manifest, npm, npm_survey, wheel_survey};
+
+/// What is not read again of a baseline is as it would be read.
+#[test]
+fn a_baseline_beside_its_candidate_is_surveyed_as_if_it_were_alone() {
+    let package = |files: &[(&str, &[u8])]| npm(&manifest("1.0.0", json!({})), files);
+    let runs: &[u8] = b"require('child_process').exec('a')\n";
+    let same: (&str, &[u8]) = ("same.js", b"fetch('https://a.example/')\n");
+    let candidate = package(&[same, ("changed.js", b"b()\n"), ("docs.md", runs)]);
+    let baseline = package(&[same, ("changed.js", b"eval(a)\n"), ("docs.js", runs)]);
+    let beside = survey_baseline(
+        Cursor::new(&baseline),
+        Source::Npm,
+        &Limits::default(),
+        &npm_survey(&candidate),
+    );
+    assert_eq!(beside.unwrap().files, npm_survey(&baseline).files);
+}
 
 /// The one file of a package.
 fn javascript(name: &str, text: &str) -> SurveyedFile {
@@ -26,6 +47,15 @@ fn on_load(file: &SurveyedFile) -> Vec<(Sort, u32)> {
 
 fn sorts(file: &SurveyedFile) -> Vec<Sort> {
     file.marks.iter().map(|mark| mark.sort).collect()
+}
+
+/// A line without an end counts, wherever the pieces end in which a file is read (CT-06).
+#[test]
+fn a_file_of_one_line_has_a_line_at_every_length() {
+    for length in [1, (64 << 10) - 1, 64 << 10, 3 * (64 << 10)] {
+        let file = javascript("index.js", &"a".repeat(length));
+        assert_eq!((file.lines, file.longest_line), (1, length as u64));
+    }
 }
 
 #[test]
