@@ -48,7 +48,9 @@ class NoResult(Exception):
 def measured(command, folder, environment=None):
     """Runs a command to its end."""
     begun = time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+    # A child may write to no file, whatever this program's standard error is.
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               start_new_session=True)
     end = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
     end.start()
     printed = process.stdout.read()

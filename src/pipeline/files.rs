@@ -28,8 +28,9 @@ use crate::store::files::Pair;
 const DIFF_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait for a list: the largest packages have thousands of files.
 const LIST_WAIT: Duration = Duration::from_secs(20);
-/// Lists held in memory. A release has a few artifacts, and people look at a few releases.
-const LISTS_MAX: usize = 16;
+/// Files whose entries are held in memory, some 40 MB of them: a few of the largest packages, or all
+/// wheels of many releases.
+const HELD_FILES: usize = 100_000;
 /// Longest list that is kept in the database, in bytes: fifty thousand files with short names.
 const KEPT_BYTES: usize = 16 << 20;
 /// How long one is kept there. Releases are decided within days; later it is made again.
@@ -98,19 +99,22 @@ impl FileReader {
         Self { inspector: inspector.within(LIST_WAIT), lists: Mutex::default() }
     }
 
-    /// Every file of an artifact beside the baseline's. It is read now if nobody listed it before.
+    /// Every file of an artifact beside the baseline's. It is read now if nobody listed it before, and
+    /// kept for whoever ticks one of them.
     pub async fn list(
         &self,
         at: Shelf<'_>,
-        artifact: &ArtifactRecord,
-        base: &Base,
+        (artifact, base): (&ArtifactRecord, &Base),
+        now: Timestamp,
     ) -> Result<Read<Arc<Vec<FileEntry>>>> {
         let (request, pair) = request(at.blobs, artifact, base).await?;
         if let Some(ready) = self.kept(at, pair).await? {
             return Ok(Ok(ready));
         }
-        let read: Read<Vec<FileEntry>> = self.ask(request, LIST_WAIT).await;
-        Ok(read.map(|files| self.hold(pair, files)))
+        Ok(match self.ask(request, LIST_WAIT).await {
+            Ok(files) => Ok(self.keep(at, pair, files, now).await?),
+            Err(not_shown) => Err(not_shown),
+        })
     }
 
     /// The same, as long as somebody listed it before.
@@ -169,14 +173,25 @@ impl FileReader {
                 return Ok(());
             }
         };
+        self.keep(at, pair, files, now).await?;
+        Ok(())
+    }
+
+    /// Keeps a list in the database and in memory.
+    async fn keep(
+        &self,
+        at: Shelf<'_>,
+        pair: Pair,
+        files: Vec<FileEntry>,
+        now: Timestamp,
+    ) -> Result<Arc<Vec<FileEntry>>> {
         let text = serde_json::to_string(&files).map_err(|error| Fault::new(KEEPING, error))?;
         if text.len() <= KEPT_BYTES {
             let mut tx = at.registries.store.begin().await?;
             tx.keep_file_list(&pair, &text, now - KEPT_FOR, now).await?;
             tx.commit().await?;
         }
-        self.hold(pair, files);
-        Ok(())
+        Ok(self.hold(pair, files))
     }
 
     /// One file of the candidate beside the baseline's, or all of it without one; `None` when neither
@@ -235,8 +250,13 @@ impl FileReader {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         // Two readers may have made the same list.
         lists.retain(|(known, _)| *known != pair);
-        lists.truncate(LISTS_MAX - 1);
         lists.push_front((pair, Arc::clone(&files)));
+        // The newest stays, however long it is.
+        while lists.len() > 1
+            && lists.iter().map(|(_, held)| held.len()).sum::<usize>() > HELD_FILES
+        {
+            lists.pop_back();
+        }
         files
     }
 }

@@ -161,15 +161,27 @@ async fn the_list_of_files_is_made_when_a_release_is_inspected() {
         let reader = FileReader::new(&Inspector::new(broken));
         let artifact = world.artifacts(release).await.remove(0);
         let alone = Base::Nothing(String::new());
-        let files = reader.list(app.shelf(), &artifact, &alone).await.unwrap().unwrap();
+        let list = async |reader: &FileReader, base: &Base| {
+            reader.list(app.shelf(), (&artifact, base), world.now()).await.unwrap()
+        };
+        let files = list(&reader, &alone).await.unwrap();
         assert!(files.iter().any(|file| file.path == "hello_wire/__init__.py"), "{files:?}");
         let other = Base::Version {
             version: "0.9.0".to_owned(),
             filename: artifact.filename.clone(),
             sha256: artifact.digests.sha256,
         };
-        let NotShown(why) = reader.list(app.shelf(), &artifact, &other).await.unwrap().unwrap_err();
+        let NotShown(why) = list(&reader, &other).await.unwrap_err();
         assert!(why.contains("crashed"), "a list beside another file is another list: {why}");
+        assert_eq!(count(world.store(), "file_lists").await, 1);
+
+        // What is listed because somebody asks is there for the next one as well.
+        list(&app.files, &other).await.unwrap();
+        assert_eq!(count(world.store(), "file_lists").await, 2);
+        assert_eq!(
+            reader.ready(app.shelf(), &artifact, &other).await.unwrap().unwrap().len(),
+            files.len()
+        );
     })
     .await;
 }

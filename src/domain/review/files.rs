@@ -1,6 +1,7 @@
 //! All files of an artifact beside the baseline's, in the order in which somebody reads them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct FileEntry {
     pub before: Option<Held>,
     /// What the candidate has of it.
     pub after: Option<Held>,
+    /// [`Self::difference`], once somebody asked: every view of a list asks for all of them.
+    #[serde(skip)]
+    difference: OnceLock<Sha256>,
 }
 
 /// A file as one of the two artifacts holds it.
@@ -48,8 +52,10 @@ impl FileEntry {
     /// Names what somebody saw who read this file: its place, and what either side holds there. The
     /// same difference in another artifact, or after another inspection, has the same name.
     pub fn difference(&self) -> Sha256 {
-        let places = (place(&self.path), self.from.as_deref().map(place));
-        Sha256::of(&crate::domain::canonical(&(places, self.before, self.after)))
+        *self.difference.get_or_init(|| {
+            let places = (place(&self.path), self.from.as_deref().map(place));
+            Sha256::of(&crate::domain::canonical(&(places, self.before, self.after)))
+        })
     }
 
     /// Whether there is anything to read: it is not just as people have it today.
@@ -166,6 +172,7 @@ fn entry(file: &SurveyedFile, status: Status, by_itself: &BTreeSet<String>) -> F
         counts: None,
         before: None,
         after: Some(Held::of(file)),
+        difference: OnceLock::new(),
     }
 }
 

@@ -112,7 +112,7 @@ pub(super) async fn list(visit: Visit, Path(id): Path<ReleaseId>) -> Answer {
     let (mut artifacts, mut lists) = (Vec::new(), Vec::new());
     for (number, artifact) in release.artifacts.iter().enumerate() {
         let base = Base::of(release.report.as_ref(), &artifact.filename);
-        let files = app.files.list(app.shelf(), artifact, &base).await?;
+        let files = app.files.list(app.shelf(), (artifact, &base), visit.now).await?;
         lists.extend(files.iter().map(Arc::clone));
         let listed = list::Listed { release: &release, artifact, base: &base, number };
         artifacts.push(listed.files(files, &ticked));
