@@ -17,14 +17,14 @@ use std::collections::BTreeSet;
 use crate::domain::review::compared::Extent;
 use crate::domain::review::delta::Comparison;
 use crate::domain::review::finding::{Check, Finding, Severity, Since};
-use crate::domain::review::{binding, closure};
+use crate::domain::review::{binding, closure, provenance};
 
 pub use distributions::{Pair, sdist_against_wheel};
 pub use release::files_of_release;
 pub use version::Position;
 
-/// Every check of files, source and build, in the order in which people read what was found: how fast
-/// it can hurt. Those of provenance share one number and are in `review::provenance`.
+/// Every check, in the order in which people read what was found: how fast it can hurt. Those of
+/// provenance share one id, of which [`by_id`] gives the first.
 pub const ALL: &[&[Check]] = &[
     inspection::CHECKS,
     identity::CHECKS,
@@ -34,6 +34,7 @@ pub const ALL: &[&[Check]] = &[
     content::CHECKS,
     capability::CHECKS,
     binding::CHECKS,
+    provenance::CHECKS,
     distributions::CHECKS,
     closure::CHECKS,
     release::CHECKS,
