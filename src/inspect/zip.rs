@@ -496,7 +496,7 @@ fn central_entry(record: &[u8], offset: u64, limits: &Limits) -> Result<(Entry, 
     let entry = Entry {
         path,
         is_directory,
-        is_executable: !is_directory && (attributes >> 16) & 0o111 != 0,
+        is_executable: !is_directory && is_run(attributes >> 16, fields.u16(4)),
         flags,
         method,
         crc,
@@ -533,6 +533,14 @@ fn check_coding(flags: u16, method: u16, path: &str) -> Result<(), ZipRefusal> {
         return Err(ZipRefusal::NameEncoding { entry: entry() });
     }
     Ok(())
+}
+
+/// Whether anything makes the file executable when it unpacks it: pip when the mode says that it is a
+/// regular file, whatever made the archive; unzip and uv without that, where it was made on Unix.
+const fn is_run(mode: u32, made_by: u16) -> bool {
+    const UNIX: u16 = 3;
+    let is_regular = mode & 0o170_000 == 0o100_000;
+    mode & 0o111 != 0 && (is_regular || made_by >> 8 == UNIX)
 }
 
 /// The upper half of the external attributes is a Unix mode, bit 4 of the lower one DOS's

@@ -202,6 +202,25 @@ fn z15_z18_extra_fields_that_change_an_entry_are_refused() {
     assert!(matches!(zip_refusal(&sizes), ZipRefusal::Zip64 { .. }));
 }
 
+/// A file is executable when pip, unzip or uv would make it so.
+#[test]
+fn a_mode_without_a_type_makes_a_file_executable_only_where_unix_made_it() {
+    const UNIX: u8 = 3;
+    const FAT: u8 = 0;
+    let read = |attributes: u32, made_by: u8| {
+        let file = Zipped { attributes: attributes << 16, ..stored("a", b"x") };
+        let mut archive = zip(&[file]);
+        let central = archive.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        archive[central + 5] = made_by;
+        let archive = Archive::open(Cursor::new(archive), &Limits::default()).unwrap();
+        archive.entries()[0].is_executable()
+    };
+    assert!(read(0o100_755, UNIX) && read(0o100_755, FAT), "pip reads both");
+    assert!(read(0o755, UNIX), "unzip and uv");
+    assert!(!read(0o755, FAT), "no mode of Unix, and pip wants the type");
+    assert!(!read(0o100_644, UNIX) && !read(0o644, UNIX));
+}
+
 #[test]
 fn z19_z23_names_and_types_are_checked() {
     let name = |bytes: &[u8]| refused(&zip(&[Zipped { name: bytes.to_vec(), ..stored("", b"") }]));
