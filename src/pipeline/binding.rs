@@ -266,6 +266,7 @@ impl Look<'_> {
         let seen: Vec<Tag> = looks.filter_map(|look| look.tag.clone()).collect();
         let (findings, tag) = binding::tag_findings(&TagFacts {
             commit: self.origin.commit,
+            version: self.release.version,
             claimed: self.origin.tag,
             expected: &expected,
             tags: &references.tags,

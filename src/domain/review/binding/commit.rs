@@ -1,8 +1,10 @@
 //! Whether the commit is on a branch that releases come from, and whether tags lead to it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::{BRANCH, TAG, Tag, finding};
+use crate::domain::package::Version;
 use crate::domain::review::finding::{Finding, Severity};
 
 /// Where the claimed commit is in the repository.
@@ -50,6 +52,8 @@ fn few(names: &[String]) -> String {
 pub struct TagFacts<'a> {
     /// The commit, as claimed.
     pub commit: &'a str,
+    /// The version of the release.
+    pub version: &'a Version,
     /// The tag the run was started for, as claimed.
     pub claimed: Option<&'a str>,
     /// The tags this version may have by configuration; empty when nothing is configured.
@@ -94,24 +98,86 @@ pub fn tag_findings(facts: &TagFacts<'_>) -> (Vec<Finding>, Option<Tag>) {
             Some(_) => {}
         }
     }
-    let expected = |name: &str| facts.expected.iter().any(|known| known == name);
-    if !facts.expected.is_empty() {
-        let wanted = few(facts.expected);
-        match facts.claimed {
-            Some(name) if !expected(name) => {
-                let words = format!("the run was for the tag {name}, expected {wanted}");
-                findings.push(finding(&TAG, Severity::Look, &words));
-            }
-            None if present.is_empty() => {
-                let words = format!("the repository has no tag {wanted}");
-                findings.push(finding(&TAG, Severity::Look, &words));
-            }
-            _ => {}
-        }
+    if let Some(words) = name_words(facts, &present) {
+        findings.push(finding(&TAG, Severity::Look, &words));
     }
     let name = facts.claimed.or_else(|| present.first().map(|name| name.as_str()));
     let tag = name.and_then(|name| {
         at(name).map(|commit| Tag { name: name.to_owned(), commit: commit.clone() })
     });
     (findings, tag)
+}
+
+/// What is odd about the names of tags, wherever they lead: against the configured ones, or against
+/// the usual forms where none are.
+fn name_words(facts: &TagFacts<'_>, present: &[&String]) -> Option<String> {
+    let wanted = few(facts.expected);
+    match facts.claimed {
+        Some(name) if facts.expected.is_empty() => (!names(name, facts.version)).then(|| {
+            format!("the run was for the tag {name}, which does not name {}", facts.version)
+        }),
+        Some(name) if !facts.expected.iter().any(|known| known == name) => {
+            Some(format!("the run was for the tag {name}, expected {wanted}"))
+        }
+        None if !facts.expected.is_empty() && present.is_empty() => {
+            Some(format!("the repository has no tag {wanted}"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a tag names a version in one of the usual forms: `1.2.3`, `v1.2.3`, `lib@1.2.3`,
+/// `lib-v1.2.3`, `lib/v1.2.3`, `release-1.2.3`, `rel_1_2_3`.
+fn names(tag: &str, version: &Version) -> bool {
+    let is_it = |text: &str| {
+        let parsed = Version::parse_listed(version.ecosystem(), text).ok();
+        parsed.is_some_and(|it| it.compare(version) == Some(Ordering::Equal))
+    };
+    let begins = tag.match_indices(['@', '/', '-', '_', '=']).map(|(at, _)| at + 1);
+    std::iter::once(0).chain(begins).filter_map(|at| tag.get(at..)).any(|end| {
+        let end = end.strip_prefix(['v', 'V']).unwrap_or(end);
+        // `_` where others have `.`, unless what is before it is a number of the same version.
+        let begun = tag[..tag.len() - end.len()].trim_end_matches(['_', 'v', 'V']);
+        is_it(end)
+            || (!begun.ends_with(|last: char| last.is_ascii_digit())
+                && is_it(&end.replace('_', ".")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::package::Ecosystem;
+
+    #[test]
+    fn usual_forms_of_a_tag_name_their_version_and_no_other() {
+        let named = |tag: &str, ecosystem, version: &str| {
+            names(tag, &Version::parse(ecosystem, version).unwrap())
+        };
+        for tag in [
+            "1.2.3",
+            "v1.2.3",
+            "V1.2.3",
+            "lib@1.2.3",
+            "@scope/lib@1.2.3",
+            "lib-v1.2.3",
+            "lib/v1.2.3",
+            "release-1.2.3",
+            "h2-1.2.3",
+            "rel_1_2_3",
+            "REL_v1_2_3",
+        ] {
+            assert!(named(tag, Ecosystem::Npm, "1.2.3"), "{tag}");
+            assert!(named(tag, Ecosystem::Pypi, "1.2.3"), "{tag}");
+        }
+        for tag in ["nightly", "v1.2.4", "v11.2.3", "v1.2.3.4", "latest", "v1.2", "rel_4_1_2_3", ""]
+        {
+            assert!(!named(tag, Ecosystem::Npm, "1.2.3"), "{tag}");
+            assert!(!named(tag, Ecosystem::Pypi, "1.2.3"), "{tag}");
+        }
+        assert!(!named("v1.2.3-rc.1", Ecosystem::Npm, "1.2.3"));
+        assert!(!named("v1.2.3", Ecosystem::Npm, "1.2.3-rc.1"));
+        // One version in two spellings.
+        assert!(named("v1.2.0-rc.1", Ecosystem::Pypi, "1.2rc1"));
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::artifact::{ArtifactKind, Facts, NpmFacts, PypiFacts};
 use crate::domain::digest::Sha256;
+use crate::domain::package::{Ecosystem, Version};
 
 fn npm(package_json: &str) -> Facts {
     Facts::Npm(NpmFacts {
@@ -309,7 +310,9 @@ fn tags_have_to_lead_where_they_should_and_did() {
             commit: (*commit).to_owned(),
         };
         let seen: Vec<Tag> = seen.iter().map(tag).collect();
-        let facts = TagFacts { commit, claimed, expected: &expected, tags: &tags, seen: &seen };
+        let version = &Version::parse(Ecosystem::Npm, "1.1.0").unwrap();
+        let (expected, tags, seen) = (&expected, &tags, &seen);
+        let facts = TagFacts { commit, version, claimed, expected, tags, seen };
         let (findings, tag) = tag_findings(&facts);
         (
             findings.iter().map(|f| format!("{} {}", f.severity, f.evidence)).collect::<Vec<_>>(),
@@ -347,4 +350,10 @@ fn tags_have_to_lead_where_they_should_and_did() {
         said("bbb", Some("v1.1.0"), &["lib@1.1.0"], &[]).0[0]
             .starts_with("look the run was for the tag")
     );
+    // Another name than the version's is looked at where no names are configured, too.
+    assert_eq!(
+        said("aaa", Some("v1.0.0"), &[], &[]).0,
+        ["look the run was for the tag v1.0.0, which does not name 1.1.0"]
+    );
+    assert_eq!(said("bbb", None, &[], &[]).0, Vec::<String>::new());
 }
