@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::domain::attestation::{self, PREDICATE_TYPE};
 use countersign::domain::digest::Sha256;
-use countersign::domain::event::{Actor, LogEntry};
+use countersign::domain::event::{Actor, Event, LogEntry};
 use countersign::domain::evidence::{Bundle, ProvenEntry, Unproven, verify};
+use countersign::domain::governed::Governed;
 use countersign::domain::ids::ReleaseId;
 use countersign::domain::log::checkpoint::Checkpoint;
 use countersign::domain::log::note::{Note, Signer, Signs, VerifierKey};
@@ -44,6 +45,7 @@ impl Published {
         world.approved_npm("0.9.0").await;
         let release =
             world.approved_python(&[wheel("1.0.0", "py3", &[]), sdist("1.0.0", &[])]).await;
+        enrolled_beside(&world).await;
         world.forward_to_the_end(release).await;
         let bytes = evidence(&world, release, Names::Withheld).await.unwrap();
         Self { world, release, bytes }
@@ -232,6 +234,7 @@ async fn the_python_verifier_agrees_about_every_bundle() {
     let folder = tempfile::tempdir().unwrap();
     let store = crate::support::database::sqlite(folder.path()).await;
     let published = Published::start(store).await;
+    assert!(published.index("key_enrolled_beside") > 0, "nothing to disagree about");
     let (world, release) = (&published.world, published.release);
     let own = |bytes| (bytes, published.key().clone());
     let mut bundles = vec![
@@ -263,6 +266,19 @@ async fn the_python_verifier_agrees_about_every_bundle() {
         shown += usize::from(ours.is_ok());
     }
     assert_eq!(shown, 3);
+}
+
+/// An entry about people that decides nothing, and is evidence all the same.
+async fn enrolled_beside(world: &World) {
+    let mut tx = world.store().begin().await.unwrap();
+    tx.lock_log().await.unwrap();
+    let governed = Governed::replay(&tx.log_of_governance().await.unwrap()).unwrap();
+    let mut holders = governed.roster().unwrap().people.iter().filter(|it| !it.keys.is_empty());
+    let (holder, beside) = (holders.next().unwrap(), holders.next().unwrap().id);
+    let credential_id = holder.keys[0].credential_id.clone();
+    let event = Event::KeyEnrolledBeside { person: holder.id, credential_id, beside };
+    tx.append(world.now(), event).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 async fn python_verifier(bundle: &Path, key: &VerifierKey) -> std::process::Output {
