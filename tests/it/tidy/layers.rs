@@ -54,7 +54,7 @@ const LAYERS: &[Layer] = &[
         may_name: "domain entropy config store vault inspect inspector upstream pipeline app web \
             workers",
     },
-    Layer { module: "main", may_name: "pipeline app cli" },
+    Layer { module: "main", may_name: "domain cli" },
 ];
 
 /// A crate from outside and the modules that may name it.
