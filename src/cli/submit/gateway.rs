@@ -338,6 +338,8 @@ async fn bytes(mut answer: reqwest::Response) -> Result<Vec<u8>, SubmitError> {
 
 /// No connection, or it broke. The address is left out: it can hold a token.
 pub(super) fn unreachable(error: &reqwest::Error) -> SubmitError {
-    let causes = std::error::Error::source(error).map(with_causes).unwrap_or_default();
-    SubmitError::Other(format!("no answer: {causes}"))
+    let cause = std::error::Error::source(error).map(with_causes);
+    SubmitError::Other(
+        cause.map_or_else(|| "no answer".to_owned(), |cause| format!("no answer: {cause}")),
+    )
 }
